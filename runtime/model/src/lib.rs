@@ -1,0 +1,39 @@
+//! The words of Penstock: what flows from a device to an operator and back.
+//!
+//! Every other crate speaks in these types. This crate does no I/O, knows no async runtime, and its
+//! types are deliberately not serialisable: files, sockets and stores each have types of their own
+//! and convert at their edge.
+//!
+//! The way of a value: a driver decodes a [`Sample`] and hands it to a [`SampleSink`]; the engine latches
+//! samples into an image, programs turn the image into [`Claim`]s, the arbiter grants a [`Command`], a
+//! driver carries it out and answers with an [`Outcome`]. Whatever happened is published as [`Record`]s.
+
+mod alarm;
+mod claim;
+mod contract;
+pub mod limits;
+mod quality;
+mod record;
+mod sample;
+mod tag;
+mod text;
+mod time;
+mod unit;
+mod value;
+
+pub use alarm::{AlarmCondition, AlarmDef, AlarmEvent, AlarmId, AlarmPriority, AlarmState, AlarmView};
+pub use claim::{
+    Claim, ClaimError, Command, CommandId, Fallback, FallbackAction, FallbackCause, Origin, Outcome, OutcomeState,
+    Priority, Wish,
+};
+pub use contract::{CommandSink, QueueFull, RecordSink, SampleSink};
+pub use quality::{BadReason, Quality, UncertainReason};
+pub use record::{FaultRecord, LinkRecord, LinkState, Record, ScanRecord, TagSample};
+pub use sample::Sample;
+pub use tag::{
+    Category, DeviceId, EntryDef, LogPolicy, OutputDef, Role, Source, TagDef, TagId, TagTable, TagTableError, TaskId,
+};
+pub use text::Text;
+pub use time::{Clock, Instant, ManualClock, Now, SystemClock, Utc};
+pub use unit::{Unit, UnknownUnit};
+pub use value::{Value, ValueType};

@@ -1,0 +1,43 @@
+//! Every bound of the runtime that is not a site's own choice, each with its reason.
+
+use std::time::Duration;
+
+/// Longest text value: a nameplate or a status line fits, a document does not.
+pub const TEXT_BYTES_MAX: usize = 256;
+/// Longest tag path: fits a screen's width and a log line.
+pub const TAG_PATH_BYTES_MAX: usize = 96;
+/// Tags of one site: ten times the largest wastewater plant seen; bounds every table laid out by tag.
+pub const TAGS_MAX: usize = 250_000;
+/// Devices of one site.
+pub const DEVICES_MAX: usize = 4_096;
+/// Shortest scan period: a tenth of the fastest process reaction that is ours (header pressure), and five times the
+/// worst start jitter seen on a virtual machine.
+pub const SCAN_PERIOD_MIN: Duration = Duration::from_millis(10);
+/// Longest scan period: beyond it an operator's change would seem lost.
+pub const SCAN_PERIOD_MAX: Duration = Duration::from_secs(3_600);
+/// Script operations per program and scan: about a thousand times a normal program; an endless loop ends in under 1 ms.
+pub const SCRIPT_OPERATIONS_MAX: u64 = 100_000;
+/// Depth of calls in a script: control programs do not recurse.
+pub const SCRIPT_CALL_LEVELS_MAX: usize = 16;
+/// Depth of expressions in a script, in and out of functions.
+pub const SCRIPT_EXPRESSION_DEPTH_MAX: usize = 64;
+/// Elements of an array or a map in a script: a day of quarter-hours with room to spare.
+pub const SCRIPT_COLLECTION_MAX: usize = 512;
+/// Bytes of a string in a script.
+pub const SCRIPT_STRING_BYTES_MAX: usize = 1_024;
+/// Bytes of a script file.
+pub const SCRIPT_SOURCE_BYTES_MAX: usize = 256 * 1024;
+/// Share of its period a task may run before its scan is stopped as an overrun, in percent.
+pub const SCAN_RUN_PERCENT_MAX: u32 = 80;
+/// Claims waiting for a task: more than a person or a planner makes between two scans.
+pub const CLAIMS_WAITING_MAX: usize = 256;
+/// Commands waiting for one device: every output of a large PLC once.
+pub const COMMANDS_WAITING_MAX: usize = 1_024;
+/// Records waiting for one sink: ten seconds of a large site at 100 ms.
+pub const RECORDS_WAITING_MAX: usize = 4_096;
+/// First wait before a lost link is tried again.
+pub const RECONNECT_WAIT_MIN: Duration = Duration::from_millis(250);
+/// Longest wait between two tries of a lost link: a repaired cable is noticed while the electrician still stands there.
+pub const RECONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Longest time an unsaved sample may exist only in memory.
+pub const HISTORY_COMMIT_EVERY: Duration = Duration::from_secs(1);
