@@ -1,0 +1,254 @@
+//! What a site declares about one Modbus device.
+
+use crate::address::{Address, Area};
+use crate::limits::{BITS_MAX, POLL_PERIOD_MIN, REGISTERS_MAX};
+use crate::plan::Plan;
+use crate::wire::{ByteOrder, WireType};
+use penstock_model::{DeviceId, TagId, ValueType};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How a point is written and checked.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WriteConfig {
+    /// How long the device may take until the value reads back; zero checks once, at once.
+    pub verify_within: Duration,
+    /// Largest difference between the value commanded and the value read back, in the tag's unit.
+    pub tolerance: f64,
+}
+
+/// One point: a place in the device and the tag it belongs to.
+///
+/// A point without `write` is read into its tag. A point with `write` carries commands out: it is read back after
+/// each write to judge the outcome, but it never delivers a sample, because the arbiter owns the value of its tag.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PointConfig {
+    /// The tag.
+    pub tag: TagId,
+    /// The tag's path, for messages.
+    pub path: Arc<str>,
+    /// Its place in the device.
+    pub address: Address,
+    /// How the value is represented.
+    pub wire: WireType,
+    /// In which order its bytes come.
+    pub order: ByteOrder,
+    /// Tag value = wire value × `scale` + `offset`; not 0. Reversed on write.
+    pub scale: f64,
+    /// See `scale`, in the tag's unit.
+    pub offset: f64,
+    /// Type of the tag.
+    pub value_type: ValueType,
+    /// Range of the tag in its unit: a value outside is Uncertain(range).
+    pub range: Option<(f64, f64)>,
+    /// Index of its group in [`DeviceConfig::groups`].
+    pub group: usize,
+    /// Present where the point is written.
+    pub write: Option<WriteConfig>,
+}
+
+impl PointConfig {
+    /// Places (registers or bits) it takes in its area.
+    #[must_use]
+    pub fn places(&self) -> u16 {
+        if self.address.area.is_register() { self.wire.registers() } else { 1 }
+    }
+
+    /// First place after it, as a wider number so that the last register of an area has one too.
+    #[must_use]
+    pub fn end(&self) -> u32 {
+        u32::from(self.address.pdu) + u32::from(self.places())
+    }
+}
+
+/// Points that are polled together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GroupConfig {
+    /// Its name in the device's file.
+    pub name: Arc<str>,
+    /// Poll period.
+    pub every: Duration,
+}
+
+/// A register that we count up so that the device notices when we fall silent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Heartbeat {
+    /// The holding register; one register, unsigned, counting up and wrapping.
+    pub address: Address,
+    /// How often.
+    pub every: Duration,
+}
+
+/// One device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeviceConfig {
+    /// Its place in the site.
+    pub id: DeviceId,
+    /// Its name, for messages.
+    pub name: Arc<str>,
+    /// `host:port`.
+    pub address: String,
+    /// Unit identifier, 0 to 255.
+    pub unit: u8,
+    /// How long a connection or an answer may take.
+    pub timeout: Duration,
+    /// Poll groups.
+    pub groups: Vec<GroupConfig>,
+    /// Points.
+    pub points: Vec<PointConfig>,
+    /// Most registers per request, 1 to 125; fewer for devices that cannot do more.
+    pub registers_max: u16,
+    /// Most bits per request, 1 to 2000.
+    pub bits_max: u16,
+    /// Most unused places read along to join two points into one request.
+    pub gap_max: u16,
+    /// Heartbeat, if the device watches one.
+    pub heartbeat: Option<Heartbeat>,
+    /// How long the device needs after a connection before it answers; zero for most.
+    pub pause_after_connect: Duration,
+}
+
+impl DeviceConfig {
+    /// What cannot work although every key is spelt right. Empty when all is well.
+    #[must_use]
+    pub fn check(&self) -> Vec<String> {
+        let mut found = self.check_device();
+        for point in &self.points {
+            self.check_point(point, &mut found);
+        }
+        self.check_overlap(&mut found);
+        found
+    }
+
+    /// The requests that will be sent, per group.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        Plan::new(self)
+    }
+
+    fn check_device(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let name = &self.name;
+        if !self.address.rsplit_once(':').is_some_and(|(h, p)| !h.is_empty() && p.parse::<u16>().is_ok_and(|p| p > 0)) {
+            found.push(format!(
+                "device `{name}`: address `{}` is not host:port, for example 10.0.0.7:502",
+                self.address
+            ));
+        }
+        if self.timeout.is_zero() {
+            found.push(format!("device `{name}`: timeout is zero"));
+        }
+        if !(1..=REGISTERS_MAX).contains(&self.registers_max) {
+            found.push(format!("device `{name}`: registers_max {} is outside 1..{REGISTERS_MAX}", self.registers_max));
+        }
+        if !(1..=BITS_MAX).contains(&self.bits_max) {
+            found.push(format!("device `{name}`: bits_max {} is outside 1..{BITS_MAX}", self.bits_max));
+        }
+        for group in &self.groups {
+            if group.every < POLL_PERIOD_MIN {
+                found.push(format!("device `{name}`: group `{}` polls faster than {POLL_PERIOD_MIN:?}", group.name));
+            }
+        }
+        if let Some(beat) = &self.heartbeat {
+            if beat.address.area != Area::Holding || beat.address.bit.is_some() {
+                found.push(format!(
+                    "device `{name}`: a heartbeat counts in a holding register, not in {}",
+                    beat.address
+                ));
+            }
+            if beat.every < POLL_PERIOD_MIN {
+                found.push(format!("device `{name}`: the heartbeat beats faster than {POLL_PERIOD_MIN:?}"));
+            }
+        }
+        found
+    }
+
+    fn check_point(&self, point: &PointConfig, found: &mut Vec<String>) {
+        let at = point.address;
+        let mut say = |what: String| found.push(format!("device `{}`, tag `{}`: {what}", self.name, point.path));
+        if point.group >= self.groups.len() {
+            say(format!("group {} does not exist", point.group));
+        }
+        if !at.area.is_register() && point.wire != WireType::Bit {
+            say(format!("a {} is a single bit and cannot hold {}", at.area, point.wire));
+        }
+        if at.area.is_register() && point.wire == WireType::Bit && at.bit.is_none() {
+            say(format!("say which bit of the {} is meant, for example {}.0", at.area, at.modicon()));
+        }
+        if at.bit.is_some() && point.wire != WireType::Bit {
+            say(format!("`.bit` picks a single bit; {} takes whole registers", point.wire));
+        }
+        if point.end() > 65_536 {
+            say(format!("{} at {at} runs past the end of the area", point.wire));
+        }
+        if at.area.is_register() && point.places() > self.registers_max.max(1) {
+            say(format!(
+                "{} needs {} registers, one request carries {}",
+                point.wire,
+                point.places(),
+                self.registers_max
+            ));
+        }
+        if !point.scale.is_finite() || point.scale == 0.0 || !point.offset.is_finite() {
+            say(format!("scale {} and offset {} must be finite, and scale not 0", point.scale, point.offset));
+        }
+        let scaled = point.scale != 1.0 || point.offset != 0.0;
+        if scaled && (point.wire == WireType::Bit || point.wire.is_text()) {
+            say(format!("{} takes no scale and no offset", point.wire));
+        }
+        if scaled && point.value_type == ValueType::Bool {
+            say("a bool takes no scale and no offset".to_owned());
+        }
+        if scaled && point.value_type == ValueType::Int && (point.scale.fract() != 0.0 || point.offset.fract() != 0.0) {
+            say(format!("scale {} and offset {} give fractions; the tag is an int", point.scale, point.offset));
+        }
+        if point.wire.is_text() != (point.value_type == ValueType::Text) {
+            say(format!("{} on the wire cannot become a {}", point.wire, point.value_type));
+        }
+        if point.order.is_64_bit_only() && point.places() != 4 {
+            say(format!("byte order {} exists for 64 bits only", point.order));
+        }
+        if let Some(write) = &point.write {
+            if !at.area.is_writable() {
+                say(format!("{at} can only be read; commands go to coils (0xxxx) or holding registers (4xxxx)"));
+            }
+            if !write.tolerance.is_finite() || write.tolerance < 0.0 {
+                say(format!("tolerance {} must be 0 or more", write.tolerance));
+            }
+        }
+    }
+
+    /// Two commands that write the same register would overwrite each other. Different bits of one register are fine.
+    fn check_overlap(&self, found: &mut Vec<String>) {
+        let mut written: Vec<&PointConfig> = self.points.iter().filter(|p| p.write.is_some()).collect();
+        written.sort_by_key(|p| p.address);
+        let parts = |p: &PointConfig| match (p.address.bit, p.wire) {
+            (Some(bit), _) => 1_u16 << (bit & 15),
+            (None, WireType::Int8Low) => 0x00FF,
+            (None, WireType::Int8High) => 0xFF00,
+            _ => 0xFFFF,
+        };
+        for (i, a) in written.iter().enumerate() {
+            let reaches = |b: &&&PointConfig| b.address.area == a.address.area && a.end() > u32::from(b.address.pdu);
+            for b in written[i + 1..].iter().take_while(reaches) {
+                if a.address.pdu != b.address.pdu || parts(a) & parts(b) != 0 {
+                    found.push(format!(
+                        "device `{}`: tags `{}` ({}) and `{}` ({}) write the same place",
+                        self.name, a.path, a.address, b.path, b.address
+                    ));
+                }
+            }
+        }
+        if let Some(beat) = &self.heartbeat {
+            let at = u32::from(beat.address.pdu);
+            for p in written.iter().filter(|p| p.address.area == beat.address.area) {
+                if (u32::from(p.address.pdu)..p.end()).contains(&at) {
+                    found.push(format!(
+                        "device `{}`: tag `{}` writes the heartbeat register {}",
+                        self.name, p.path, beat.address
+                    ));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Commands out: encode, write, read back, say what became of it. And the heartbeat.
+
+use crate::codec::{Encoded, decode, encode};
+use crate::commands::DueCheck;
+use crate::config::{PointConfig, WriteConfig};
+use crate::limits::{VERIFY_STEP_MAX, VERIFY_STEP_MIN};
+use crate::read::places;
+use crate::session::{End, Session, link_end, next_deadline};
+use crate::transport::{Answer, CallError, ILLEGAL_FUNCTION, Request, refusal};
+use penstock_model::{Command, OutcomeState, Value};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What a read-back showed.
+enum ReadBack {
+    /// The device holds what was written.
+    Same,
+    /// It holds something else, or did not say; in words.
+    Other(String),
+}
+
+impl Session {
+    /// Sends the pending command of a point and reads it back once.
+    pub(crate) async fn write(&mut self, index: usize) -> Result<(), End> {
+        let Some((command, first)) = self.book.send(index) else { return Ok(()) };
+        let point = self.config.points[index].clone();
+        let (Some(value), Some(config)) = (command.value.clone(), point.write) else { return Ok(()) };
+        let encoded = match encode(&point, &value) {
+            Ok(encoded) => encoded,
+            Err(e) => {
+                self.fail(&command, &format!("{}: {e} ({})", point.path, point.address));
+                return Ok(());
+            }
+        };
+        self.tell((command.id, command.tag, OutcomeState::Sent));
+        if let Err(e) = self.put(&point, &encoded).await {
+            let end = link_end(&e);
+            // A command asserted again has had its news; a link that stays dead would repeat them for ever.
+            if first || end.is_none() {
+                self.fail(&command, &format!("{}: writing {} failed: {}", point.path, point.address, in_words(&e)));
+            }
+            return end.map_or(Ok(()), Err);
+        }
+        self.tell((command.id, command.tag, OutcomeState::Acknowledged));
+        let until = Instant::now() + config.verify_within;
+        self.check(DueCheck { point: index, command, encoded, until }).await
+    }
+
+    /// Reads a written point back: right, wrong for good, or to be asked again.
+    pub(crate) async fn check(&mut self, due: DueCheck) -> Result<(), End> {
+        let DueCheck { point: index, command, encoded, until } = due;
+        let point = self.config.points[index].clone();
+        let (Some(value), Some(config)) = (&command.value, point.write) else { return Ok(()) };
+        match self.read_back(&point, &encoded, value, config).await? {
+            ReadBack::Same => {
+                self.book.settle(index, command.id);
+                self.tell((command.id, command.tag, OutcomeState::ReadBack));
+            }
+            ReadBack::Other(_) if Instant::now() < until => {
+                let next = (Instant::now() + verify_step(config.verify_within)).min(until);
+                self.book.verify(index, command.id, encoded, next, until);
+            }
+            ReadBack::Other(what) => {
+                self.book.settle(index, command.id);
+                let within = config.verify_within;
+                self.fail(&command, &format!("{}: commanded {value}, but {what} {within:?} later", point.path));
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_back(
+        &mut self,
+        point: &PointConfig,
+        encoded: &Encoded,
+        wanted: &Value,
+        config: WriteConfig,
+    ) -> Result<ReadBack, End> {
+        let ask = Request::Read { area: point.address.area, start: point.address.pdu, count: point.places() };
+        let answer = match self.exchange(&ask).await {
+            Ok(answer) => answer,
+            Err(e) => {
+                let what = format!("{} cannot be read back: {}", point.address, in_words(&e));
+                return link_end(&e).map_or(Ok(ReadBack::Other(what)), Err);
+            }
+        };
+        let Some(places) = places(&answer, point.address.pdu, point.address.pdu, point.places()) else {
+            return Ok(ReadBack::Other(format!("{} reads back nothing", point.address)));
+        };
+        if encoded.is_in(places) {
+            return Ok(ReadBack::Same);
+        }
+        let near = |got: &Value| match (got.as_f64(), wanted.as_f64()) {
+            (Some(a), Some(b)) => (a - b).abs() <= config.tolerance,
+            _ => got == wanted,
+        };
+        Ok(match decode(point, places) {
+            Ok((got, _)) if near(&got) => ReadBack::Same,
+            Ok((got, _)) => ReadBack::Other(format!("{} reads back {got}", point.address)),
+            Err(reason) => ReadBack::Other(format!("{} reads back as {reason}", point.address)),
+        })
+    }
+
+    /// Puts an encoded value into the device.
+    async fn put(&mut self, point: &PointConfig, encoded: &Encoded) -> Result<(), CallError> {
+        let at = point.address.pdu;
+        match encoded {
+            Encoded::Bit(on) => self.put_either(|plural| Request::WriteCoil { at, on: *on, plural }).await,
+            Encoded::Words(words) => self.put_words(at, words.clone()).await,
+            Encoded::Part { mask, bits } => {
+                // The protocol's masked write is rarely there; reading just before keeps the neighbours' bits as
+                // fresh as they can be.
+                let ask = Request::Read { area: point.address.area, start: at, count: 1 };
+                let Answer::Words(words) = self.exchange(&ask).await? else {
+                    return Err(CallError::Nonsense("the register to change one bit of did not come".to_owned()));
+                };
+                let old = words.first().copied().unwrap_or_default();
+                self.put_words(at, vec![(old & !mask) | bits]).await
+            }
+        }
+    }
+
+    async fn put_words(&mut self, at: u16, words: Vec<u16>) -> Result<(), CallError> {
+        if words.len() > 1 {
+            return self.exchange(&Request::WriteWords { at, words, plural: true }).await.map(|_| ());
+        }
+        self.put_either(|plural| Request::WriteWords { at, words: words.clone(), plural }).await
+    }
+
+    /// Writes with the function for one place, and where the device does not know that one with the function for
+    /// many: either may be missing.
+    async fn put_either(&mut self, request: impl Fn(bool) -> Request) -> Result<(), CallError> {
+        match self.exchange(&request(false)).await {
+            Err(CallError::Refused(ILLEGAL_FUNCTION)) => self.exchange(&request(true)).await.map(|_| ()),
+            other => other.map(|_| ()),
+        }
+    }
+
+    /// Counts the heartbeat up when it is due.
+    pub(crate) async fn beat(&mut self) -> Result<(), End> {
+        let (Some(config), Some(next)) = (self.config.heartbeat, self.beat.next) else { return Ok(()) };
+        let now = Instant::now();
+        if now < next {
+            return Ok(());
+        }
+        self.beat.next = Some(next_deadline(next, config.every, now));
+        self.beat.count = self.beat.count.wrapping_add(1);
+        let result = self.put_words(config.address.pdu, vec![self.beat.count]).await;
+        if let Some(end) = result.as_ref().err().and_then(link_end) {
+            return Err(end);
+        }
+        if self.beat.refused != result.is_err() {
+            self.beat.refused = result.is_err();
+            let (device, at) = (&self.config.name, config.address);
+            match result {
+                Err(e) => tracing::error!(%device, %at, why = in_words(&e), "the device refuses the heartbeat"),
+                Ok(()) => tracing::info!(%device, %at, "the device takes the heartbeat"),
+            }
+        }
+        Ok(())
+    }
+
+    fn fail(&self, command: &Command, why: &str) {
+        self.tell((command.id, command.tag, OutcomeState::Failed(why.into())));
+    }
+}
+
+/// How long to wait until a write that does not read back yet is asked again.
+fn verify_step(within: Duration) -> Duration {
+    (within / 10).clamp(VERIFY_STEP_MIN, VERIFY_STEP_MAX)
+}
+
+fn in_words(error: &CallError) -> String {
+    match error {
+        CallError::Refused(code) | CallError::Unreachable(code) => refusal(*code),
+        CallError::Nonsense(what) | CallError::Lost(what) => what.clone(),
+    }
+}
