@@ -1,0 +1,351 @@
+//! What a person does to the plant: set-points, outputs by hand, acknowledgements, resets.
+//!
+//! Order of a claim: it is checked, then recorded (durable on the disk), then handed to the engine, then answered.
+//! * An answered claim is always in the log: nothing is answered before the record is on the disk.
+//! * Nothing moves the plant unrecorded: with a full disk the claim is refused, and the plant stays as it is.
+//! * What the check refuses is never recorded. Should the engine refuse what the check let pass (its queue is full), the
+//!   record is followed by two more: one that says so, and one that puts the old value back, so that a restart, which
+//!   reads the last entries from the log, does not bring the refused value to life.
+//! * A crash between record and answer leaves a recorded value that the restart then applies: the person got no answer,
+//!   and sees on the screen what holds.
+//!
+//! One action at a time, so that the log and the engine see them in one order.
+
+use crate::App;
+use crate::guard::{Engineer, Operator, Who, may};
+use crate::limits::ACKNOWLEDGE_MAX;
+use crate::live::value_json;
+use crate::reply::{ApiError, Body};
+use crate::site::{limits, role, writable};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use penstock_ledger::{Action, ActionKind};
+use penstock_model::limits::TEXT_BYTES_MAX;
+use penstock_model::{AlarmId, Claim, ClaimError, Origin, Priority, Role, TagDef, TaskId, Value, ValueType, Wish};
+use serde::Deserialize;
+use serde_json::{Value as Json_, json};
+use std::sync::Arc;
+
+impl App {
+    pub(crate) fn action(&self, user: &str, role: Role, what: ActionKind) -> Action {
+        let at = self.ctx.clock.now().utc;
+        Action { at, who: user.to_owned(), role, what, station: self.config.station.clone() }
+    }
+
+    /// Puts an action on the disk; the person is told when that is impossible.
+    fn record(&self, who: &Who, what: ActionKind) -> Result<u64, ApiError> {
+        self.ctx.actions.append(self.action(&who.user, who.role, what)).map_err(|error| {
+            tracing::error!(%error, "the action log cannot be written; the action was refused");
+            ApiError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "操作日志无法写入，操作未执行",
+                "the action log cannot be written; nothing was done",
+            )
+        })
+    }
+}
+
+/// Runs an action on a thread that may wait for the disk, one at a time.
+async fn one_at_a_time<T: Send + 'static>(
+    app: &Arc<App>,
+    act: impl FnOnce(&App) -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let place = app.action_places.clone().try_acquire_owned().map_err(|_| ApiError::busy())?;
+    let app = app.clone();
+    let done = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        let _one = app.acting.lock();
+        act(&app)
+    });
+    done.await.map_err(|e| ApiError::internal("操作失败", "the action failed", &e))?
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClaimBody {
+    tag: String,
+    value: Option<Json_>,
+    #[serde(default)]
+    release: bool,
+    #[serde(default)]
+    confirm: bool,
+}
+
+/// A claim that passed every check.
+#[derive(Debug)]
+struct Order {
+    claim: Claim,
+    path: String,
+    unit: String,
+    old: Option<Value>,
+    /// The value wished; `None` for a release.
+    new: Option<Value>,
+    entry: bool,
+}
+
+impl Order {
+    fn what(&self) -> ActionKind {
+        let (tag, old) = (self.path.clone(), self.old.clone());
+        match &self.new {
+            None => ActionKind::Release { tag },
+            Some(new) if self.entry => ActionKind::SetPoint { tag, old, new: new.clone(), unit: self.unit.clone() },
+            Some(new) => ActionKind::Manual { tag, old, new: new.clone() },
+        }
+    }
+
+    /// What stands in the log after the engine refused: the state before the order.
+    fn undone(&self, was_manual: bool) -> Option<ActionKind> {
+        let tag = self.path.clone();
+        match (&self.new, &self.old) {
+            (Some(new), Some(old)) if self.entry => {
+                Some(ActionKind::SetPoint { tag, old: Some(new.clone()), new: old.clone(), unit: self.unit.clone() })
+            }
+            (Some(new), Some(old)) if was_manual => {
+                Some(ActionKind::Manual { tag, old: Some(new.clone()), new: old.clone() })
+            }
+            (Some(_), _) if !self.entry => Some(ActionKind::Release { tag }),
+            (None, Some(old)) => Some(ActionKind::Manual { tag, old: None, new: old.clone() }),
+            _ => None,
+        }
+    }
+}
+
+/// `POST /api/claim`
+pub(crate) async fn claim(
+    State(app): State<Arc<App>>,
+    Operator(who): Operator,
+    Body(body): Body<ClaimBody>,
+) -> Result<Json<Json_>, ApiError> {
+    one_at_a_time(&app, move |app| {
+        let order = check(app, &who, &body)?;
+        let was_manual = app.ctx.engine.output(order.claim.tag).is_some_and(|o| o.manual);
+        let seq = app.record(&who, order.what())?;
+        if let Err(refused) = app.ctx.engine.claim(order.claim.clone()) {
+            let text = format!("action {seq} was refused by the runtime and not done: {refused}");
+            tracing::error!(path = %order.path, %refused, "a checked claim was refused; the record is put right");
+            app.record(&who, ActionKind::Custom { text })?;
+            if let Some(undone) = order.undone(was_manual) {
+                app.record(&who, undone)?;
+            }
+            return Err(claim_refused(&refused));
+        }
+        Ok(Json(json!({
+            "tag": order.path,
+            "old": value_json(order.old.as_ref()),
+            "new": value_json(order.new.as_ref()),
+            "seq": seq,
+        })))
+    })
+    .await
+}
+
+/// Everything that can be wrong with a claim, before anything is recorded or moved.
+fn check(app: &App, who: &Who, body: &ClaimBody) -> Result<Order, ApiError> {
+    let engine = &app.ctx.engine;
+    let tag =
+        engine.tags().find(&body.tag).ok_or_else(|| ApiError::not_found(&format!("tag `{}`", shown(&body.tag))))?;
+    let def = engine.tags().get(tag);
+    let Some(kind) = writable(def) else { return Err(claim_refused(&ClaimError::ReadOnly(def.path.clone()))) };
+    may(who, role(def).unwrap_or(Role::Engineer))?;
+    let entry = kind == "entry";
+    let old = if entry { engine.read(tag).value } else { engine.output(tag).and_then(|o| o.granted) };
+    let new = match (&body.value, body.release) {
+        (Some(_), true) | (None, false) => {
+            let en = "either `value` or `release` must be given";
+            return Err(ApiError::bad_request("须给出 value 或 release 之一", en));
+        }
+        (Some(_), false) if !body.confirm => {
+            return Err(ApiError::unprocessable("操作须确认", "the change must be confirmed"));
+        }
+        (None, true) if entry => {
+            let (zh, en) = ("设定值不能释放", "a set-point cannot be released");
+            return Err(ApiError::unprocessable(format!("{}：{zh}", def.path), format!("`{}`: {en}", def.path)));
+        }
+        (Some(json), false) => Some(wished(def, json).map_err(|e| claim_refused(&e))?),
+        (None, true) => None,
+    };
+    let claim = Claim {
+        tag,
+        wish: new.clone().map_or(Wish::Release, Wish::Value),
+        origin: Origin::User(who.user.clone()),
+        priority: Priority::Manual,
+        lease: None,
+    };
+    Ok(Order { claim, path: def.path.to_string(), unit: def.unit.as_str().to_owned(), old, new, entry })
+}
+
+/// The value of the request as the tag takes it.
+fn wished(def: &TagDef, json: &Json_) -> Result<Value, ClaimError> {
+    let wrong = |got| ClaimError::WrongType { path: def.path.clone(), wanted: def.value_type, got };
+    let value = match json {
+        Json_::Bool(b) => Value::Bool(*b),
+        Json_::Number(n) => match (n.as_i64(), n.as_f64()) {
+            (Some(i), _) => Value::Int(i),
+            (None, Some(x)) => Value::Float(x),
+            (None, None) => return Err(ClaimError::NotFinite(def.path.clone())),
+        },
+        Json_::String(s) if s.len() <= TEXT_BYTES_MAX => Value::from(s.as_str()),
+        _ => return Err(wrong(ValueType::Text)),
+    };
+    let value = value.convert(def.value_type).ok_or_else(|| wrong(value.value_type()))?;
+    if !value.is_finite() {
+        return Err(ClaimError::NotFinite(def.path.clone()));
+    }
+    if let (Some((low, high)), Some(number)) = (limits(def), value.as_f64())
+        && !(low..=high).contains(&number)
+    {
+        return Err(ClaimError::OutOfRange { path: def.path.clone(), value: number, low, high });
+    }
+    Ok(value)
+}
+
+/// A refused claim in both languages.
+fn claim_refused(error: &ClaimError) -> ApiError {
+    let zh = match error {
+        ClaimError::ReadOnly(path) => format!("{path} 只读"),
+        ClaimError::OutOfRange { path, value, low, high } => format!("{path}：{value} 超出 {low}..{high}"),
+        ClaimError::WrongType { path, wanted, got } => format!("{path} 的类型为 {wanted}，不接受 {got}"),
+        ClaimError::NotFinite(path) => format!("{path} 须为有限数"),
+        ClaimError::Busy(path) => format!("{path}：等待处理的操作过多，请重试"),
+    };
+    let status = match error {
+        ClaimError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::UNPROCESSABLE_ENTITY,
+    };
+    ApiError::new(status, zh, error.to_string())
+}
+
+/// A text of a request as it may be repeated in an answer.
+fn shown(text: &str) -> String {
+    text.chars().take(64).filter(|c| !c.is_control()).collect()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AcknowledgeBody {
+    ids: Vec<u32>,
+}
+
+/// `POST /api/alarms/ack`: what needs no acknowledgement is left out of the answer and of the log.
+pub(crate) async fn acknowledge(
+    State(app): State<Arc<App>>,
+    Operator(who): Operator,
+    Body(body): Body<AcknowledgeBody>,
+) -> Result<Json<Json_>, ApiError> {
+    if body.ids.len() > ACKNOWLEDGE_MAX {
+        let en = format!("at most {ACKNOWLEDGE_MAX} alarms are acknowledged at a time");
+        return Err(ApiError::unprocessable(format!("一次最多确认 {ACKNOWLEDGE_MAX} 条报警"), en));
+    }
+    one_at_a_time(&app, move |app| {
+        let engine = &app.ctx.engine;
+        let mut done = Vec::new();
+        for id in body.ids {
+            let Some(def) = engine.alarm_defs().iter().find(|d| d.id.0 == id) else {
+                return Err(ApiError::not_found(&format!("alarm {id}")));
+            };
+            let waiting = engine.alarms().iter().any(|a| a.id == AlarmId(id) && a.state.needs_acknowledge());
+            if !waiting {
+                continue;
+            }
+            app.record(&who, ActionKind::Acknowledge { alarm: def.name.to_string() })?;
+            if engine.acknowledge(AlarmId(id), &who.user, app.ctx.clock.now()) {
+                done.push(id);
+            }
+        }
+        Ok(Json(json!({ "acknowledged": done })))
+    })
+    .await
+}
+
+/// `POST /api/tasks/<id>/reset`
+pub(crate) async fn reset_task(
+    State(app): State<Arc<App>>,
+    Engineer(who): Engineer,
+    Path(id): Path<String>,
+) -> Result<Json<Json_>, ApiError> {
+    one_at_a_time(&app, move |app| {
+        let engine = &app.ctx.engine;
+        let task = id.parse().ok().and_then(|n| engine.tasks().into_iter().find(|t| t.id == TaskId(n)));
+        let Some(task) = task else { return Err(ApiError::not_found(&format!("task `{}`", shown(&id)))) };
+        if task.fault.is_none() {
+            let (zh, en) = (format!("任务 {} 没有故障", task.name), format!("task `{}` is not faulted", task.name));
+            return Err(ApiError::new(StatusCode::CONFLICT, zh, en));
+        }
+        app.record(&who, ActionKind::ResetTask { task: task.name.to_string() })?;
+        engine.reset_task(task.id);
+        Ok(Json(json!({ "task": &*task.name })))
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use penstock_model::{EntryDef, Source, TagId, Unit};
+
+    fn entry(value_type: ValueType) -> TagDef {
+        let mut def = TagDef::float(TagId(0), "aer/nh4_sp", Unit::NONE, Source::Operator);
+        def.value_type = value_type;
+        def.entry = Some(EntryDef { initial: Value::Float(2.0), limits: Some((0.5, 8.0)), role: Role::Operator });
+        def
+    }
+
+    #[test]
+    fn a_value_is_taken_only_as_the_tag_takes_it() {
+        let rows = [
+            (ValueType::Float, json!(3), Ok(Value::Float(3.0))),
+            (ValueType::Float, json!(2.5), Ok(Value::Float(2.5))),
+            (ValueType::Float, json!(8.01), Err("outside 0.5..8")),
+            (ValueType::Float, json!(1e308), Err("outside")),
+            (ValueType::Float, json!("3"), Err("takes a float, not a text")),
+            (ValueType::Float, json!(null), Err("takes a float")),
+            (ValueType::Float, json!([1]), Err("takes a float")),
+            (ValueType::Int, json!(2.5), Err("takes a int, not a float")),
+            (ValueType::Int, json!(3), Ok(Value::Int(3))),
+            (ValueType::Text, json!("x".repeat(TEXT_BYTES_MAX + 1)), Err("takes a text")),
+        ];
+        for (value_type, json, wanted) in rows {
+            let got = wished(&entry(value_type), &json).map_err(|e| e.to_string());
+            match (&got, wanted) {
+                (Ok(got), Ok(wanted)) => assert_eq!(*got, wanted, "{json}"),
+                (Err(got), Err(wanted)) => assert!(got.contains(wanted), "{json}: {got}"),
+                _ => panic!("{json}: {got:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_refusal_after_the_record_puts_the_old_state_into_the_log() {
+        let order = |new: Option<f64>, old: Option<f64>, entry: bool| Order {
+            claim: Claim {
+                tag: TagId(0),
+                wish: Wish::Release,
+                origin: Origin::Retained,
+                priority: Priority::Manual,
+                lease: None,
+            },
+            path: "t".into(),
+            unit: String::new(),
+            old: old.map(Value::Float),
+            new: new.map(Value::Float),
+            entry,
+        };
+        let set = order(Some(3.0), Some(2.0), true).undone(false);
+        assert!(matches!(set, Some(ActionKind::SetPoint { new: Value::Float(n), .. }) if n == 2.0));
+        let first_manual = order(Some(3.0), Some(2.0), false).undone(false);
+        assert!(matches!(first_manual, Some(ActionKind::Release { .. })));
+        let second_manual = order(Some(3.0), Some(2.0), false).undone(true);
+        assert!(matches!(second_manual, Some(ActionKind::Manual { new: Value::Float(n), .. }) if n == 2.0));
+        let release = order(None, Some(2.0), false).undone(true);
+        assert!(matches!(release, Some(ActionKind::Manual { new: Value::Float(n), .. }) if n == 2.0));
+    }
+
+    #[test]
+    fn a_refusal_speaks_both_languages() {
+        let e = claim_refused(&ClaimError::OutOfRange { path: "a/b".into(), value: 9.0, low: 0.5, high: 8.0 });
+        assert_eq!(e.status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert!(e.zh.contains("超出 0.5..8") && e.en.contains("outside 0.5..8"));
+        assert_eq!(claim_refused(&ClaimError::Busy("a".into())).status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+}
