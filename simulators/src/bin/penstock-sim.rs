@@ -1,0 +1,124 @@
+//! Runs the simulated plant on its own: prints where every device listens, then `ready`, and goes on until told to stop.
+
+use std::error::Error;
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::process::ExitCode;
+
+use clap::Parser;
+use penstock_simulators::{Ports, SimConfig, run};
+use tracing_subscriber::EnvFilter;
+
+/// The simulated wastewater plant at Jinan: Modbus TCP and OPC UA devices in front of process models.
+#[derive(Debug, Parser)]
+#[command(name = "penstock-sim", version)]
+struct Arguments {
+    /// Seed of weather, influent and instrument noise.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Simulated seconds per second, up to 2000.
+    #[arg(long, default_value_t = 1.0)]
+    speed: f64,
+    /// Start of the plant clock: RFC 3339 (`2026-06-21T12:00:00+08:00`) or Unix seconds; now where absent.
+    #[arg(long, value_parser = parse_start)]
+    start: Option<i64>,
+    /// Address all devices listen on.
+    #[arg(long, default_value = "127.0.0.1")]
+    host: IpAddr,
+    /// Another port for one device, as `<device>=<port>`; may be given several times.
+    #[arg(long = "port", value_name = "DEVICE=PORT", value_parser = parse_port)]
+    ports: Vec<(String, u16)>,
+    /// Every device on a free port chosen by the system.
+    #[arg(long)]
+    free_ports: bool,
+    /// Stop when standard input closes, so that the plant ends with the process that started it.
+    #[arg(long)]
+    exit_with_stdin: bool,
+}
+
+fn parse_start(text: &str) -> Result<i64, String> {
+    text.parse::<i64>().or_else(|_| text.parse::<jiff::Timestamp>().map(|t| t.as_second()).map_err(|e| e.to_string()))
+}
+
+fn parse_port(text: &str) -> Result<(String, u16), String> {
+    let (device, port) = text.split_once('=').ok_or("expected <device>=<port>")?;
+    let port = port.parse().map_err(|_| format!("`{port}` is not a port number"))?;
+    Ports::ephemeral().set(device, port).map_err(|e| e.to_string())?;
+    Ok((device.to_owned(), port))
+}
+
+fn announce(addresses: &[(String, SocketAddr)]) {
+    let mut out = std::io::stdout().lock();
+    let lines = addresses.iter().try_for_each(|(device, address)| writeln!(out, "listening {device} {address}"));
+    // A reader that has gone away is no reason to stop the plant.
+    let _ = lines.and_then(|()| writeln!(out, "ready")).and_then(|()| out.flush());
+}
+
+async fn stopped(with_stdin: bool) {
+    let stdin = async {
+        if !with_stdin {
+            return std::future::pending().await;
+        }
+        // A thread of its own: a blocked read would hold up the end of the runtime.
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 256];
+            while matches!(std::io::stdin().read(&mut bytes), Ok(count) if count > 0) {}
+            // The receiver is gone when a signal was first.
+            let _ = sender.send(());
+        });
+        // An error here means the thread ended: the same as a closed input.
+        let _ = receiver.await;
+    };
+    tokio::select! {
+        () = terminated() => {}
+        _ = tokio::signal::ctrl_c() => {}
+        () = stdin => {}
+    }
+}
+
+#[cfg(unix)]
+async fn terminated() {
+    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(mut signal) => {
+            signal.recv().await;
+        }
+        Err(_) => std::future::pending().await,
+    }
+}
+
+#[cfg(not(unix))]
+async fn terminated() {
+    std::future::pending().await
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    // The OPC UA library reports the missing certificate of a server without encryption as an error: not ours to show.
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("warn,opcua_crypto=off,opcua_server=off,opcua_core=off"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let arguments = Arguments::parse();
+    let mut ports = if arguments.free_ports { Ports::ephemeral() } else { Ports::default() };
+    for (device, port) in &arguments.ports {
+        if let Err(error) = ports.set(device, *port) {
+            eprintln!("penstock-sim: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    let config =
+        SimConfig { seed: arguments.seed, speed: arguments.speed, start: arguments.start, host: arguments.host, ports };
+    match run(config, announce, stopped(arguments.exit_with_stdin)).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mut text = error.to_string();
+            let mut cause = error.source();
+            while let Some(inner) = cause {
+                text = format!("{text}: {inner}");
+                cause = inner.source();
+            }
+            eprintln!("penstock-sim: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The analogue side of a device: instruments and where their values stand in the registers.
+
+use super::image::{Image, Order, encode_f32, encode_i16, encode_u16};
+use crate::instruments::{Class, Instrument};
+
+/// How a value is laid into input registers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Wire {
+    /// Float32 in two registers.
+    F32(Order),
+    /// Unsigned register in steps of a resolution.
+    U16(f64),
+    /// Signed register in steps of a resolution.
+    I16(f64),
+}
+
+/// One point: what it sees in `S`, through which instrument, and its PDU address.
+pub struct Point<S> {
+    at: u16,
+    wire: Wire,
+    read: fn(&S) -> f64,
+    instrument: Instrument,
+}
+
+/// Description of a point as it stands in a device's table.
+pub struct Spec<S> {
+    /// PDU address of the first input register.
+    pub at: u16,
+    /// Name of the noise stream.
+    pub name: &'static str,
+    /// Truth the point sees.
+    pub read: fn(&S) -> f64,
+    /// Behaviour of the instrument.
+    pub class: Class,
+    /// Standard deviation of its noise.
+    pub sigma: f64,
+    /// Measuring range.
+    pub range: (f64, f64),
+}
+
+/// All points of a device.
+pub struct Panel<S> {
+    points: Vec<Point<S>>,
+}
+
+impl<S> Panel<S> {
+    /// Instruments of their own seeds, one wire format for all.
+    #[must_use]
+    pub fn new(seed: u64, wire: Wire, specs: Vec<Spec<S>>) -> Panel<S> {
+        let points = specs
+            .into_iter()
+            .map(|spec| Point {
+                at: spec.at,
+                wire,
+                read: spec.read,
+                instrument: Instrument::new(seed, spec.name, spec.class, spec.sigma, spec.range),
+            })
+            .collect();
+        Panel { points }
+    }
+
+    /// The instruments see the truth for `dt` seconds.
+    pub fn see(&mut self, truth: &S, dt: f64) {
+        for point in &mut self.points {
+            point.instrument.see((point.read)(truth), dt);
+        }
+    }
+
+    /// Holds the points at the given addresses while their instruments are cleaned.
+    pub fn freeze(&mut self, at: &[u16], frozen: bool) {
+        for point in self.points.iter_mut().filter(|point| at.contains(&point.at)) {
+            point.instrument.freeze(frozen);
+        }
+    }
+
+    /// Lays the shown values into the registers.
+    pub fn publish(&self, image: &mut Image) {
+        for point in &self.points {
+            let value = point.instrument.value();
+            match point.wire {
+                Wire::F32(order) => image.put_input(point.at, &encode_f32(value, order)),
+                Wire::U16(resolution) => image.put_input(point.at, &[encode_u16(value, resolution)]),
+                Wire::I16(resolution) => image.put_input(point.at, &[encode_i16(value, resolution)]),
+            }
+        }
+    }
+}

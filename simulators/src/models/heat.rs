@@ -1,0 +1,283 @@
+//! Heat from the treated water: heat pump, storage tank, district heating.
+//!
+//! Heat in kW, temperatures in degC. COP is a share of Carnot's between evaporator and condenser, so it falls with the
+//! lift. The machine keeps its own minimum run time and restart inhibit.
+
+use super::meters::EnergyRegister;
+
+/// Electrical power at full capacity and the rated lift, kW.
+pub const RATED_KW: f64 = 150.0;
+/// Least run time and time before the next start, s.
+pub const MIN_RUN_S: f64 = 600.0;
+/// Time after a stop before the next start, s.
+pub const RESTART_INHIBIT_S: f64 = 360.0;
+/// From the start until heat is delivered, s.
+pub const START_S: f64 = 60.0;
+/// Storage tank, m3.
+const TANK_M3: f64 = 200.0;
+/// Heat of one cubic metre of water, kWh/K.
+const WATER_KWH_M3_K: f64 = 1.163;
+/// Source pump at full flow, and circulation between machine and tank, m3/h.
+const SOURCE_M3_H: f64 = 130.0;
+const LOOP_M3_H: f64 = 70.0;
+/// Share of the effluent the source pump may take.
+const SOURCE_SHARE: f64 = 0.35;
+/// Share of Carnot's COP that is reached; temperature differences in the exchangers, K.
+const CARNOT_SHARE: f64 = 0.50;
+const PINCH_K: f64 = 4.0;
+/// The evaporator must not freeze: trip below this source outlet temperature, degC.
+const SOURCE_OUT_MIN_C: f64 = 3.0;
+/// Loss of the tank, kW/K over 15 degC.
+const LOSS_KW_K: f64 = 0.25;
+/// District heat: kW per K below the heating limit, its limit, and hot water all the year.
+const DISTRICT_KW_K: f64 = 12.0;
+const HEATING_LIMIT_C: f64 = 18.0;
+const HOT_WATER_KW: f64 = 35.0;
+/// Electronics and, while heat is moved, circulation pumps, kW.
+const STANDBY_KW: f64 = 0.8;
+const PUMPS_KW: f64 = 6.0;
+
+/// What the machine is doing, with the numbers of its state register.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum HeatState {
+    /// Standing, free to start.
+    Off,
+    /// Starting, so many seconds left.
+    Starting(f64),
+    /// Running for so many seconds.
+    Running(f64),
+    /// Tripped; cleared by taking the run command away.
+    Fault,
+    /// Standing, not free to start for so many seconds.
+    Inhibited(f64),
+}
+
+impl HeatState {
+    /// Number in the state register.
+    #[must_use]
+    pub fn number(self) -> u16 {
+        match self {
+            HeatState::Off => 0,
+            HeatState::Starting(_) => 1,
+            HeatState::Running(_) => 2,
+            HeatState::Fault => 3,
+            HeatState::Inhibited(_) => 4,
+        }
+    }
+}
+
+/// Commands to the machine.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HeatCommands {
+    /// Run.
+    pub run: bool,
+    /// Capacity, %.
+    pub capacity_pct: f64,
+    /// Supply temperature not to be exceeded, degC.
+    pub supply_c: f64,
+}
+
+/// Heat pump with tank and district.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HeatPlant {
+    /// What it is doing.
+    pub state: HeatState,
+    /// Source water in and out, degC.
+    pub source_in_c: f64,
+    /// Source water leaving, degC.
+    pub source_out_c: f64,
+    /// Source flow, m3/h.
+    pub source_m3_h: f64,
+    /// Supply of the machine, degC.
+    pub supply_c: f64,
+    /// Return to the machine, degC.
+    pub return_c: f64,
+    /// Tank, degC.
+    pub tank_c: f64,
+    /// Electrical power, kW.
+    pub power_kw: f64,
+    /// Heat delivered by the machine, kW.
+    pub heat_kw: f64,
+    /// Heat the district asks for, kW.
+    pub demand_kw: f64,
+    /// Heat delivered (32 bits of 0.1 kWh).
+    pub heat_energy: EnergyRegister,
+    capacity: f64,
+}
+
+impl HeatPlant {
+    /// Standing, with a tank at the given temperature.
+    #[must_use]
+    pub fn new(tank_c: f64, source_c: f64, heat_kwh: f64) -> HeatPlant {
+        HeatPlant {
+            state: HeatState::Off,
+            source_in_c: source_c,
+            source_out_c: source_c,
+            source_m3_h: 0.0,
+            supply_c: tank_c,
+            return_c: tank_c - 1.5,
+            tank_c,
+            power_kw: STANDBY_KW,
+            heat_kw: 0.0,
+            demand_kw: 0.0,
+            heat_energy: EnergyRegister::new(32, 0.1, heat_kwh),
+            capacity: 0.0,
+        }
+    }
+
+    /// Goes on by `dt` seconds.
+    pub fn step(&mut self, dt: f64, commands: &HeatCommands, water: &SourceWater, outdoor_c: f64, hour: f64) {
+        self.state = self.next_state(dt, commands.run);
+        self.source_in_c = water.temp_c;
+        let moving = matches!(self.state, HeatState::Running(_) | HeatState::Starting(_));
+        let flow = if moving { SOURCE_M3_H.min(SOURCE_SHARE * water.flow_m3_h) } else { 0.0 };
+        self.source_m3_h += (flow - self.source_m3_h) * (1.0 - (-dt / 8.0).exp());
+        self.return_c = self.tank_c - 1.5;
+        let running = matches!(self.state, HeatState::Running(_)) && self.source_m3_h > 5.0;
+        if running {
+            self.run(dt, commands)
+        } else {
+            self.stand(dt, moving)
+        }
+        self.step_tank(dt, outdoor_c, hour);
+        self.heat_energy.add(self.heat_kw * dt / 3600.0);
+    }
+
+    fn next_state(&self, dt: f64, run: bool) -> HeatState {
+        match self.state {
+            HeatState::Off if run => HeatState::Starting(START_S),
+            HeatState::Off => HeatState::Off,
+            HeatState::Starting(_) if !run => HeatState::Inhibited(RESTART_INHIBIT_S),
+            HeatState::Starting(left) if left > dt => HeatState::Starting(left - dt),
+            HeatState::Starting(_) => HeatState::Running(0.0),
+            // Minimum run time first, whatever is commanded; protection does not wait.
+            HeatState::Running(_) if self.source_out_c < SOURCE_OUT_MIN_C => HeatState::Fault,
+            HeatState::Running(ran) if !run && ran >= MIN_RUN_S => HeatState::Inhibited(RESTART_INHIBIT_S),
+            HeatState::Running(ran) => HeatState::Running(ran + dt),
+            HeatState::Fault if run => HeatState::Fault,
+            HeatState::Fault => HeatState::Inhibited(RESTART_INHIBIT_S),
+            HeatState::Inhibited(left) if left > dt => HeatState::Inhibited(left - dt),
+            HeatState::Inhibited(_) => HeatState::Off,
+        }
+    }
+
+    fn run(&mut self, dt: f64, commands: &HeatCommands) {
+        // The machine throttles itself over the last 3 K below the supply limit.
+        let room = ((commands.supply_c + 1.0 - self.supply_c) / 3.0).clamp(0.25, 1.0);
+        let target = (commands.capacity_pct / 100.0).clamp(0.25, 1.0).min(room);
+        self.capacity += (target - self.capacity) * (1.0 - (-dt / 30.0).exp());
+        let cop = cop(self.supply_c, self.source_out_c, self.capacity);
+        let lift = self.supply_c - self.source_out_c;
+        let compressor = RATED_KW * self.capacity * (0.70 + 0.30 * lift / 40.0);
+        self.heat_kw = compressor * cop;
+        self.power_kw = compressor + PUMPS_KW + STANDBY_KW;
+        let out = self.source_in_c - (self.heat_kw - compressor) / (self.source_m3_h * WATER_KWH_M3_K);
+        self.source_out_c += (out - self.source_out_c) * (1.0 - (-dt / 20.0).exp());
+        let supply = self.return_c + self.heat_kw / (LOOP_M3_H * WATER_KWH_M3_K);
+        self.supply_c += (supply - self.supply_c) * (1.0 - (-dt / 20.0).exp());
+    }
+
+    fn stand(&mut self, dt: f64, pumps: bool) {
+        self.capacity = 0.0;
+        self.heat_kw = 0.0;
+        self.power_kw = STANDBY_KW + if pumps { PUMPS_KW } else { 0.0 };
+        self.source_out_c += (self.source_in_c - self.source_out_c) * (1.0 - (-dt / 120.0).exp());
+        self.supply_c += (self.tank_c - self.supply_c) * (1.0 - (-dt / 600.0).exp());
+    }
+
+    fn step_tank(&mut self, dt: f64, outdoor_c: f64, hour: f64) {
+        let morning = 1.0 + 0.25 * (std::f64::consts::PI * (hour - 7.0) / 12.0).cos();
+        self.demand_kw = (HEATING_LIMIT_C - outdoor_c).max(0.0) * DISTRICT_KW_K + HOT_WATER_KW * morning;
+        // A cool tank cannot heat the district any more; its own boiler takes over.
+        let served = self.demand_kw * ((self.tank_c - 32.0) / 6.0).clamp(0.0, 1.0);
+        let loss = LOSS_KW_K * (self.tank_c - 15.0);
+        self.tank_c += (self.heat_kw - served - loss) * dt / 3600.0 / (TANK_M3 * WATER_KWH_M3_K);
+    }
+}
+
+/// Source water: treated effluent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SourceWater {
+    /// Flow of the effluent, m3/h.
+    pub flow_m3_h: f64,
+    /// Its temperature, degC.
+    pub temp_c: f64,
+}
+
+/// Coefficient of performance at a supply and source outlet temperature; part load is a little better.
+#[must_use]
+pub fn cop(supply_c: f64, source_out_c: f64, capacity: f64) -> f64 {
+    let condenser = supply_c + PINCH_K + 273.15;
+    let evaporator = source_out_c - PINCH_K + 273.15;
+    let carnot = condenser / (condenser - evaporator).max(10.0);
+    CARNOT_SHARE * carnot * (1.06 - 0.06 * capacity)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RUN: HeatCommands = HeatCommands { run: true, capacity_pct: 100.0, supply_c: 58.0 };
+    const STOP: HeatCommands = HeatCommands { run: false, ..RUN };
+    const WATER: SourceWater = SourceWater { flow_m3_h: 760.0, temp_c: 15.0 };
+
+    fn seconds(plant: &mut HeatPlant, commands: &HeatCommands, count: u32) {
+        for _ in 0..count {
+            plant.step(1.0, commands, &WATER, 2.0, 12.0);
+        }
+    }
+
+    #[test]
+    fn cop_falls_with_the_lift_and_stays_in_range() {
+        assert!(cop(40.0, 12.0, 1.0) > cop(50.0, 12.0, 1.0));
+        assert!(cop(50.0, 14.0, 1.0) > cop(50.0, 8.0, 1.0));
+        assert!(cop(55.0, 8.0, 1.0) > 2.8 && cop(40.0, 18.0, 0.5) < 6.0);
+    }
+
+    #[test]
+    fn energy_balance_of_machine_and_tank_closes() {
+        let mut plant = HeatPlant::new(45.0, 15.0, 0.0);
+        seconds(&mut plant, &RUN, 1800);
+        assert_eq!(plant.state.number(), 2);
+        assert!(plant.power_kw > 120.0 && plant.power_kw < 180.0, "{}", plant.power_kw);
+        let taken = plant.source_m3_h * WATER_KWH_M3_K * (plant.source_in_c - plant.source_out_c);
+        let compressor = plant.power_kw - PUMPS_KW - STANDBY_KW;
+        assert!((plant.heat_kw - compressor - taken).abs() < 0.02 * plant.heat_kw);
+        let (start, tank) = (plant.heat_energy.count(), plant.tank_c);
+        seconds(&mut plant, &RUN, 3600);
+        let delivered = (plant.heat_energy.count() - start) as f64 * 0.1;
+        let served = plant.demand_kw + LOSS_KW_K * (plant.tank_c - 15.0);
+        let stored = (plant.tank_c - tank) * TANK_M3 * WATER_KWH_M3_K;
+        assert!((delivered - served - stored).abs() < 2.0, "{delivered} against {served} + {stored}");
+    }
+
+    #[test]
+    fn minimum_run_and_restart_inhibit_are_the_machines_own() {
+        let mut plant = HeatPlant::new(45.0, 15.0, 0.0);
+        seconds(&mut plant, &RUN, START_S as u32 + 10);
+        seconds(&mut plant, &STOP, 300);
+        assert_eq!(plant.state.number(), 2, "stopped before its minimum run time");
+        seconds(&mut plant, &STOP, MIN_RUN_S as u32 - 300);
+        assert_eq!(plant.state.number(), 4);
+        seconds(&mut plant, &RUN, 60);
+        assert_eq!(plant.state.number(), 4, "started inside the inhibit");
+        seconds(&mut plant, &RUN, RESTART_INHIBIT_S as u32 + START_S as u32 + 5);
+        assert_eq!(plant.state.number(), 2);
+    }
+
+    #[test]
+    fn cold_source_trips_and_the_supply_limit_throttles() {
+        let mut plant = HeatPlant::new(45.0, 15.0, 0.0);
+        seconds(&mut plant, &RUN, 900);
+        let cold = SourceWater { flow_m3_h: 60.0, temp_c: 6.0 };
+        for _ in 0..600 {
+            plant.step(1.0, &RUN, &cold, 2.0, 12.0);
+        }
+        assert_eq!(plant.state.number(), 3);
+        assert_eq!(plant.heat_kw, 0.0);
+        let mut warm = HeatPlant::new(50.0, 15.0, 0.0);
+        let limited = HeatCommands { supply_c: 50.0, ..RUN };
+        seconds(&mut warm, &limited, 3600);
+        assert!(warm.power_kw < 70.0, "{}", warm.power_kw);
+    }
+}
