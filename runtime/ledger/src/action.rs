@@ -1,0 +1,472 @@
+//! The log of what people did: who, when, from where, the old value and the new. Append-only, chained, on disk before the
+//! action is answered.
+
+use crate::chain::{self, Chain, LogError, OpenReport, VerifyReport};
+use crate::limits::{ACTION_TEXT_BYTES_MAX, ACTIONS_IN_MEMORY_MAX};
+use parking_lot::Mutex;
+use penstock_model::{Role, Utc, Value};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+
+const PREFIX: &str = "actions";
+
+/// Something a person did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Action {
+    /// When.
+    pub at: Utc,
+    /// User name.
+    pub who: String,
+    /// The role they had.
+    pub role: Role,
+    /// What they did.
+    pub what: ActionKind,
+    /// From which station (address or name of the screen).
+    pub station: String,
+}
+
+/// What was done. Texts longer than [`crate::limits::ACTION_TEXT_BYTES_MAX`] are cut.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ActionKind {
+    /// An entry tag was given a value; it holds until the next.
+    SetPoint {
+        /// Path of the tag.
+        tag: String,
+        /// The value before.
+        old: Option<Value>,
+        /// The value now.
+        new: Value,
+        /// Unit of both.
+        unit: String,
+    },
+    /// An output was taken by hand.
+    Manual {
+        /// Path of the tag.
+        tag: String,
+        /// The value before.
+        old: Option<Value>,
+        /// The value now.
+        new: Value,
+    },
+    /// An output was given back to its program.
+    Release {
+        /// Path of the tag.
+        tag: String,
+    },
+    /// An alarm was acknowledged.
+    Acknowledge {
+        /// Name of the alarm.
+        alarm: String,
+    },
+    /// A faulted task was reset.
+    ResetTask {
+        /// Name of the task.
+        task: String,
+    },
+    /// Came in.
+    Login,
+    /// Was refused at login.
+    LoginFailed,
+    /// Went out.
+    Logout,
+    /// Anything else.
+    Custom {
+        /// In words.
+        text: String,
+    },
+}
+
+/// An action as it stands in the log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ActionRow {
+    /// Its number: consecutive from 1.
+    pub seq: u64,
+    /// The action.
+    pub action: Action,
+}
+
+/// The log. Shared between threads.
+#[derive(Debug)]
+pub struct ActionLog {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    chain: Chain,
+    latest: VecDeque<ActionRow>,
+    entries: BTreeMap<String, (Value, String)>,
+}
+
+impl ActionLog {
+    /// Opens or creates the log in `dir`. An unfinished last line (a write that was never acknowledged) is removed; a
+    /// record that does not verify is reported, left where it is, and the log goes on in a new file.
+    ///
+    /// # Errors
+    /// When the folder cannot be used, or another process has the log open.
+    pub fn open(dir: &Path) -> Result<(ActionLog, OpenReport), LogError> {
+        let mut latest = VecDeque::new();
+        let mut entries = BTreeMap::new();
+        let (chain, report) = Chain::open(dir, PREFIX, &mut |seq, body| {
+            // A record of a later version is kept in the chain and not shown.
+            if let Some(action) = serde_json::from_value::<Stored>(body).ok().and_then(Stored::into_action) {
+                remember(&mut latest, &mut entries, ActionRow { seq, action });
+            }
+        })?;
+        Ok((ActionLog { inner: Mutex::new(Inner { chain, latest, entries }) }, report))
+    }
+
+    /// Appends an action; on return it is on disk. The result is its number.
+    ///
+    /// # Errors
+    /// When the disk does not take it: then the action is not in the log, and the caller must not carry it out.
+    pub fn append(&self, action: Action) -> Result<u64, LogError> {
+        let action = action.cut();
+        let body = serde_json::to_string(&Stored::from_action(&action)).map_err(LogError::Encode)?;
+        let mut inner = self.inner.lock();
+        let seq = inner.chain.append(&year(action.at), &[body])?;
+        let Inner { latest, entries, .. } = &mut *inner;
+        remember(latest, entries, ActionRow { seq, action });
+        Ok(seq)
+    }
+
+    /// The latest actions, newest first, at most `limit` and at most [`crate::limits::ACTIONS_IN_MEMORY_MAX`].
+    #[must_use]
+    pub fn latest(&self, limit: usize) -> Vec<ActionRow> {
+        self.inner.lock().latest.iter().rev().take(limit).cloned().collect()
+    }
+
+    /// The last value entered per entry tag and who entered it: what holds after a restart.
+    #[must_use]
+    pub fn last_entries(&self) -> Vec<(String, Value, String)> {
+        let inner = self.inner.lock();
+        inner.entries.iter().map(|(tag, (value, who))| (tag.clone(), value.clone(), who.clone())).collect()
+    }
+
+    /// Hash of the last record.
+    #[must_use]
+    pub fn head(&self) -> String {
+        self.inner.lock().chain.head().to_owned()
+    }
+
+    /// Verifies the log in `dir` from its first record, changing nothing. A log that was shortened by whole records verifies:
+    /// compare `head` or `records` with what was noted earlier.
+    ///
+    /// # Errors
+    /// When the files cannot be read.
+    pub fn verify(dir: &Path) -> Result<VerifyReport, LogError> {
+        chain::verify(dir, PREFIX)
+    }
+}
+
+fn remember(latest: &mut VecDeque<ActionRow>, entries: &mut BTreeMap<String, (Value, String)>, row: ActionRow) {
+    if let ActionKind::SetPoint { tag, new, .. } = &row.action.what {
+        entries.insert(tag.clone(), (new.clone(), row.action.who.clone()));
+    }
+    if latest.len() == ACTIONS_IN_MEMORY_MAX {
+        latest.pop_front();
+    }
+    latest.push_back(row);
+}
+
+fn year(at: Utc) -> String {
+    let seconds = at.0.div_euclid(1_000_000_000);
+    jiff::Timestamp::from_second(seconds).map_or_else(|_| "1970".to_owned(), |t| t.strftime("%Y").to_string())
+}
+
+impl Action {
+    fn cut(mut self) -> Action {
+        let text = |t: &mut String| {
+            let mut end = t.len().min(ACTION_TEXT_BYTES_MAX);
+            while !t.is_char_boundary(end) {
+                end -= 1;
+            }
+            t.truncate(end);
+        };
+        text(&mut self.who);
+        text(&mut self.station);
+        match &mut self.what {
+            ActionKind::SetPoint { tag, unit, .. } => {
+                text(tag);
+                text(unit);
+            }
+            ActionKind::Manual { tag, .. } | ActionKind::Release { tag } => text(tag),
+            ActionKind::Acknowledge { alarm: t }
+            | ActionKind::ResetTask { task: t }
+            | ActionKind::Custom { text: t } => {
+                text(t);
+            }
+            ActionKind::Login | ActionKind::LoginFailed | ActionKind::Logout => {}
+        }
+        self
+    }
+}
+
+/// The layout of a record's body.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    /// Nanoseconds of UTC.
+    at_ns: i64,
+    who: String,
+    role: String,
+    station: String,
+    what: StoredKind,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum StoredKind {
+    SetPoint { tag: String, old: Option<StoredValue>, new: StoredValue, unit: String },
+    Manual { tag: String, old: Option<StoredValue>, new: StoredValue },
+    Release { tag: String },
+    Acknowledge { alarm: String },
+    ResetTask { task: String },
+    Login,
+    LoginFailed,
+    Logout,
+    Custom { text: String },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum StoredValue {
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(String),
+}
+
+impl From<&Value> for StoredValue {
+    fn from(value: &Value) -> Self {
+        match value {
+            Value::Bool(b) => Self::Bool(*b),
+            Value::Int(i) => Self::Int(*i),
+            Value::Float(x) => Self::Float(*x),
+            Value::Text(t) => Self::Text(t.to_string()),
+        }
+    }
+}
+
+impl From<StoredValue> for Value {
+    fn from(value: StoredValue) -> Self {
+        match value {
+            StoredValue::Bool(b) => Self::Bool(b),
+            StoredValue::Int(i) => Self::Int(i),
+            StoredValue::Float(x) => Self::Float(x),
+            StoredValue::Text(t) => Self::Text(t.into()),
+        }
+    }
+}
+
+impl Stored {
+    fn from_action(a: &Action) -> Stored {
+        let old = |v: &Option<Value>| v.as_ref().map(StoredValue::from);
+        let what = match &a.what {
+            ActionKind::SetPoint { tag, old: o, new, unit } => {
+                StoredKind::SetPoint { tag: tag.clone(), old: old(o), new: new.into(), unit: unit.clone() }
+            }
+            ActionKind::Manual { tag, old: o, new } => {
+                StoredKind::Manual { tag: tag.clone(), old: old(o), new: new.into() }
+            }
+            ActionKind::Release { tag } => StoredKind::Release { tag: tag.clone() },
+            ActionKind::Acknowledge { alarm } => StoredKind::Acknowledge { alarm: alarm.clone() },
+            ActionKind::ResetTask { task } => StoredKind::ResetTask { task: task.clone() },
+            ActionKind::Login => StoredKind::Login,
+            ActionKind::LoginFailed => StoredKind::LoginFailed,
+            ActionKind::Logout => StoredKind::Logout,
+            ActionKind::Custom { text } => StoredKind::Custom { text: text.clone() },
+        };
+        let (who, station) = (a.who.clone(), a.station.clone());
+        Stored { at_ns: a.at.0, who, role: a.role.as_str().to_owned(), station, what }
+    }
+
+    fn into_action(self) -> Option<Action> {
+        let what = match self.what {
+            StoredKind::SetPoint { tag, old, new, unit } => {
+                ActionKind::SetPoint { tag, old: old.map(Value::from), new: new.into(), unit }
+            }
+            StoredKind::Manual { tag, old, new } => {
+                ActionKind::Manual { tag, old: old.map(Value::from), new: new.into() }
+            }
+            StoredKind::Release { tag } => ActionKind::Release { tag },
+            StoredKind::Acknowledge { alarm } => ActionKind::Acknowledge { alarm },
+            StoredKind::ResetTask { task } => ActionKind::ResetTask { task },
+            StoredKind::Login => ActionKind::Login,
+            StoredKind::LoginFailed => ActionKind::LoginFailed,
+            StoredKind::Logout => ActionKind::Logout,
+            StoredKind::Custom { text } => ActionKind::Custom { text },
+        };
+        let role = Role::parse(&self.role)?;
+        Some(Action { at: Utc(self.at_ns), who: self.who, role, what, station: self.station })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::PathBuf;
+
+    fn set(tag: &str, value: f64, who: &str) -> Action {
+        let what = ActionKind::SetPoint {
+            tag: tag.into(),
+            old: Some(Value::Float(1.0)),
+            new: Value::Float(value),
+            unit: "mg/L".into(),
+        };
+        Action {
+            at: Utc::from_millis(1_795_000_000_000),
+            who: who.into(),
+            role: Role::Operator,
+            what,
+            station: "10.0.0.7".into(),
+        }
+    }
+
+    fn simple(what: ActionKind) -> Action {
+        Action { what, ..set("x", 0.0, "li") }
+    }
+
+    fn file(dir: &Path) -> PathBuf {
+        dir.join("actions-00001-2026.jsonl")
+    }
+
+    fn three(dir: &Path) {
+        let (log, _) = ActionLog::open(dir).unwrap();
+        for (n, value) in [(1, 2.0), (2, 2.5), (3, 0.1 + 0.2)] {
+            assert_eq!(log.append(set(&format!("t{}", n % 2), value, "li")).unwrap(), n);
+        }
+    }
+
+    #[test]
+    fn every_kind_comes_back_as_it_went() {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, _) = ActionLog::open(dir.path()).unwrap();
+        let text = || "ASCII, \"quotes\"\nand 中文".to_owned();
+        let kinds = [
+            set("a", f64::MIN_POSITIVE, "li").what,
+            ActionKind::Manual { tag: text(), old: None, new: Value::Bool(true) },
+            ActionKind::Manual { tag: "b".into(), old: Some(Value::Int(i64::MAX)), new: Value::from("on") },
+            ActionKind::Release { tag: "b".into() },
+            ActionKind::Acknowledge { alarm: text() },
+            ActionKind::ResetTask { task: "normal".into() },
+            ActionKind::Login,
+            ActionKind::LoginFailed,
+            ActionKind::Logout,
+            ActionKind::Custom { text: text() },
+        ];
+        let actions: Vec<Action> = kinds.into_iter().map(simple).collect();
+        for action in &actions {
+            log.append(action.clone()).unwrap();
+        }
+        let of = |log: &ActionLog| log.latest(100).into_iter().rev().map(|r| r.action).collect::<Vec<_>>();
+        assert_eq!(of(&log), actions);
+        assert_eq!(log.latest(1)[0].seq, 10, "newest first");
+        drop(log);
+        let (log, report) = ActionLog::open(dir.path()).unwrap();
+        assert_eq!(of(&log), actions);
+        assert_eq!((report.records, report.broken, report.torn_bytes), (10, None, 0));
+    }
+
+    #[test]
+    fn entries_are_the_last_set_points() {
+        let dir = tempfile::tempdir().unwrap();
+        three(dir.path());
+        let (log, _) = ActionLog::open(dir.path()).unwrap();
+        log.append(set("t0", 9.0, "wang")).unwrap();
+        log.append(simple(ActionKind::Manual { tag: "t1".into(), old: None, new: Value::Float(5.0) })).unwrap();
+        let entry = |tag: &str, v: f64, who: &str| (tag.to_owned(), Value::Float(v), who.to_owned());
+        assert_eq!(log.last_entries(), [entry("t0", 9.0, "wang"), entry("t1", 0.1 + 0.2, "li")]);
+    }
+
+    #[test]
+    fn a_torn_last_line_is_removed_and_reported_at_every_length() {
+        let dir = tempfile::tempdir().unwrap();
+        three(dir.path());
+        let whole = fs::read(file(dir.path())).unwrap();
+        let two: usize = whole.split_inclusive(|b| *b == b'\n').take(2).map(<[u8]>::len).sum();
+        for cut in [two + 1, two + 40, whole.len() - 2, whole.len() - 1] {
+            fs::write(file(dir.path()), &whole[..cut]).unwrap();
+            let before = ActionLog::verify(dir.path()).unwrap();
+            assert_eq!((before.records, before.torn_bytes, before.broken), (2, (cut - two) as u64, None));
+            let (log, report) = ActionLog::open(dir.path()).unwrap();
+            assert_eq!((report.records, report.torn_bytes, report.broken), (2, (cut - two) as u64, None));
+            assert_eq!(log.append(set("t1", 7.0, "li")).unwrap(), 3);
+            drop(log);
+            let verified = ActionLog::verify(dir.path()).unwrap();
+            assert_eq!((verified.records, verified.torn_bytes, verified.broken), (3, 0, None));
+        }
+    }
+
+    #[test]
+    fn any_changed_byte_names_its_record() {
+        let dir = tempfile::tempdir().unwrap();
+        three(dir.path());
+        let whole = fs::read(file(dir.path())).unwrap();
+        let lines: Vec<&[u8]> = whole.split_inclusive(|b| *b == b'\n').collect();
+        let mut at = 0;
+        for (number, line) in (1..).zip(&lines) {
+            // Not the line's end itself: without it the line is another one.
+            for offset in (0..line.len() - 1).step_by(7) {
+                let mut changed = whole.clone();
+                changed[at + offset] ^= 0x01;
+                fs::write(file(dir.path()), &changed).unwrap();
+                let broken = ActionLog::verify(dir.path())
+                    .unwrap()
+                    .broken
+                    .unwrap_or_else(|| panic!("byte {offset} of {number}"));
+                assert_eq!((broken.line, broken.seq), (number, number), "byte {offset}: {broken}");
+            }
+            at += line.len();
+        }
+    }
+
+    #[test]
+    fn a_removed_or_exchanged_record_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        three(dir.path());
+        let whole = fs::read_to_string(file(dir.path())).unwrap();
+        let lines: Vec<&str> = whole.split_inclusive('\n').collect();
+        for (order, line) in [(vec![0, 2], 2), (vec![1, 2], 1), (vec![0, 2, 1], 2), (vec![0, 1, 1, 2], 3)] {
+            let text: String = order.iter().map(|i| lines[*i]).collect();
+            fs::write(file(dir.path()), text).unwrap();
+            let broken = ActionLog::verify(dir.path()).unwrap().broken.unwrap();
+            assert_eq!(broken.line, line, "{order:?}: {broken}");
+        }
+    }
+
+    #[test]
+    fn a_broken_log_is_kept_and_goes_on_in_a_new_file() {
+        let dir = tempfile::tempdir().unwrap();
+        three(dir.path());
+        let text = fs::read_to_string(file(dir.path())).unwrap();
+        let changed = text.replacen("2.5", "9.5", 1);
+        fs::write(file(dir.path()), &changed).unwrap();
+        let (log, report) = ActionLog::open(dir.path()).unwrap();
+        assert_eq!(report.broken.as_ref().map(|b| b.seq), Some(2));
+        assert_eq!(log.append(set("t0", 4.0, "li")).unwrap(), 4);
+        drop(log);
+        assert_eq!(fs::read_to_string(file(dir.path())).unwrap(), changed, "evidence stays");
+        let verified = ActionLog::verify(dir.path()).unwrap();
+        assert_eq!(verified.broken.map(|b| b.line), Some(2), "the break stays visible, and nothing else is broken");
+        let (log, _) = ActionLog::open(dir.path()).unwrap();
+        assert_eq!(log.append(set("t0", 5.0, "li")).unwrap(), 5);
+        assert_eq!(log.last_entries().len(), 2);
+    }
+
+    #[test]
+    fn a_second_process_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_log, _) = ActionLog::open(dir.path()).unwrap();
+        assert!(matches!(ActionLog::open(dir.path()), Err(LogError::InUse(_))));
+    }
+
+    #[test]
+    fn a_long_name_is_cut_not_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, _) = ActionLog::open(dir.path()).unwrap();
+        log.append(Action { who: "水".repeat(1_000_000), ..simple(ActionKind::LoginFailed) }).unwrap();
+        assert_eq!(log.latest(1)[0].action.who.len(), 1023);
+    }
+}
