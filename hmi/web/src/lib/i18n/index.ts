@@ -1,0 +1,27 @@
+// Words in two languages. A key missing in either is a compile error, and a test compares the placeholders too.
+
+import { prefs } from "../prefs.svelte";
+import type { Text } from "../protocol";
+import { en } from "./en";
+import { zh } from "./zh";
+
+export type Key = keyof typeof zh;
+
+const DICTIONARIES: Record<"zh" | "en", Record<Key, string>> = { zh, en };
+
+/** The words of a key in the present language, with `{name}` replaced. */
+export function t(key: Key, values: Record<string, string | number> = {}): string {
+  return DICTIONARIES[prefs.lang][key].replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+}
+
+/** A site's text in the present language; one language given stands for both. */
+export function tx(text: Text | null | undefined): string {
+  if (!text) return "";
+  return text[prefs.lang] || text.zh || text.en;
+}
+
+/** The words of a key that is put together at run time, or the raw word when the runtime is newer than this screen. */
+export function word(prefix: "reason" | "priority" | "state" | "link" | "kind" | "role" | "cond" | "fallback" | "source" | "rank" | "outcome" | "event" | "issue" | "bound", name: string): string {
+  const key = `${prefix}.${name}`;
+  return key in zh ? t(key as Key) : name;
+}

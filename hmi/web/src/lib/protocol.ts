@@ -1,0 +1,189 @@
+// The words of the HTTP and WebSocket interface, as the runtime serves them. Nothing here computes.
+
+export interface Text {
+  zh: string;
+  en: string;
+}
+
+export type Value = number | boolean | string;
+export type Role = "viewer" | "operator" | "engineer";
+export type QualityClass = "g" | "u" | "b";
+export type PriorityWord = "critical" | "high" | "medium" | "low";
+
+export interface User {
+  user: string;
+  role: Role;
+}
+
+export interface TagState extends Text {
+  value: number;
+}
+
+export interface TagInfo {
+  id: number;
+  path: string;
+  title: Text;
+  unit: string;
+  type: "bool" | "int" | "float" | "text";
+  range: [number, number] | null;
+  decimals: number;
+  category: string;
+  source: "device" | "program" | "operator" | "system";
+  device: string | null;
+  program?: string | null;
+  writable: "entry" | "output" | null;
+  limits: [number, number] | null;
+  rate_per_s: number | null;
+  role: Role | null;
+  states: TagState[];
+}
+
+export interface AlarmInfo {
+  id: number;
+  name: string;
+  tag: number;
+  priority: PriorityWord;
+  title: Text;
+  cause: Text;
+  consequence: Text;
+  response: Text;
+  kind: "above" | "below" | "equals" | "bad";
+  limit: number | null;
+  deadband: number | null;
+}
+
+export interface TaskInfo {
+  id: number;
+  name: string;
+  period_ms: number;
+}
+
+export interface DeviceInfo {
+  id: number;
+  name: string;
+  title: Text;
+  driver: string;
+  address: string;
+}
+
+export interface Site {
+  name: Text;
+  time_zone: string;
+  config_hash: string;
+  version: string;
+  tags: TagInfo[];
+  alarms: AlarmInfo[];
+  tasks: TaskInfo[];
+  devices: DeviceInfo[];
+  pages: unknown;
+}
+
+/** id, value, quality class, reason word, source time (ms), age when the message left (ms). */
+export type ValueRow = [number, Value | null, QualityClass, string, number, number];
+
+export interface AlarmItem {
+  id: number;
+  state: "normal" | "active" | "acknowledged" | "returned";
+  raised_ms: number | null;
+  returned_ms: number | null;
+  ack_ms: number | null;
+  ack_by: string | null;
+  value: Value | null;
+}
+
+export interface OutputItem {
+  tag: number;
+  manual: boolean;
+  holder: string | null;
+  priority: string | null;
+  granted: Value | null;
+  wished: Value | null;
+  bound_by: string | null;
+  fallback: string | null;
+  outcome: string | null;
+  /** Why it failed, in words. */
+  outcome_text?: string | null;
+  outcome_ms: number | null;
+}
+
+export interface LinkItem {
+  device: number;
+  state: "connecting" | "up" | "down";
+  reason: string;
+  answered: number;
+  failed: number;
+  refused: number;
+  reconnects: number;
+  round_trip_ms: number;
+  last_answer_age_ms: number | null;
+}
+
+export interface Spread {
+  p50: number;
+  p99: number;
+  max: number;
+}
+
+export interface TaskItem {
+  id: number;
+  scans: number;
+  missed: number;
+  jitter_us: Spread;
+  run_us: Spread;
+  fault: string | null;
+}
+
+export type LiveMessage =
+  | { type: "values"; utc_ms: number; values: ValueRow[] }
+  | { type: "alarms"; items: AlarmItem[] }
+  | { type: "outputs"; items: OutputItem[] }
+  | { type: "links"; items: LinkItem[] }
+  | { type: "tasks"; items: TaskItem[] };
+
+/** ms, smallest, largest, last, quality class of a point or of the worst in a bucket. */
+export type HistoryPoint = [number, number | null, number | null, number | null, QualityClass];
+
+export interface HistorySeries {
+  tag: string;
+  raw: boolean;
+  points: HistoryPoint[];
+}
+
+export interface EventRow {
+  utc_ms: number;
+  kind: string;
+  [key: string]: unknown;
+}
+
+export interface ActionRow {
+  seq: number;
+  utc_ms: number;
+  who: string;
+  role: string;
+  kind: string;
+  tag?: string | null;
+  old?: Value | null;
+  new?: Value | null;
+  unit?: string | null;
+  [key: string]: unknown;
+}
+
+export interface ProgramItem {
+  name: string;
+  script: string;
+  task: number;
+  fault: string | null;
+  last_error: string | null;
+  bad_inputs: string[];
+}
+
+export interface SystemView {
+  uptime_s: number;
+  version: string;
+  config_hash: string;
+  programs: ProgramItem[];
+  historian: Record<string, number | string | null>;
+  ledger: Record<string, unknown> | null;
+  drops: { name: string; count: number }[];
+  live_clients?: number;
+}

@@ -1,0 +1,48 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { en } from "../src/lib/i18n/en";
+import { zh } from "../src/lib/i18n/zh";
+
+const holes = (text: string): string[] => [...text.matchAll(/\{(\w+)\}/g)].map((m) => m[1] ?? "").sort();
+
+function sources(dir: string): string[] {
+  return readdirSync(dir, { withFileTypes: true }).flatMap((e) =>
+    e.isDirectory() ? (e.name === "i18n" ? [] : sources(join(dir, e.name))) : /\.(svelte|ts)$/.test(e.name) ? [join(dir, e.name)] : [],
+  );
+}
+
+describe("the two languages", () => {
+  it("have the same keys, in the same order", () => {
+    expect(Object.keys(en)).toEqual(Object.keys(zh));
+  });
+
+  it("fill the same holes, and leave nothing empty", () => {
+    for (const key of Object.keys(zh) as (keyof typeof zh)[]) {
+      expect(zh[key].trim(), key).not.toBe("");
+      expect(en[key].trim(), key).not.toBe("");
+      expect(holes(en[key]), key).toEqual(holes(zh[key]));
+    }
+  });
+
+  it("are each in their own script", () => {
+    for (const [key, text] of Object.entries(en)) expect(text, key).not.toMatch(/[\u4e00-\u9fff]/);
+    // A word that is the same in both (an abbreviation, a number) is fine; a sentence is not.
+    for (const [key, text] of Object.entries(zh)) if (text.length > 12) expect(text, key).toMatch(/[\u4e00-\u9fff]/);
+  });
+
+  it("know every reason the runtime can give", () => {
+    const rust = readFileSync(join(import.meta.dirname, "../../../runtime/model/src/quality.rs"), "utf8");
+    const words = [...rust.matchAll(/= \d+, "([a-z-]+)";/g)].map((m) => m[1]);
+    expect(words.length).toBeGreaterThan(20);
+    for (const reason of words) expect(Object.keys(zh), reason).toContain(`reason.${reason}`);
+  });
+
+  it("hold no word that nothing uses", () => {
+    const all = sources(join(import.meta.dirname, "../src")).map((f) => readFileSync(f, "utf8")).join("\n");
+    // Keys put together at run time: word("reason", …) and t(`energy.${p}`).
+    const composed = [...all.matchAll(/word\("(\w+)"/g)].map((m) => `${m[1]}.`).concat(["energy.day", "energy.week", "energy.month"]);
+    const unused = Object.keys(zh).filter((k) => !all.includes(`"${k}"`) && !composed.some((c) => k.startsWith(c)));
+    expect(unused).toEqual([]);
+  });
+});
