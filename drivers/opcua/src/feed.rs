@@ -1,0 +1,201 @@
+//! From notifications to samples.
+//!
+//! A subscription speaks only of changes; that it speaks at all confirms the rest. So every publish, and every
+//! keep-alive, delivers all tags of its subscription: the changed ones with their new value, the others with their
+//! value as it was, received now. A tag grows old only when its subscription falls silent.
+
+use crate::config::DeviceConfig;
+use crate::convert::{Reading, read};
+use opcua::client::{MonitoredItemMap, OnSubscriptionNotificationCore};
+use opcua::sync::Mutex;
+use opcua::types::{DataChangeNotification, NotificationMessage, StatusChangeNotification, StatusCode};
+use penstock_model::{BadReason, Clock, Quality, Sample, SampleSink, TagSample, Utc, Value};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use tokio::time::Instant;
+
+/// What is known of a point.
+#[derive(Debug, Clone, Default)]
+struct PointState {
+    /// The last value, for showing.
+    last: Option<Value>,
+    /// What to deliver while the subscription speaks; `None` before the first value of this link.
+    current: Option<(Quality, Utc)>,
+    /// What is wrong with it; logged when it changes.
+    wrong: Option<(BadReason, String)>,
+}
+
+#[derive(Default)]
+struct State {
+    points: Vec<PointState>,
+    /// Counts links: a notification of a former one is not delivered any more.
+    link: u64,
+}
+
+/// The samples of one device.
+pub(crate) struct Feed {
+    config: Arc<DeviceConfig>,
+    sink: Arc<dyn SampleSink>,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+}
+
+impl Feed {
+    pub(crate) fn new(config: Arc<DeviceConfig>, sink: Arc<dyn SampleSink>, clock: Arc<dyn Clock>) -> Feed {
+        let points = vec![PointState::default(); config.points.len()];
+        Feed { config, sink, clock, state: Mutex::new(State { points, link: 0 }) }
+    }
+
+    /// A new link begins; its number goes to the subscriptions made on it.
+    pub(crate) fn begin(&self) -> u64 {
+        let mut state = self.state.lock();
+        state.link += 1;
+        state.points.iter_mut().for_each(|p| p.current = None);
+        state.link
+    }
+
+    /// All tags that are read become Bad(link) and keep their last value; nothing of the former link follows.
+    pub(crate) fn lose(&self) {
+        let points: Vec<usize> = (0..self.config.points.len()).collect();
+        let mut state = self.state.lock();
+        state.link += 1;
+        self.deliver_lost(&mut state, &points);
+    }
+
+    /// The tags of a silent subscription become Bad(link).
+    pub(crate) fn silent(&self, points: &[usize]) {
+        self.deliver_lost(&mut self.state.lock(), points);
+    }
+
+    fn deliver_lost(&self, state: &mut State, points: &[usize]) {
+        let now = self.clock.now();
+        let mut batch = Vec::new();
+        for &index in points.iter().filter(|i| self.config.points[**i].write.is_none()) {
+            state.points[index].current = None;
+            let sample = Sample::bad(BadReason::Link, state.points[index].last.clone(), now);
+            batch.push(TagSample { tag: self.config.points[index].tag, sample });
+        }
+        self.sink.samples(&batch);
+    }
+
+    /// A point cannot be watched, for this reason; the rest goes on.
+    pub(crate) fn refuse(&self, index: usize, reason: BadReason, why: &str) {
+        let now = self.clock.now();
+        let mut state = self.state.lock();
+        state.points[index].current = Some((Quality::Bad(reason), now.utc));
+        self.note(&mut state.points[index], index, Some((reason, why.to_owned())));
+        let sample = Sample::bad(reason, state.points[index].last.clone(), now);
+        self.sink.samples(&[TagSample { tag: self.config.points[index].tag, sample }]);
+    }
+
+    /// A publish of a subscription: `changes` by point, everything else of `points` as it was.
+    fn publish(&self, link: u64, points: &[usize], changes: Vec<(usize, Reading)>) {
+        let now = self.clock.now();
+        let mut state = self.state.lock();
+        if state.link != link {
+            return;
+        }
+        for (index, reading) in changes {
+            let point = &mut state.points[index];
+            let wrong = match reading.quality {
+                Quality::Bad(reason) => Some((reason, reading.why)),
+                _ => None,
+            };
+            if reading.value.is_some() {
+                point.last = reading.value;
+            }
+            point.current = Some((reading.quality, reading.source_time));
+            self.note(point, index, wrong);
+        }
+        let sample = |index: &usize| {
+            let point = &state.points[*index];
+            let (quality, source_time) = point.current?;
+            let sample = Sample { value: point.last.clone(), quality, source_time, received: now.mono };
+            Some(TagSample { tag: self.config.points[*index].tag, sample })
+        };
+        // Delivered under the lock: a loss that follows is delivered after this.
+        self.sink.samples(&points.iter().filter_map(sample).collect::<Vec<_>>());
+    }
+
+    /// Logs a point's trouble when it begins, when it changes and when it ends.
+    fn note(&self, state: &mut PointState, index: usize, wrong: Option<(BadReason, String)>) {
+        if state.wrong == wrong {
+            return;
+        }
+        let point = &self.config.points[index];
+        match &wrong {
+            Some((reason, why)) => {
+                tracing::warn!(device = %self.config.name, tag = %point.path, node = point.node, %reason, why, "point is bad");
+            }
+            None => {
+                tracing::info!(device = %self.config.name, tag = %point.path, node = point.node, "point is good");
+            }
+        }
+        state.wrong = wrong;
+    }
+}
+
+/// Signs of life of one subscription.
+#[derive(Debug)]
+pub(crate) struct Pulse {
+    last: Mutex<Instant>,
+    count: AtomicU64,
+    ended: AtomicBool,
+}
+
+impl Pulse {
+    pub(crate) fn new() -> Pulse {
+        Pulse { last: Mutex::new(Instant::now()), count: AtomicU64::new(0), ended: AtomicBool::new(false) }
+    }
+
+    /// When it was heard last.
+    pub(crate) fn last(&self) -> Instant {
+        *self.last.lock()
+    }
+
+    /// How often it was heard since this was asked last.
+    pub(crate) fn take_count(&self) -> u64 {
+        self.count.swap(0, Ordering::Relaxed)
+    }
+
+    /// True when the server said that it has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+}
+
+/// Receives the notifications of one subscription. Client handles are indices of points plus one.
+pub(crate) struct Receiver {
+    pub(crate) feed: Arc<Feed>,
+    pub(crate) pulse: Arc<Pulse>,
+    pub(crate) link: u64,
+    pub(crate) points: Vec<usize>,
+}
+
+/// The client handle of a point.
+pub(crate) fn handle(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX - 1) + 1
+}
+
+impl OnSubscriptionNotificationCore for Receiver {
+    fn on_subscription_notification(&mut self, message: NotificationMessage, _items: MonitoredItemMap<'_>) {
+        let now = self.feed.clock.now();
+        let mut changes = Vec::new();
+        for object in message.notification_data.into_iter().flatten() {
+            if let Some(change) = object.inner_as::<DataChangeNotification>() {
+                for item in change.monitored_items.iter().flatten() {
+                    let index = (item.client_handle as usize).wrapping_sub(1);
+                    if let Some(point) = self.feed.config.points.get(index) {
+                        changes.push((index, read(point, &item.value, now)));
+                    }
+                }
+            } else if let Some(change) = object.inner_as::<StatusChangeNotification>() {
+                let ended = change.status != StatusCode::Good;
+                self.pulse.ended.store(ended, Ordering::Relaxed);
+            }
+        }
+        *self.pulse.last.lock() = Instant::now();
+        self.pulse.count.fetch_add(1, Ordering::Relaxed);
+        self.feed.publish(self.link, &self.points, changes);
+    }
+}

@@ -1,0 +1,52 @@
+//! OPC UA client: subscribes a server's nodes into samples and carries commands out.
+//!
+//! Duties: resolve nodes by namespace uri anew in each session; one subscription per group, watched for silence; a
+//! node that the server does not know makes its own tag bad and no other; the server's status and source time become
+//! the sample's quality and time; write values in the node's own type, read them back, and say what became of each
+//! command.
+//!
+//! One device is one task with a session of its own, so a dead server delays no other.
+//!
+//! | module | duty |
+//! | --- | --- |
+//! | `node` | node ids as people write them |
+//! | `config` | what a site declares, and what cannot work |
+//! | `convert` | the one way between an OPC UA value and a sample |
+//! | `connect` | certificate, endpoint, session |
+//! | `feed` | notifications into samples |
+//! | `commands`, `write` | last command per point, and what became of it |
+//! | `session` | the link: connect, subscribe, serve, lose, reconnect |
+//! | `link` | state of the link, its counters and reports |
+
+mod commands;
+mod config;
+mod connect;
+mod convert;
+mod feed;
+pub mod limits;
+mod link;
+mod node;
+mod session;
+mod write;
+
+pub use config::{DeviceConfig, GroupConfig, PointConfig, Security, SecurityPolicy, WriteConfig};
+pub use node::{Namespace, NodeError, NodeRef, parse_node};
+
+use penstock_model::{Clock, Command, SampleSink};
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+
+/// Runs one device until `stop` becomes true (or its sender is gone): for ever connected or reconnecting.
+///
+/// Samples, outcomes and the state of the link go to `sink`. `commands` may be closed early; the device is then read
+/// only. On stop, commands already given (the shutdown fallbacks) are still written if that takes no longer than
+/// `config.timeout`, and the session is closed.
+pub async fn run(
+    config: DeviceConfig,
+    sink: Arc<dyn SampleSink>,
+    commands: mpsc::Receiver<Command>,
+    clock: Arc<dyn Clock>,
+    stop: watch::Receiver<bool>,
+) {
+    session::Driver::new(config, sink, commands, clock, stop).run().await;
+}
