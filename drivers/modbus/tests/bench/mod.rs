@@ -286,7 +286,8 @@ impl Rig {
                 }
             };
             if tokio::time::timeout(PATIENCE, wait).await.is_err() {
-                self.see(|d| panic!("{caller}: never: {what}; outcomes {:?}; link {:?}", d.outcomes, d.links.last()));
+                let news = self.see(|d| format!("outcomes {:?}; link {:?}", d.outcomes, d.links.last()));
+                panic!("{caller}: never: {what}; {news}");
             }
         }
     }
