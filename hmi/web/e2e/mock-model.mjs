@@ -286,7 +286,7 @@ export class Model {
     this.alarms.slice(0, 8).forEach((a, i) => {
       const at = now - (0.4 + i * 0.9) * 3_600_000;
       const tag = this.tags[a.tag];
-      const value = Number(this.raw(tag, at));
+      const value = String(this.raw(tag, at));
       rows.push({ utc_ms: at + 400_000, kind: "alarm", alarm: a.name, state: "normal", value, by: null });
       rows.push({ utc_ms: at + 120_000, kind: "alarm", alarm: a.name, state: "acknowledged", value, by: "operator" });
       rows.push({ utc_ms: at, kind: "alarm", alarm: a.name, state: "active", value, by: null });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { balance, stack } from "../src/lib/flow";
 import { meterTree, type Summary } from "../src/lib/energy";
-import { eventAlarm, eventText } from "../src/lib/events";
+import { eventAlarm, eventText, eventValue, eventView } from "../src/lib/events";
 import { parseRoute, routeHash } from "../src/lib/router.svelte";
 import { search } from "../src/lib/search";
 import { normalBand } from "../src/lib/tagview";
@@ -108,11 +108,31 @@ describe("search", () => {
 describe("words from the journal and from limits", () => {
   const view = { site: { alarms: [alarm(0), alarm(1)] } as unknown as Site, alarm: (id: number) => (id === 1 ? alarm(1) : null) };
   it("reads alarms by name before number and leaves the rest as it is", () => {
-    expect(eventAlarm({ utc_ms: 0, kind: "alarm", alarm: "alarm/0", state: "active", value: 3 }, view)).toMatchObject({ info: { id: 0 }, state: "active", value: 3, by: null });
+    expect(eventAlarm({ utc_ms: 0, kind: "alarm", alarm: "alarm/0", state: "active" }, view)).toMatchObject({ info: { id: 0 }, state: "active" });
     expect(eventAlarm({ utc_ms: 0, kind: "alarm", id: 1 }, view)?.info.id).toBe(1);
     expect(eventAlarm({ utc_ms: 0, kind: "alarm", alarm: "gone" }, view)).toBeNull();
     expect(eventAlarm({ utc_ms: 0, kind: "fault", alarm: "alarm/0" }, view)).toBeNull();
-    expect(eventText({ utc_ms: 0, kind: "fault", part: "task a", message: "broke", active: true })).toBe("task a · broke · active: true");
+    expect(eventText({ utc_ms: 0, kind: "newer", colour: "red", n: 2, empty: null })).toBe("colour: red · n: 2");
+    expect(eventText({ utc_ms: 0, kind: "newer", text: "as written" })).toBe("as written");
+  });
+
+  it("shows every kind the runtime writes", () => {
+    const valve = tag({ path: "v", id: 5 });
+    const names = {
+      ...view,
+      site: { alarms: [alarm(0, { tag: 5 })], devices: [{ id: 0, name: "plc" }] } as unknown as Site,
+      tag: (path: string | null | undefined) => (path === "v" ? valve : null),
+      tagById: (id: number) => (id === 5 ? valve : null),
+    };
+    const see = (row: Record<string, unknown>) => eventView({ utc_ms: 0, ...row } as never, names);
+    expect(see({ kind: "alarm", alarm: "alarm/0", state: "active", value: "2.5", by: null })).toMatchObject({ alarm: { id: 0 }, tag: { id: 5 }, value: 2.5, state: { of: "state", word: "active" } });
+    expect(see({ kind: "command", tag: "v", value: "40", origin: "user op" })).toMatchObject({ tag: { id: 5 }, value: 40, by: "user op", state: null });
+    expect(see({ kind: "outcome", tag: "v", state: "failed", message: "no answer" })).toMatchObject({ state: { of: "outcome", word: "failed" }, message: "no answer" });
+    expect(see({ kind: "link", device: "plc", state: "down", reason: "refused" })).toMatchObject({ device: { id: 0 }, state: { of: "link", word: "down" }, message: "refused" });
+    expect(see({ kind: "fault", part: "task a", message: "broke", active: false })).toMatchObject({ text: "task a", state: { of: "event", word: "mended" } });
+    expect(eventValue("true", valve)).toBe(true);
+    expect(eventValue("1e3", tag({ type: "text" }))).toBe("1e3");
+    expect(eventValue(null, valve)).toBeNull();
   });
 
   it("takes the normal band from the innermost limits", () => {

@@ -20,6 +20,8 @@ export class Live {
   lostSince = $state<number | null>(null);
   /** Monotonic time of this screen, moved on twice a second: ages hang on it. */
   now = $state(0);
+  /** Site time (UTC ms) moved on every ten seconds: enough for what only asks which day it is. */
+  coarse = $state(Date.now());
   alarms = $state.raw<ReadonlyMap<number, AlarmItem>>(new Map());
   links = $state.raw<readonly LinkItem[]>([]);
   tasks = $state.raw<readonly TaskItem[]>([]);
@@ -36,6 +38,7 @@ export class Live {
 
   tick(): void {
     this.now = monotonic();
+    this.coarse = Math.floor(this.utc / 10_000) * 10_000;
   }
 
   cell(id: number): Cell {
@@ -50,7 +53,7 @@ export class Live {
   /** The worth of a tag's value now. */
   assess(id: number | null): Assessed {
     if (id === null) return ABSENT;
-    return assess(this.cell(id).sample, this.connected, this.now);
+    return assess(this.cell(id).sample, this.connected, () => this.now);
   }
 
   output(id: number): OutputItem | undefined {
@@ -85,7 +88,7 @@ export class Live {
   #takeValues(utcMs: number, rows: readonly ValueRow[]): void {
     const at = monotonic();
     this.#offset = utcMs - at;
-    this.now = at;
+    if (!this.connected) this.tick();
     for (const [id, value, quality, reason, sourceMs, ageMs] of rows) {
       this.cell(id).sample = { value, quality, reason, sourceMs, receivedAt: at - Math.max(0, ageMs) };
     }

@@ -40,6 +40,7 @@ export interface TrendSpec {
 
 export interface Overview {
   mimic: string | null;
+  limits_title: Text | null;
   limits: LimitBar[];
   flow: Flow | null;
   figures: Figure[];
@@ -152,9 +153,10 @@ export function readPages(raw: unknown): PagesResult {
 }
 
 function readOverview(r: Reader, d: Dict): Overview {
-  r.keys("overview", d, ["mimic", "limits", "flow", "figures", "trends"]);
+  r.keys("overview", d, ["mimic", "limits_title", "limits", "flow", "figures", "trends"]);
   return {
     mimic: typeof d.mimic === "string" ? d.mimic : null,
+    limits_title: r.text("overview.limits_title", d.limits_title),
     limits: r.list("overview.limits", d.limits).flatMap((v, i) => readLimit(r, `overview.limits[${i}]`, v) ?? []),
     flow: d.flow === undefined ? null : readFlow(r, r.dict("overview.flow", d.flow)),
     figures: r.list("overview.figures", d.figures).flatMap((v, i) => readFigure(r, `overview.figures[${i}]`, v) ?? []),

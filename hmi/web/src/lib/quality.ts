@@ -19,7 +19,8 @@ export interface Assessed {
   value: Value | null;
   /** The reason's word; empty when good. */
   reason: string;
-  ageMs: number | null;
+  /** Computed when asked for: a picture that shows no age is not redrawn because time passes. */
+  readonly ageMs: number | null;
 }
 
 export const ABSENT: Assessed = { worth: "absent", value: null, reason: "unknown-tag", ageMs: null };
@@ -28,15 +29,22 @@ export const ABSENT: Assessed = { worth: "absent", value: null, reason: "unknown
  * The worth of a sample. Without a live connection nothing on this screen is current, whatever its quality was: every
  * sample is then `lost`, so that a frozen figure is never taken for a live one.
  */
-export function assess(sample: LiveSample | undefined, connected: boolean, now: number): Assessed {
-  if (!sample) return connected ? { ...ABSENT, reason: "never-received" } : { ...ABSENT, reason: "connection" };
-  const ageMs = Math.max(0, now - sample.receivedAt);
-  const base = { value: sample.value, ageMs };
-  if (!connected) return { ...base, worth: "lost", reason: "connection" };
-  if (sample.quality === "g") return { ...base, worth: "good", reason: "" };
-  if (sample.quality === "u") return { ...base, worth: "uncertain", reason: sample.reason };
-  if (sample.value === null) return { ...base, worth: "absent", reason: sample.reason };
-  return { ...base, worth: sample.reason === "stale" ? "stale" : "bad", reason: sample.reason };
+export function assess(sample: LiveSample | undefined, connected: boolean, now: () => number): Assessed {
+  if (!sample) return { ...ABSENT, reason: connected ? "never-received" : "connection" };
+  const { value, receivedAt } = sample;
+  const made = (worth: Worth, reason: string): Assessed => ({
+    worth,
+    value,
+    reason,
+    get ageMs() {
+      return Math.max(0, now() - receivedAt);
+    },
+  });
+  if (!connected) return made("lost", "connection");
+  if (sample.quality === "g") return made("good", "");
+  if (sample.quality === "u") return made("uncertain", sample.reason);
+  if (value === null) return made("absent", sample.reason);
+  return made(sample.reason === "stale" ? "stale" : "bad", sample.reason);
 }
 
 /** True where the figure may carry a picture (a bar, a flow): usable in the engine's sense and current. */

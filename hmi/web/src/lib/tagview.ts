@@ -48,7 +48,7 @@ export function tagView(path: string | null | undefined): TagView {
 export function tagTooltip(v: TagView): string {
   const lines = [v.title, v.path];
   if (v.reason !== "") lines.push(v.reason);
-  if (v.assessed.ageMs !== null) lines.push(`${t("age")} ${formatAge(v.assessed.ageMs)}`);
+  if (v.note !== "" && v.assessed.ageMs !== null) lines.push(`${t("age")} ${formatAge(v.assessed.ageMs)}`);
   return lines.join("\n");
 }
 
