@@ -1,0 +1,337 @@
+//! The handle of a running engine, and what its tasks share.
+
+use crate::alarm::AlarmCell;
+use crate::config::{BuildError, EngineConfig, TaskDef};
+use crate::output::Output;
+use crate::plan::plan;
+use crate::stats::Histogram;
+use crate::table::Table;
+use crate::task::TaskCore;
+use crate::view::{OutputView, ProgramView, TaskView};
+use crossbeam::queue::ArrayQueue;
+use parking_lot::Mutex;
+use penstock_model::{
+    AlarmDef, AlarmId, AlarmView, Claim, ClaimError, CommandSink, DeviceId, LinkRecord, LinkState, Now, Outcome,
+    Record, RecordSink, Sample, SampleSink, TagDef, TagId, TagSample, TagTable, TaskId, Value, ValueType, Wish, limits,
+};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// What others leave for a task until its next scan, and what it shows of itself.
+pub(crate) struct TaskShared {
+    pub def: TaskDef,
+    pub claims: ArrayQueue<Claim>,
+    pub outcomes: ArrayQueue<Outcome>,
+    pub reset: AtomicBool,
+    pub stats: Mutex<TaskStats>,
+}
+
+#[derive(Default)]
+pub(crate) struct TaskStats {
+    pub scans: u64,
+    pub missed: u64,
+    pub jitter: Histogram,
+    pub run_time: Histogram,
+    pub fault: Option<Arc<str>>,
+}
+
+/// A device's link as last reported.
+pub(crate) struct LinkShared {
+    pub record: Mutex<LinkRecord>,
+    pub down: AtomicBool,
+}
+
+/// Everything the tasks and the handles share. Every lock in here is held for a copy, never across a scan or a script.
+pub(crate) struct Shared {
+    pub table: Table,
+    pub owner: Vec<usize>,
+    pub tasks: Vec<TaskShared>,
+    pub links: Vec<LinkShared>,
+    pub alarms: Vec<AlarmDef>,
+    pub cells: Vec<Mutex<AlarmCell>>,
+    pub outputs: HashMap<TagId, Mutex<OutputView>>,
+    pub programs: Vec<Mutex<ProgramView>>,
+    pub commands: Arc<dyn CommandSink>,
+    pub records: Arc<dyn RecordSink>,
+    pub command_ids: AtomicU64,
+}
+
+/// A running engine. Cheap to clone; every clone is the same engine. No call waits for a scan.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+impl Engine {
+    /// An engine of this configuration and its tasks, to be scanned by the caller at their periods. Commands and
+    /// records go to the given sinks; `now` is the time of the values that stand before the first scan.
+    ///
+    /// # Errors
+    /// When the configuration contradicts itself; see [`BuildError`].
+    pub fn build(
+        config: EngineConfig,
+        commands: Arc<dyn CommandSink>,
+        records: Arc<dyn RecordSink>,
+        now: Now,
+    ) -> Result<(Engine, Vec<TaskCore>), BuildError> {
+        let plan = plan(&config)?;
+        let table = Table::new(config.tags.clone(), &plan.own, now);
+        let outputs = config.tags.iter().filter(|t| t.output.is_some() || t.entry.is_some());
+        let outputs = outputs.map(|t| (t.id, Mutex::new(Output::new(t, now).view()))).collect();
+        let programs = config.programs.iter().map(|p| {
+            Mutex::new(ProgramView {
+                name: p.name.clone(),
+                script: p.script.name().into(),
+                task: p.task,
+                fault: None,
+                last_error: None,
+                bad_inputs: Vec::new(),
+                log: Vec::new(),
+            })
+        });
+        let shared = Arc::new(Shared {
+            table,
+            owner: plan.owner.clone(),
+            tasks: config.tasks.iter().cloned().map(TaskShared::new).collect(),
+            links: (0..config.devices.len()).map(|i| LinkShared::new(i, now)).collect(),
+            cells: config.alarms.iter().map(|_| Mutex::new(AlarmCell::default())).collect(),
+            alarms: config.alarms.clone(),
+            outputs,
+            programs: programs.collect(),
+            commands,
+            records,
+            command_ids: AtomicU64::new(0),
+        });
+        let tasks = (0..config.tasks.len()).map(|index| TaskCore::new(&shared, &config, &plan, index, now)).collect();
+        Ok((Engine { shared }, tasks))
+    }
+
+    /// All tags.
+    #[must_use]
+    pub fn tags(&self) -> &Arc<TagTable> {
+        &self.shared.table.tags
+    }
+
+    /// Where drivers deliver, and whoever else feeds tags whose source is a device or the system.
+    #[must_use]
+    pub fn sink(&self) -> Arc<dyn SampleSink> {
+        self.shared.clone()
+    }
+
+    /// The tag as the last scan that latched or wrote it left it. Bad(configuration) for an id of another table.
+    #[must_use]
+    pub fn read(&self, tag: TagId) -> Sample {
+        self.shared.table.shown(tag)
+    }
+
+    /// Every tag that changed since `version` (0: every tag), and the version to ask with next time. A value that is
+    /// confirmed without changing comes once a second. Nothing is missed; a change during the call may come twice.
+    #[must_use]
+    pub fn changed_since(&self, version: u64) -> (u64, Vec<TagSample>) {
+        self.shared.table.changed_since(version)
+    }
+
+    /// How an output or entry stands; `None` for a tag that is neither.
+    #[must_use]
+    pub fn output(&self, tag: TagId) -> Option<OutputView> {
+        self.shared.outputs.get(&tag).map(|view| view.lock().clone())
+    }
+
+    /// Hands in a claim. It is weighed at the next scan of the tag's task; entries take values of persons
+    /// ([`penstock_model::Priority::Manual`]) and keep them.
+    ///
+    /// # Errors
+    /// When the tag cannot be claimed, the value does not fit, or too many claims wait. Nothing has changed then.
+    pub fn claim(&self, claim: Claim) -> Result<(), ClaimError> {
+        let path = self.tags().iter().nth(claim.tag.index()).map(|def| def.path.clone());
+        let path = path.ok_or_else(|| ClaimError::ReadOnly(claim.tag.to_string().into()))?;
+        let claim = check_claim(self.tags().get(claim.tag), claim)?;
+        let owner = &self.shared.tasks[self.shared.owner[claim.tag.index()]];
+        owner.claims.push(claim).map_err(|_| ClaimError::Busy(path))
+    }
+
+    /// The declared alarms, by id.
+    #[must_use]
+    pub fn alarm_defs(&self) -> &[AlarmDef] {
+        &self.shared.alarms
+    }
+
+    /// Every alarm as it stands, the normal ones too, in the order of their ids.
+    #[must_use]
+    pub fn alarms(&self) -> Vec<AlarmView> {
+        self.shared.alarms.iter().zip(&self.shared.cells).map(|(def, cell)| cell.lock().view(def)).collect()
+    }
+
+    /// Acknowledges an alarm in the name of `by`. False: there is nothing to acknowledge.
+    #[must_use]
+    pub fn acknowledge(&self, alarm: AlarmId, by: &str, now: Now) -> bool {
+        let index = alarm.0 as usize;
+        let (Some(def), Some(cell)) = (self.shared.alarms.get(index), self.shared.cells.get(index)) else {
+            return false;
+        };
+        // Published under the cell's lock, so that events of one alarm come in their order.
+        let mut cell = cell.lock();
+        let event = cell.acknowledge(def, by, now);
+        let done = event.is_some();
+        if let Some(event) = event {
+            self.shared.records.publish(Record::Alarm(event));
+        }
+        done
+    }
+
+    /// Takes over how an alarm stood before a restart. To be called before the first scan.
+    pub fn restore_alarm(&self, view: AlarmView) {
+        if let Some(cell) = self.shared.cells.get(view.id.0 as usize) {
+            cell.lock().restore(view);
+        }
+    }
+
+    /// Health of every task.
+    #[must_use]
+    pub fn tasks(&self) -> Vec<TaskView> {
+        self.shared.tasks.iter().map(TaskShared::view).collect()
+    }
+
+    /// Every link as last reported by its driver, by device.
+    #[must_use]
+    pub fn links(&self) -> Vec<LinkRecord> {
+        self.shared.links.iter().map(|link| link.record.lock().clone()).collect()
+    }
+
+    /// Health of every program, in the order of the configuration.
+    #[must_use]
+    pub fn programs(&self) -> Vec<ProgramView> {
+        self.shared.programs.iter().map(|p| p.lock().clone()).collect()
+    }
+
+    /// Asks a task to end its fault at its next scan: its programs start with fresh blocks and states, and find the
+    /// values last granted in `io.granted` and `io.track`. A task that runs is restarted the same way.
+    pub fn reset_task(&self, task: TaskId) {
+        if let Some(task) = self.shared.tasks.get(usize::from(task.0)) {
+            task.reset.store(true, Ordering::Release);
+        }
+    }
+}
+
+/// Checks a claim against the tag and turns its value into the tag's type.
+fn check_claim(def: &TagDef, mut claim: Claim) -> Result<Claim, ClaimError> {
+    let path = || def.path.clone();
+    if def.output.is_none() && def.entry.is_none() {
+        return Err(ClaimError::ReadOnly(path()));
+    }
+    let bounds = def.entry.as_ref().and_then(|e| e.limits).or(def.output.as_ref().and_then(|o| o.limits));
+    match &mut claim.wish {
+        Wish::Release => {}
+        Wish::Value(value) => {
+            if !value.is_finite() {
+                return Err(ClaimError::NotFinite(path()));
+            }
+            let got = value.value_type();
+            *value = value.convert(def.value_type).ok_or_else(|| ClaimError::WrongType {
+                path: path(),
+                wanted: def.value_type,
+                got,
+            })?;
+            let (size, bounds) = match value {
+                #[expect(clippy::cast_precision_loss, reason = "a length")]
+                Value::Text(text) => (Some(text.len() as f64), Some((0.0, limits::TEXT_BYTES_MAX as f64))),
+                Value::Bool(_) => (None, None),
+                number => (number.as_f64(), bounds),
+            };
+            if let (Some(x), Some((low, high))) = (size, bounds)
+                && !(low..=high).contains(&x)
+            {
+                return Err(ClaimError::OutOfRange { path: path(), value: x, low, high });
+            }
+        }
+        Wish::Band(low, high) => {
+            if !low.is_finite() || !high.is_finite() {
+                return Err(ClaimError::NotFinite(path()));
+            }
+            if !matches!(def.value_type, ValueType::Int | ValueType::Float) {
+                let (wanted, got) = (def.value_type, ValueType::Float);
+                return Err(ClaimError::WrongType { path: path(), wanted, got });
+            }
+            if low > high {
+                return Err(ClaimError::OutOfRange { path: path(), value: *low, low: *low, high: *high });
+            }
+        }
+    }
+    Ok(claim)
+}
+
+impl TaskShared {
+    fn new(def: TaskDef) -> TaskShared {
+        TaskShared {
+            def,
+            claims: ArrayQueue::new(limits::CLAIMS_WAITING_MAX),
+            outcomes: ArrayQueue::new(limits::COMMANDS_WAITING_MAX),
+            reset: AtomicBool::new(false),
+            stats: Mutex::new(TaskStats::default()),
+        }
+    }
+
+    fn view(&self) -> TaskView {
+        let stats = self.stats.lock();
+        TaskView {
+            id: self.def.id,
+            name: self.def.name.clone(),
+            period: self.def.period,
+            scans: stats.scans,
+            missed: stats.missed,
+            jitter: stats.jitter.percentiles(),
+            run_time: stats.run_time.percentiles(),
+            fault: stats.fault.clone(),
+        }
+    }
+}
+
+impl LinkShared {
+    fn new(index: usize, now: Now) -> LinkShared {
+        let record = LinkRecord {
+            device: DeviceId(u16::try_from(index).unwrap_or(u16::MAX)),
+            state: LinkState::Connecting,
+            reason: "".into(),
+            at: now.utc,
+            last_answer: None,
+            answered: 0,
+            failed: 0,
+            refused: 0,
+            reconnects: 0,
+            round_trip: Duration::ZERO,
+        };
+        LinkShared { record: Mutex::new(record), down: AtomicBool::new(false) }
+    }
+}
+
+impl Shared {
+    /// True while the link to the device is known to be down.
+    pub fn link_down(&self, device: Option<DeviceId>) -> bool {
+        device.and_then(|d| self.links.get(usize::from(d.0))).is_some_and(|l| l.down.load(Ordering::Acquire))
+    }
+}
+
+impl SampleSink for Shared {
+    fn samples(&self, batch: &[TagSample]) {
+        for TagSample { tag, sample } in batch {
+            self.table.deliver(*tag, sample);
+        }
+    }
+
+    fn outcome(&self, outcome: Outcome) {
+        let Some(owner) = self.owner.get(outcome.tag.index()) else { return };
+        // When full the oldest news gives way: only the last of a command matters to its output.
+        self.tasks[*owner].outcomes.force_push(outcome);
+    }
+
+    fn link(&self, link: LinkRecord) {
+        let Some(shared) = self.links.get(usize::from(link.device.0)) else { return };
+        let mut record = shared.record.lock();
+        shared.down.store(link.state == LinkState::Down, Ordering::Release);
+        record.clone_from(&link);
+        // Under the lock, so that states of one link come in their order.
+        self.records.publish(Record::Link(link));
+    }
+}

@@ -1,0 +1,47 @@
+//! The control engine: image, scan tasks, script host, function blocks, arbiter, fallbacks, alarms.
+//!
+//! Duties: turn samples and claims into commands and records, once per scan and task, in the same way every time.
+//! It is handed the time, the samples and the claims, and it hands out commands and records; it starts no thread, opens
+//! no file and no socket, and reads no clock but the one given for run times.
+//!
+//! Terms: a *task* is what runs at one period; a *program* is one script bound to tags; a *scan* is one pass of a task.
+//!
+//! One scan of a task ([`TaskCore::scan`]):
+//! 1. latch: the tags the task needs are copied once; too old is Bad(stale), still too long is Uncertain(frozen);
+//! 2. claims and outcomes that came meanwhile are taken from bounded mailboxes;
+//! 3. programs run in the order of data flow, each one's outputs arbitrated before the next reads them;
+//! 4. a script error, a panic, too many operations or too long a run faults this task alone: the whole scan's outputs
+//!    are weighed again, with their declared fallbacks;
+//! 5. what stands is committed: samples written, commands issued on change;
+//! 6. the task named `normal` (or else the second, or the only one) evaluates all alarms and publishes the links;
+//! 7. one record of the scan is published.
+
+mod alarm;
+mod bench;
+mod block;
+mod check;
+mod config;
+mod declare;
+mod engine;
+mod host;
+mod io;
+mod nearest;
+mod output;
+mod plan;
+mod program;
+mod script;
+mod stats;
+mod system;
+mod table;
+mod task;
+mod view;
+
+pub use bench::{Bench, BenchResult};
+pub use block::BlockKind;
+pub use config::{BuildError, EngineConfig, ProgramDef, TaskDef};
+pub use declare::{Declaration, ParamDecl, PortDecl};
+pub use engine::Engine;
+pub use script::{Script, ScriptError};
+pub use system::system_tags;
+pub use task::{ScanTiming, TaskCore};
+pub use view::{OutputView, Percentiles, ProgramView, SystemTag, TaskView};

@@ -1,0 +1,113 @@
+//! Making a task of its part of the plan.
+
+use super::{Arbitrated, Bound, Local, Program, TaskCore};
+use crate::config::EngineConfig;
+use crate::engine::Shared;
+use crate::host::Host;
+use crate::output::{Output, Wished};
+use crate::plan::Plan;
+use crate::program::Instance;
+use crate::system::HealthTags;
+use penstock_model::{Now, Origin, Sample, TagDef, TagId, Value};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The tags of one task, each once, with their places.
+struct Locals<'a> {
+    shared: &'a Shared,
+    task: usize,
+    list: Vec<Local>,
+    places: HashMap<TagId, usize>,
+}
+
+impl Locals<'_> {
+    fn place(&mut self, tag: TagId) -> usize {
+        *self.places.entry(tag).or_insert_with(|| {
+            let owned = self.shared.owner[tag.index()] == self.task;
+            let external = self.shared.table.is_external(tag);
+            self.list.push(Local { tag, owned, external, recorded: None });
+            self.list.len() - 1
+        })
+    }
+}
+
+impl TaskCore {
+    pub(crate) fn new(shared: &Arc<Shared>, config: &EngineConfig, plan: &Plan, index: usize, now: Now) -> TaskCore {
+        let mut locals = Locals { shared, task: index, list: Vec::new(), places: HashMap::new() };
+        let mut outputs = Vec::new();
+        let mut by_tag = HashMap::new();
+        for def in config.tags.iter().filter(|t| plan.owner[t.id.index()] == index) {
+            let local = locals.place(def.id);
+            if def.output.is_some() || def.entry.is_some() {
+                by_tag.insert(def.id, outputs.len());
+                let output = initial_output(config, def, now);
+                outputs.push(Arbitrated { output, local, program: None, wished: Wished::Nobody });
+            }
+        }
+        let mut host = Host::new();
+        let mut programs = Vec::new();
+        for &number in &plan.order[index] {
+            let (def, bound) = (&config.programs[number], &plan.programs[number]);
+            host.learn(def.script.declaration().names().chain(["dt", "first"]));
+            let inputs = bound.inputs.iter().map(|tag| tag.map(|t| locals.place(t))).collect();
+            let mut places = Vec::with_capacity(bound.outputs.len());
+            for tag in &bound.outputs {
+                places.push(match tag.map(|t| (t, by_tag.get(&t).copied())) {
+                    None => Bound::Free,
+                    Some((_, Some(i))) => {
+                        outputs[i].program = Some(def.name.clone());
+                        Bound::Output(i)
+                    }
+                    Some((t, None)) => Bound::Computed(locals.place(t)),
+                });
+            }
+            let instance = Instance::new(def.script.clone(), bound.params.clone());
+            let name = def.name.clone();
+            programs.push(Program { index: number, name, instance, inputs, outputs: places, bad: Vec::new() });
+        }
+        let chores = plan.chores == index;
+        let devices: &[Arc<str>] = if chores { &config.devices } else { &[] };
+        let Locals { list, places, .. } = locals;
+        TaskCore {
+            host,
+            image: vec![Sample::initial(None, now); list.len()],
+            unbound: Sample::initial(None, now),
+            locals: list,
+            places,
+            programs,
+            outputs,
+            by_tag,
+            fault: None,
+            chores,
+            health: HealthTags::of_task(&config.tags, &config.tasks[index].name),
+            links: devices.iter().map(|d| (HealthTags::of_link(&config.tags, d), None)).collect(),
+            health_at: None,
+            worst_jitter: Duration::ZERO,
+            worst_run: Duration::ZERO,
+            started: now.mono,
+            shared: shared.clone(),
+            index,
+            def: config.tasks[index].clone(),
+        }
+    }
+}
+
+/// An entry starts with what was entered before the last stop, where that still fits, or else with its initial value.
+fn initial_output(config: &EngineConfig, def: &TagDef, now: Now) -> Output {
+    let mut output = Output::new(def, now);
+    let Some(entry) = &def.entry else { return output };
+    let fits = |v: &Value| match (entry.limits, v.as_f64()) {
+        (Some((low, high)), Some(x)) => (low..=high).contains(&x),
+        _ => v.is_finite(),
+    };
+    let retained = config.entries.iter().rev().filter(|(tag, ..)| *tag == def.id);
+    let retained =
+        retained.filter_map(|(_, v, who)| v.convert(def.value_type).map(|v| (v, who))).find(|(v, _)| fits(v));
+    if let Some((value, who)) = retained {
+        output.enter(value, Origin::User(who.clone()), now);
+    } else if let Some(value) = entry.initial.convert(def.value_type) {
+        output.enter(value, Origin::Retained, now);
+    }
+    output
+}

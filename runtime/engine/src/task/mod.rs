@@ -1,0 +1,377 @@
+//! One scan task: latch, run, arbitrate, command, alarm, record — in that order, once per call of [`TaskCore::scan`].
+//!
+//! A task is owned by the thread that paces it and shares with the others only the table of samples and its mailboxes.
+//! What goes wrong in a program is contained here: the task's outputs take their fallback, its tags go bad with the
+//! reason, and the arbiter, the alarms and every other task go on. A fault stays until the task is reset.
+
+mod build;
+mod report;
+
+use crate::config::TaskDef;
+use crate::engine::Shared;
+use crate::host::Host;
+use crate::io::UNASSIGNED;
+use crate::output::{Output, Wished};
+use crate::program::{End, Instance};
+use crate::system::HealthTags;
+use penstock_model::{
+    BadReason, Clock, Command, CommandId, FallbackCause, Instant, LinkState, Now, Outcome, OutcomeState, Quality,
+    Record, Sample, TagId, TaskId, Value, limits,
+};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How the caller's pacing went, for one scan.
+#[derive(Clone, Default)]
+pub struct ScanTiming {
+    /// How late the scan started against its absolute deadline.
+    pub jitter: Duration,
+    /// Deadlines that were missed since the last scan.
+    pub missed_now: u32,
+    /// A clock for run time and time limit; `None` in virtual time, where scans take none.
+    pub clock: Option<Arc<dyn Clock>>,
+}
+
+/// A tag this task needs, and what was last recorded of it.
+struct Local {
+    tag: TagId,
+    /// This task latches, writes and records it.
+    owned: bool,
+    /// Drivers or other feeders write it; the task only latches.
+    external: bool,
+    recorded: Option<(Option<Value>, Quality, Instant)>,
+}
+
+struct Program {
+    /// Its place in the engine's list of programs.
+    index: usize,
+    name: Arc<str>,
+    instance: Instance,
+    /// Places in the image, by input.
+    inputs: Vec<Option<usize>>,
+    /// By output.
+    outputs: Vec<Bound>,
+    /// Bad inputs as last published.
+    bad: Vec<(usize, Quality)>,
+}
+
+/// What stands behind an output of a program.
+#[derive(Clone, Copy)]
+enum Bound {
+    /// Nothing: an optional output.
+    Free,
+    /// A tag with an arbiter, by its place in the task's list of outputs.
+    Output(usize),
+    /// A computed tag, by its place in the image.
+    Computed(usize),
+}
+
+/// An output with what its program left in this scan.
+struct Arbitrated {
+    output: Output,
+    local: usize,
+    program: Option<Arc<str>>,
+    wished: Wished,
+}
+
+struct Fault {
+    cause: FallbackCause,
+    message: Arc<str>,
+    /// True until it was published.
+    fresh: bool,
+}
+
+/// One scan task. Owned by the thread that paces it.
+pub struct TaskCore {
+    shared: Arc<Shared>,
+    index: usize,
+    def: TaskDef,
+    host: Host,
+    locals: Vec<Local>,
+    places: HashMap<TagId, usize>,
+    image: Vec<Sample>,
+    /// What an unbound input reads as.
+    unbound: Sample,
+    programs: Vec<Program>,
+    outputs: Vec<Arbitrated>,
+    by_tag: HashMap<TagId, usize>,
+    fault: Option<Fault>,
+    /// Evaluates alarms and publishes the links' health.
+    chores: bool,
+    health: HealthTags,
+    links: Vec<(HealthTags, Option<LinkState>)>,
+    health_at: Option<Instant>,
+    worst_jitter: Duration,
+    worst_run: Duration,
+    started: Instant,
+}
+
+impl TaskCore {
+    /// The task's id.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.def.id
+    }
+
+    /// Time from one scan to the next.
+    #[must_use]
+    pub fn period(&self) -> Duration {
+        self.def.period
+    }
+
+    /// The task's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.def.name
+    }
+
+    /// One scan at `now`. Publishes exactly one [`penstock_model::ScanRecord`], and commands, alarms and faults as they
+    /// come. Never blocks, never panics over what a program does.
+    #[expect(clippy::needless_pass_by_value, reason = "the caller makes one per scan")]
+    pub fn scan(&mut self, now: Now, timing: ScanTiming) {
+        let started = timing.clock.as_ref().map(|clock| clock.now().mono);
+        let budget = self.def.period * limits::SCAN_RUN_PERCENT_MAX / 100;
+        self.host.arm(timing.clock.clone(), started.unwrap_or_default() + budget);
+        self.restart_if_asked(now);
+        self.latch(now.mono);
+        self.take_news(now);
+        for i in 0..self.outputs.len() {
+            if self.outputs[i].program.is_none() {
+                self.propose(i, now, None);
+            }
+        }
+        if self.fault.is_none() {
+            self.fault = self.run_programs(now).or_else(|| self.overrun(&timing, started, budget));
+        }
+        if let Some(cause) = self.fault.as_ref().map(|f| f.cause) {
+            self.fall_back(now, cause);
+        }
+        self.commit(now);
+        if self.chores {
+            self.publish_links(now);
+            self.evaluate_alarms(now);
+        }
+        let run_time = match (&timing.clock, started) {
+            (Some(clock), Some(started)) => Some(clock.now().mono.since(started)),
+            _ => None,
+        };
+        self.report(now, &timing, run_time);
+    }
+
+    /// Grants every output its declared fallback for the end of the runtime. The last call on a task.
+    pub fn shutdown(&mut self, now: Now) {
+        self.latch(now.mono);
+        self.fall_back(now, FallbackCause::Shutdown);
+        for i in 0..self.outputs.len() {
+            if self.outputs[i].program.is_none() {
+                let cause = self.outputs[i].output.device().map(|_| FallbackCause::Shutdown);
+                self.propose(i, now, cause);
+            }
+        }
+        self.commit(now);
+        self.report(now, &ScanTiming::default(), None);
+    }
+
+    fn restart_if_asked(&mut self, now: Now) {
+        if !self.shared.tasks[self.index].reset.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        for program in &mut self.programs {
+            program.instance.restart();
+            self.shared.programs[program.index].lock().fault = None;
+        }
+        for arbitrated in &mut self.outputs {
+            arbitrated.output.forget_wish();
+        }
+        if self.fault.take().is_some() {
+            self.publish_fault("", false, now);
+        }
+    }
+
+    /// Freezes the image of this scan.
+    fn latch(&mut self, now: Instant) {
+        for (local, sample) in self.locals.iter().zip(&mut self.image) {
+            *sample = self.shared.table.latch(local.tag, now, local.owned && local.external);
+        }
+    }
+
+    /// Takes the claims and outcomes that came since the last scan. Bounded: what comes meanwhile waits for the next.
+    fn take_news(&mut self, now: Now) {
+        let mail = &self.shared.tasks[self.index];
+        for arbitrated in &mut self.outputs {
+            arbitrated.output.expire(now.mono);
+        }
+        for _ in 0..mail.claims.capacity() {
+            let Some(claim) = mail.claims.pop() else { break };
+            if let Some(i) = self.by_tag.get(&claim.tag) {
+                self.outputs[*i].output.claim(claim, now);
+            }
+        }
+        for _ in 0..mail.outcomes.capacity() {
+            let Some(outcome) = mail.outcomes.pop() else { break };
+            if let Some(i) = self.by_tag.get(&outcome.tag) {
+                self.outputs[*i].output.outcome(outcome.clone(), now.mono);
+            }
+            self.shared.records.publish(Record::Outcome(outcome));
+        }
+    }
+
+    /// Runs every program in the order of data flow; each one's outputs are arbitrated before the next one reads them.
+    fn run_programs(&mut self, now: Now) -> Option<Fault> {
+        for k in 0..self.programs.len() {
+            self.fill_frame(k);
+            let end = self.programs[k].instance.run(&self.host, now.mono, self.def.period);
+            self.publish_program(k);
+            let (cause, reason) = match end {
+                End::Done | End::Missing(_) => {
+                    self.collect(k, now, end == End::Done);
+                    continue;
+                }
+                End::OutOfTime => {
+                    let percent = limits::SCAN_RUN_PERCENT_MAX;
+                    (FallbackCause::Overrun, format!("stopped after {percent} % of the task's period"))
+                }
+                End::Failed(message) => (FallbackCause::Fault, message),
+            };
+            let program = &self.programs[k];
+            let message: Arc<str> = format!("program {}: {reason}", program.name).into();
+            let mut view = self.shared.programs[program.index].lock();
+            view.fault = Some(message.clone());
+            view.last_error = Some(message.clone());
+            return Some(Fault { cause, message, fresh: true });
+        }
+        None
+    }
+
+    fn fill_frame(&mut self, k: usize) {
+        let program = &self.programs[k];
+        let mut frame = program.instance.io.0.lock();
+        for (input, place) in frame.inputs.iter_mut().zip(&program.inputs) {
+            input.clone_from(place.map_or(&self.unbound, |i| &self.image[i]));
+        }
+        for (slot, bound) in frame.outputs.iter_mut().zip(&program.outputs) {
+            (slot.granted, slot.manual, slot.held) = match *bound {
+                Bound::Free => (None, false, false),
+                Bound::Computed(i) => (self.image[i].value.clone(), false, false),
+                Bound::Output(i) => {
+                    let output = &self.outputs[i].output;
+                    let overruling = output.overruling();
+                    let granted = output.stands.granted.as_ref().or(overruling).cloned();
+                    (granted, overruling.is_some(), output.was_held())
+                }
+            };
+        }
+    }
+
+    /// Takes what a program left for its outputs. `done`: it ran to its last line, so that `io.keep` counts.
+    fn collect(&mut self, k: usize, now: Now, done: bool) {
+        for n in 0..self.programs[k].outputs.len() {
+            let slot = self.programs[k].instance.io.0.lock().outputs[n].clone();
+            let kept = slot.kept.filter(|_| done);
+            match self.programs[k].outputs[n] {
+                Bound::Free => {}
+                Bound::Computed(i) => {
+                    let last = self.image[i].value.clone();
+                    let (value, quality) = match (slot.assigned, kept) {
+                        (Some((value, quality)), _) => (Some(value), quality),
+                        (None, Some(quality)) if last.is_some() => (last, quality),
+                        (None, _) => (last, UNASSIGNED),
+                    };
+                    self.image[i] = Sample { value, quality, source_time: now.utc, received: now.mono };
+                }
+                Bound::Output(i) => {
+                    let arbitrated = &mut self.outputs[i];
+                    let missing = slot.assigned.is_none() && kept.is_none();
+                    arbitrated.wished = match (slot.assigned, kept) {
+                        (Some((value, quality)), _) => Wished::Value(value, quality),
+                        (None, quality) => Wished::Keep(quality.unwrap_or(UNASSIGNED)),
+                    };
+                    let cause = missing.then_some(FallbackCause::BadInput);
+                    self.propose(i, now, cause);
+                }
+            }
+        }
+    }
+
+    fn overrun(&self, timing: &ScanTiming, started: Option<Instant>, budget: Duration) -> Option<Fault> {
+        let ran = timing.clock.as_ref()?.now().mono.since(started?);
+        if ran <= budget || self.programs.is_empty() {
+            return None;
+        }
+        let message = format!("ran {ran:?} of a period of {:?}: the limit is {budget:?}", self.def.period);
+        Some(Fault { cause: FallbackCause::Overrun, message: message.into(), fresh: true })
+    }
+
+    /// Weighs every output of the task's programs for `cause` instead of their wishes.
+    fn fall_back(&mut self, now: Now, cause: FallbackCause) {
+        let reason = match cause {
+            FallbackCause::Overrun => BadReason::Overrun,
+            FallbackCause::Shutdown => BadReason::Shutdown,
+            _ => BadReason::ProgramFault,
+        };
+        for k in 0..self.programs.len() {
+            for n in 0..self.programs[k].outputs.len() {
+                match self.programs[k].outputs[n] {
+                    Bound::Free => {}
+                    Bound::Computed(i) => self.image[i] = Sample::bad(reason, self.image[i].value.clone(), now),
+                    Bound::Output(i) => self.propose(i, now, Some(cause)),
+                }
+            }
+        }
+    }
+
+    fn propose(&mut self, i: usize, now: Now, cause: Option<FallbackCause>) {
+        let arbitrated = &mut self.outputs[i];
+        let cause = match cause {
+            Some(FallbackCause::Shutdown) => cause,
+            // A command cannot arrive: what counts is what the device shall find when it is back.
+            _ if self.shared.link_down(arbitrated.output.device()) => Some(FallbackCause::Link),
+            _ => cause,
+        };
+        arbitrated.output.propose(now.mono, arbitrated.program.as_ref(), &arbitrated.wished, cause);
+        if !self.locals[arbitrated.local].external {
+            self.image[arbitrated.local] = arbitrated.output.sample(now);
+        }
+    }
+
+    /// The one place where anything of a scan takes effect.
+    fn commit(&mut self, now: Now) {
+        for i in 0..self.outputs.len() {
+            let arbitrated = &mut self.outputs[i];
+            arbitrated.output.commit(now.mono, &arbitrated.wished);
+            let local = arbitrated.local;
+            if !self.locals[local].external {
+                self.shared.table.write(self.locals[local].tag, &self.image[local], now.mono);
+            }
+            self.issue(i, now);
+            let output = &self.outputs[i].output;
+            if let Some(view) = self.shared.outputs.get(&output.tag) {
+                *view.lock() = output.view();
+            }
+        }
+        for bound in self.programs.iter().flat_map(|p| &p.outputs) {
+            if let Bound::Computed(i) = *bound {
+                self.shared.table.write(self.locals[i].tag, &self.image[i], now.mono);
+            }
+        }
+    }
+
+    fn issue(&mut self, i: usize, now: Now) {
+        let output = &mut self.outputs[i].output;
+        let Some(device) = output.device() else { return };
+        let Some(value) = output.due(now.mono, self.shared.link_down(Some(device))) else { return };
+        let id = CommandId(self.shared.command_ids.fetch_add(1, Ordering::Relaxed) + 1);
+        let command = Command { id, tag: output.tag, device, value, origin: output.origin(), granted: now.utc };
+        let record = Arc::new(command.clone());
+        self.shared.records.publish(Record::Command(record.clone()));
+        output.commanded(record);
+        if let Err(full) = self.shared.commands.submit(device, command) {
+            let state = OutcomeState::Failed(full.to_string().into());
+            let outcome = Outcome { id, tag: output.tag, state, at: now.utc };
+            output.outcome(outcome.clone(), now.mono);
+            self.shared.records.publish(Record::Outcome(outcome));
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What a task tells the world at the end of a scan: health, alarms, faults, and the one scan record.
+
+use super::{Local, ScanTiming, TaskCore};
+use penstock_model::{
+    FaultRecord, Instant, LinkState, LogPolicy, Now, Record, Sample, ScanRecord, TagId, TagSample, Value,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The runtime's own health is published this often; a change of state at once.
+const HEALTH_EVERY: Duration = Duration::from_secs(1);
+/// Lines kept of what a program prints.
+const LOG_LINES_MAX: usize = 50;
+
+impl TaskCore {
+    /// A program's bad inputs and printed lines, where they changed.
+    pub(super) fn publish_program(&mut self, k: usize) {
+        let program = &mut self.programs[k];
+        let printed = self.host.take_printed();
+        let bad: Vec<_> = {
+            let frame = program.instance.io.0.lock();
+            let samples = frame.inputs.iter().enumerate().zip(&program.inputs);
+            samples
+                .filter(|((_, sample), place)| place.is_some() && sample.quality.is_bad())
+                .map(|((i, sample), _)| (i, sample.quality))
+                .collect()
+        };
+        if bad == program.bad && printed.is_empty() {
+            return;
+        }
+        let mut view = self.shared.programs[program.index].lock();
+        if bad != program.bad {
+            let names = &program.instance.io.0.lock().declaration.inputs;
+            view.bad_inputs = bad.iter().map(|(i, quality)| format!("{}: {quality}", names[*i].name)).collect();
+            program.bad = bad;
+        }
+        view.log.extend(printed);
+        let surplus = view.log.len().saturating_sub(LOG_LINES_MAX);
+        view.log.drain(..surplus);
+    }
+
+    pub(super) fn publish_fault(&self, message: &str, active: bool, now: Now) {
+        let part = format!("task {}", self.def.name).into();
+        self.shared.records.publish(Record::Fault(FaultRecord { part, message: message.into(), active, at: now.utc }));
+    }
+
+    /// The links' health as tags: a change of state at once, the rest once a second.
+    pub(super) fn publish_links(&mut self, now: Now) {
+        let due = self.health_due(now.mono);
+        for device in 0..self.links.len() {
+            let link = self.shared.links[device].record.lock().clone();
+            let changed = self.links[device].1 != Some(link.state);
+            self.links[device].1 = Some(link.state);
+            let counts = |n: u64| Value::Int(i64::try_from(n).unwrap_or(i64::MAX));
+            let age = now.mono.since(link.last_answer.unwrap_or(self.started));
+            for (part, at_once, value) in [
+                ("up", true, Value::Bool(link.state == LinkState::Up)),
+                ("poll_age_ms", false, Value::Float(age.as_secs_f64() * 1e3)),
+                ("round_trip_ms", false, Value::Float(link.round_trip.as_secs_f64() * 1e3)),
+                ("failed", false, counts(link.failed)),
+                ("refused", false, counts(link.refused)),
+                ("reconnects", false, counts(link.reconnects)),
+            ] {
+                let tag = self.links[device].0.get(part);
+                if due || (changed && at_once) {
+                    self.write_own(tag, value, now);
+                }
+            }
+        }
+    }
+
+    pub(super) fn evaluate_alarms(&self, now: Now) {
+        for (def, cell) in self.shared.alarms.iter().zip(&self.shared.cells) {
+            let sample = self.shared.table.shown(def.tag);
+            let mut cell = cell.lock();
+            if let Some(event) = cell.evaluate(def, &sample, now) {
+                self.shared.records.publish(Record::Alarm(event));
+            }
+        }
+    }
+
+    /// Counters, health tags, a fault that is new, and the scan record.
+    pub(super) fn report(&mut self, now: Now, timing: &ScanTiming, run_time: Option<Duration>) {
+        let new_fault = self.fault.as_mut().and_then(|f| std::mem::take(&mut f.fresh).then(|| f.message.clone()));
+        if let Some(message) = &new_fault {
+            self.publish_fault(message, true, now);
+        }
+        let (scan, missed) = {
+            let mut stats = self.shared.tasks[self.index].stats.lock();
+            stats.scans += 1;
+            stats.missed += u64::from(timing.missed_now);
+            stats.jitter.add(timing.jitter);
+            if let Some(run_time) = run_time {
+                stats.run_time.add(run_time);
+            }
+            stats.fault = self.fault.as_ref().map(|f| f.message.clone());
+            (stats.scans, stats.missed)
+        };
+        let run_time = run_time.unwrap_or_default();
+        self.worst_jitter = self.worst_jitter.max(timing.jitter);
+        self.worst_run = self.worst_run.max(run_time);
+        self.publish_health(now, missed);
+        let samples = self.record(now.mono);
+        let (task, jitter) = (self.def.id, timing.jitter);
+        let record = ScanRecord { task, scan, at: now.utc, jitter, run_time, missed, samples };
+        self.shared.records.publish(Record::Scan(Arc::new(record)));
+    }
+
+    /// The task's own health as tags: the worst of the last second, and whether it is faulted.
+    fn publish_health(&mut self, now: Now, missed: u64) {
+        let faulted = self.health.get("faulted");
+        let value = Value::Bool(self.fault.is_some());
+        let shown = faulted.and_then(|tag| self.places.get(&tag)).map(|i| self.image[*i].value == Some(value.clone()));
+        let due = self.health_due(now.mono);
+        if due || shown == Some(false) {
+            self.write_own(faulted, value, now);
+        }
+        if due {
+            let micros = |d: Duration| Value::Float(d.as_secs_f64() * 1e6);
+            self.write_own(self.health.get("jitter_us"), micros(self.worst_jitter), now);
+            self.write_own(self.health.get("run_us"), micros(self.worst_run), now);
+            self.write_own(self.health.get("missed"), Value::Int(i64::try_from(missed).unwrap_or(i64::MAX)), now);
+            self.worst_jitter = Duration::ZERO;
+            self.worst_run = Duration::ZERO;
+            self.health_at = Some(now.mono);
+        }
+    }
+
+    fn health_due(&self, now: Instant) -> bool {
+        self.health_at.is_none_or(|at| now.since(at) >= HEALTH_EVERY)
+    }
+
+    fn write_own(&mut self, tag: Option<TagId>, value: Value, now: Now) {
+        let Some((tag, place)) = tag.and_then(|tag| self.places.get(&tag).map(|place| (tag, *place))) else { return };
+        self.image[place] = Sample::good(value, now);
+        self.shared.table.write(tag, &self.image[place], now.mono);
+    }
+
+    /// The samples of this task's tags that changed, or are due, by each tag's policy.
+    fn record(&mut self, now: Instant) -> Vec<TagSample> {
+        let mut samples = Vec::new();
+        for (local, sample) in self.locals.iter_mut().zip(&self.image) {
+            let policy = self.shared.table.tags.get(local.tag).log;
+            if local.owned && policy.enabled && is_due(local, sample, policy, now) {
+                local.recorded = Some((sample.value.clone(), sample.quality, now));
+                samples.push(TagSample { tag: local.tag, sample: sample.clone() });
+            }
+        }
+        samples
+    }
+}
+
+fn is_due(local: &Local, sample: &Sample, policy: LogPolicy, now: Instant) -> bool {
+    let Some((value, quality, at)) = &local.recorded else { return true };
+    let moved = match (value, &sample.value) {
+        (Some(Value::Float(a)), Some(Value::Float(b))) => (a - b).abs() > policy.deadband,
+        (a, b) => a != b,
+    };
+    moved || *quality != sample.quality || now.since(*at) >= policy.at_least_every
+}
