@@ -76,7 +76,7 @@ fn a_failed_command_is_issued_again_and_then_at_rest() {
         fail(&plant);
         plant.scan(0, 1_000);
     }
-    // News of the same command again starts no new rest; ten seconds after the first it is tried once more.
+    // Ten seconds after the last news of its failure it is tried once more.
     plant.scan(0, 9_000);
     plant.scan(0, 10_000);
     assert_eq!(plant.commanded().len(), 1);
