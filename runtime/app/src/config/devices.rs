@@ -1,0 +1,632 @@
+//! Device files: from what an engineer wrote to what a driver runs.
+
+use super::files::{DeviceProbe, EntryFile, FallbackFile, ModbusFile, ModbusPoint, OpcUaFile, OpcUaPoint, WriteFile};
+use super::read::Reader;
+use super::spots::Spots;
+use super::tags::{Common, Ctx, Draft, Kind, Tags};
+use super::text::{At, Pairs};
+use super::{Device, DriverConfig, Overrides};
+use crate::diagnostics::{FileId, Pos, suggest};
+use penstock_modbus as modbus;
+use penstock_model::limits::DEVICES_MAX;
+use penstock_model::{Category, DeviceId, Source, TagDef, TagId, Text, ValueType};
+use penstock_opcua as opcua;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+const DRIVERS: [&str; 2] = ["modbus-tcp", "opcua"];
+/// Time to live, in poll periods: four lost answers in a row are an outage, one is noise.
+const TTL_PERIODS: u32 = 5;
+/// Shortest default time to live: shorter, and a garbage collection of a PC in between would be an outage.
+const TTL_MIN: Duration = Duration::from_secs(2);
+/// Default of `timeout` of a Modbus device.
+const MODBUS_TIMEOUT: Duration = Duration::from_secs(1);
+/// Default of `timeout` of an OPC UA server: opening a secure channel takes several exchanges.
+const OPCUA_TIMEOUT: Duration = Duration::from_secs(5);
+/// Default of `gap_max`: reading eight registers along costs less than another round trip.
+const GAP_MAX: u16 = 8;
+/// Default of `verify_within`.
+const VERIFY_WITHIN: Duration = Duration::from_secs(2);
+
+type ModbusForm = (FileId, ModbusFile);
+type Group = (At<String>, Duration);
+
+/// Reads device files into devices and their tags.
+pub struct Devices<'a> {
+    pub reader: &'a mut Reader,
+    pub tags: &'a mut Tags,
+    pub site_dir: &'a Path,
+    pub profiles_dir: PathBuf,
+    pub overrides: &'a Overrides,
+    pub list: Vec<Device>,
+    names: HashMap<String, (FileId, Pos)>,
+    profiles: HashMap<String, Option<(FileId, Arc<ModbusFile>)>>,
+    overridden: Vec<String>,
+}
+
+impl<'a> Devices<'a> {
+    pub fn new(
+        reader: &'a mut Reader,
+        tags: &'a mut Tags,
+        site_dir: &'a Path,
+        profiles_dir: PathBuf,
+        overrides: &'a Overrides,
+    ) -> Self {
+        Self {
+            reader,
+            tags,
+            site_dir,
+            profiles_dir,
+            overrides,
+            list: Vec::new(),
+            names: HashMap::new(),
+            profiles: HashMap::new(),
+            overridden: Vec::new(),
+        }
+    }
+
+    /// Reads one file.
+    pub fn read(&mut self, path: &Path, named: Option<(FileId, Pos)>) {
+        let Some((file, text)) = self.reader.text(path, named) else {
+            self.reader.lost.any_tag = true;
+            return;
+        };
+        let Ok(probe) = super::read::parse::<DeviceProbe>(&text) else {
+            // The form below tells what is wrong with it.
+            self.reader.form::<ModbusFile>(file, &text);
+            self.reader.lost.any_tag = true;
+            return;
+        };
+        match probe.driver.as_ref().map(|d| d.value.as_str()) {
+            Some("opcua") => match self.reader.form::<OpcUaFile>(file, &text) {
+                Some(form) => self.opcua(file, &form),
+                None => self.reader.lost.any_tag = true,
+            },
+            Some("modbus-tcp") => self.modbus_file(file, &text),
+            None if probe.profile.is_some() => self.modbus_file(file, &text),
+            Some(other) => {
+                let pos = probe.driver.as_ref().map(|d| d.pos).unwrap_or_default();
+                let help = suggest(other, DRIVERS);
+                self.reader.report.error(file, pos, format!("unknown driver `{other}`")).help_maybe(help);
+                self.reader.lost.any_tag = true;
+            }
+            None => {
+                let pos = probe.device.as_ref().map(|d| d.pos).unwrap_or_default();
+                self.reader
+                    .report
+                    .error(file, pos, "the device names neither a driver nor a profile")
+                    .help(format!("known drivers: {}", DRIVERS.join(", ")));
+                self.reader.lost.any_tag = true;
+            }
+        }
+    }
+
+    /// Overrides that met no device.
+    pub fn finish(self) -> Vec<Device> {
+        for (name, _) in &self.overrides.device_address {
+            if !self.overridden.contains(name) {
+                let help = suggest(name, self.list.iter().map(|d| &*d.name));
+                self.reader.report.error_outside(format!("no device or gateway is called `{name}`")).help_maybe(help);
+            }
+        }
+        self.list
+    }
+
+    fn modbus_file(&mut self, file: FileId, text: &str) {
+        let Some(form) = self.reader.form::<ModbusFile>(file, text) else {
+            self.reader.lost.any_tag = true;
+            return;
+        };
+        let profile = match &form.profile {
+            None => None,
+            Some(name) => match self.profile(file, name) {
+                Some(profile) => Some(profile),
+                None => {
+                    self.reader.lost.any_tag = true;
+                    return;
+                }
+            },
+        };
+        self.modbus(&(file, form), profile.as_ref().map(|(f, p)| (*f, &**p)));
+    }
+
+    fn profile(&mut self, file: FileId, name: &At<String>) -> Option<(FileId, Arc<ModbusFile>)> {
+        if let Some(known) = self.profiles.get(&name.value) {
+            return known.clone();
+        }
+        let path = self.profiles_dir.join(format!("{}.yaml", name.value));
+        let found = if path.is_file() {
+            let (profile_file, text) = self.reader.text(&path, Some((file, name.pos)))?;
+            let form = self.reader.form::<ModbusFile>(profile_file, &text);
+            form.filter(|form| self.profile_fits(profile_file, form)).map(|form| (profile_file, Arc::new(form)))
+        } else {
+            let all = self.reader.find(&self.profiles_dir, "*.yaml");
+            let names: Vec<String> =
+                all.iter().filter_map(|p| p.file_stem()).map(|s| s.to_string_lossy().into_owned()).collect();
+            let help = suggest(&name.value, names.iter().map(String::as_str));
+            self.reader.report.error(file, name.pos, format!("unknown profile `{}`", name.value)).help_maybe(help);
+            None
+        };
+        self.profiles.insert(name.value.clone(), found.clone());
+        found
+    }
+
+    /// A profile is for a driver that has profiles.
+    fn profile_fits(&mut self, file: FileId, form: &ModbusFile) -> bool {
+        let Some(driver) = form.driver.as_ref().filter(|d| d.value != DRIVERS[0]) else { return true };
+        self.reader.report.error(
+            file,
+            driver.pos,
+            format!("profiles are for `{}`, not for `{}`", DRIVERS[0], driver.value),
+        );
+        false
+    }
+
+    /// Takes a name for a new device.
+    fn name(&mut self, file: FileId, name: &At<String>) -> DeviceId {
+        if let Some((other, pos)) = self.names.get(&name.value) {
+            let first = self.reader.report.place(*other, *pos);
+            self.reader
+                .report
+                .error(file, name.pos, format!("device `{}` is declared twice", name.value))
+                .label(format!("first declared here: {first}"));
+        }
+        self.names.insert(name.value.clone(), (file, name.pos));
+        if self.list.len() == DEVICES_MAX {
+            self.reader.report.error(file, name.pos, format!("more than {DEVICES_MAX} devices"));
+        }
+        DeviceId(u16::try_from(self.list.len()).unwrap_or(u16::MAX))
+    }
+
+    /// The address given from outside for a device or its gateway.
+    fn address_override(&mut self, device: &str, gateway: Option<&At<String>>) -> Option<String> {
+        let hit = |name: &&(String, String)| name.0 == device || gateway.is_some_and(|g| g.value == name.0);
+        let (name, address) = self.overrides.device_address.iter().find(hit)?;
+        self.overridden.push(name.clone());
+        Some(address.clone())
+    }
+
+    fn modbus(&mut self, (file, form): &ModbusForm, profile: Option<(FileId, &ModbusFile)>) {
+        let file = *file;
+        let base = profile.map(|(_, p)| p);
+        let Some(name) = &form.device else {
+            self.reader.report.error(file, Pos::default(), "the device has no name").help("start with: device: <name>");
+            return;
+        };
+        let id = self.name(file, name);
+        let device: Arc<str> = name.value.as_str().into();
+        let title = form.title.as_ref().map_or_else(|| Text::same(&name.value), |l| l.0.clone());
+        let address = self
+            .address_override(&name.value, form.gateway.as_ref())
+            .or_else(|| form.address.as_ref().map(|a| a.value.clone()));
+        let mut ctx = Ctx { reader: self.reader, file };
+        let address = address.unwrap_or_else(|| {
+            ctx.error(name.pos, format!("device `{device}` has no address")).help("add: address: <host>:502");
+            String::new()
+        });
+        if let (Some(prefix), None) = (&form.prefix, profile) {
+            ctx.error(prefix.pos, "a prefix belongs to a profile; this device names none");
+        }
+        let category =
+            ctx.category(&form.category.clone().or(base.and_then(|b| b.category.clone())), Category::Process);
+        let groups = modbus_groups(&mut ctx, form, profile);
+        let mut config = modbus_head(&mut ctx, form, base, &groups);
+        (config.id, config.name, config.address) = (id, device.clone(), address.clone());
+        let mut places = HashMap::new();
+        let parts = profile.into_iter().chain(std::iter::once((file, form)));
+        for (point_file, part) in parts {
+            let own = std::ptr::eq(part, form);
+            let order = part.byte_order.as_ref().or(base.and_then(|b| b.byte_order.as_ref()));
+            for point in &part.points {
+                let at = PointPlace {
+                    device: id,
+                    file: point_file,
+                    prefix: form.prefix.as_ref().filter(|_| !own).map(|p| p.value.as_str()),
+                    prefix_title: form.title.as_ref().filter(|_| !own).map(|l| l.0.clone()),
+                    place: if own { None } else { Some((file, name.pos)) },
+                    category,
+                    groups: &groups,
+                };
+                if let Some(p) = self.modbus_point(&at, point, order, zero_based(form, base)) {
+                    places.insert(p.path.clone(), (point_file, point.at.pos));
+                    config.points.push(p);
+                }
+            }
+        }
+        let spots = Spots {
+            file,
+            device: name.pos,
+            address: form.address.as_ref().map(|a| a.pos),
+            heartbeat: form.heartbeat.as_ref().map(|h| h.write.pos),
+            places,
+        };
+        spots.tell(self.reader, &device, config.check());
+        self.list.push(Device { id, name: device, title, address, driver: DriverConfig::Modbus(config) });
+    }
+
+    fn modbus_point(
+        &mut self,
+        at: &PointPlace<'_>,
+        point: &ModbusPoint,
+        order: Option<&At<String>>,
+        zero_based: bool,
+    ) -> Option<modbus::PointConfig> {
+        let mut ctx = Ctx { reader: self.reader, file: at.file };
+        let address = address_of(&mut ctx, &point.at, zero_based);
+        let wire = match (&point.wire, address) {
+            (Some(text), _) => modbus::WireType::parse(&text.value)
+                .map_err(|e| {
+                    ctx.error(text.pos, format!("`{}` is not a wire type", text.value)).help(e.hint);
+                })
+                .ok(),
+            (None, Some(a)) if !a.area.is_register() => Some(modbus::WireType::Bit),
+            (None, _) => {
+                ctx.error(point.at.pos, "the point does not say its wire type")
+                    .help("add: as: uint16, or float32, or bit");
+                None
+            }
+        };
+        let order = point.byte_order.as_ref().or(order).map_or(Some(modbus::ByteOrder::default()), |text| {
+            modbus::ByteOrder::parse(&text.value)
+                .map_err(|e| {
+                    ctx.error(text.pos, format!("`{}` is not a byte order", text.value)).help(e.hint);
+                })
+                .ok()
+        });
+        let scaled = point.scale.is_some() || point.offset.is_some();
+        let type_default = match wire {
+            Some(modbus::WireType::Bit) => ValueType::Bool,
+            Some(w) if w.is_text() => ValueType::Text,
+            Some(modbus::WireType::Float32 | modbus::WireType::Float64) | None => ValueType::Float,
+            Some(_) if scaled => ValueType::Float,
+            Some(_) => ValueType::Int,
+        };
+        let form = PointForm {
+            tag: &point.tag,
+            title: point.title.as_ref().map(|l| &l.0),
+            unit: &point.unit,
+            value_type: &point.value_type,
+            type_default,
+            range: &point.range,
+            decimals: point.decimals,
+            ttl: &point.ttl,
+            frozen_after: &point.frozen_after,
+            category: &point.category,
+            log: &point.log,
+            states: &point.states,
+            group: &point.group,
+            write: point.write.as_ref(),
+            fallback: point.fallback.as_ref(),
+            entry: point.entry.as_ref(),
+        };
+        let (tag, def, group, write) = self.point(at, &form)?;
+        Some(modbus::PointConfig {
+            tag,
+            path: def.path,
+            address: address?,
+            wire: wire?,
+            order: order?,
+            scale: point.scale.as_ref().map_or(1.0, |s| s.value),
+            offset: point.offset.as_ref().map_or(0.0, |s| s.value),
+            value_type: def.value_type,
+            range: def.range,
+            group,
+            write: write.map(|(verify_within, tolerance)| modbus::WriteConfig { verify_within, tolerance }),
+        })
+    }
+
+    fn opcua(&mut self, file: FileId, form: &OpcUaFile) {
+        let id = self.name(file, &form.device);
+        let device: Arc<str> = form.device.value.as_str().into();
+        let title = form.title.as_ref().map_or_else(|| Text::same(&form.device.value), |l| l.0.clone());
+        let endpoint = match self.address_override(&form.device.value, form.gateway.as_ref()) {
+            Some(address) => with_authority(&form.endpoint.value, &address),
+            None => form.endpoint.value.clone(),
+        };
+        let site_dir = self.site_dir;
+        let mut ctx = Ctx { reader: self.reader, file };
+        let security = form.security.as_ref().map_or(opcua::Security::None, |at| {
+            opcua::Security::parse(&at.value).unwrap_or_else(|why| {
+                ctx.error(at.pos, why);
+                opcua::Security::None
+            })
+        });
+        let user = form.user.as_ref().map(|user| {
+            let password = form.password_env.as_ref().and_then(|env| std::env::var(&env.value).ok());
+            if let (Some(env), None) = (&form.password_env, &password) {
+                let message = format!("the environment variable `{}` is not set", env.value);
+                ctx.reader.report.warning(file, env.pos, message).label("no password");
+            }
+            (user.value.clone(), password.unwrap_or_default())
+        });
+        let timeout = ctx.duration(&form.timeout, OPCUA_TIMEOUT);
+        let category = ctx.category(&form.category, Category::Process);
+        let groups: Vec<Group> = groups_of(&mut ctx, &form.groups, |g| &g.publish);
+        require_group(&mut ctx, form.device.pos, &groups, form.points.is_empty(), "publish");
+        let mut config = opcua::DeviceConfig {
+            id,
+            name: device.clone(),
+            endpoint: endpoint.clone(),
+            security,
+            user,
+            timeout,
+            groups: groups
+                .iter()
+                .map(|(n, t)| opcua::GroupConfig { name: n.value.as_str().into(), publish: *t })
+                .collect(),
+            points: Vec::new(),
+            pki_dir: site_dir.join(form.pki_dir.as_ref().map_or("pki", |p| p.value.as_str())),
+        };
+        let at =
+            PointPlace { device: id, file, prefix: None, prefix_title: None, place: None, category, groups: &groups };
+        let mut places = HashMap::new();
+        for point in &form.points {
+            if let Some(p) = self.opcua_point(&at, point, form.namespace.as_ref()) {
+                places.insert(p.path.clone(), (file, point.node.pos));
+                config.points.push(p);
+            }
+        }
+        let spots = Spots { file, device: form.device.pos, address: Some(form.endpoint.pos), heartbeat: None, places };
+        spots.tell(self.reader, &device, config.check());
+        self.list.push(Device { id, name: device, title, address: endpoint, driver: DriverConfig::OpcUa(config) });
+    }
+
+    fn opcua_point(
+        &mut self,
+        at: &PointPlace<'_>,
+        point: &OpcUaPoint,
+        namespace: Option<&At<String>>,
+    ) -> Option<opcua::PointConfig> {
+        let form = PointForm {
+            tag: &point.tag,
+            title: point.title.as_ref().map(|l| &l.0),
+            unit: &point.unit,
+            value_type: &point.value_type,
+            type_default: ValueType::Float,
+            range: &point.range,
+            decimals: point.decimals,
+            ttl: &point.ttl,
+            frozen_after: &point.frozen_after,
+            category: &point.category,
+            log: &point.log,
+            states: &point.states,
+            group: &point.group,
+            write: point.write.as_ref(),
+            fallback: point.fallback.as_ref(),
+            entry: point.entry.as_ref(),
+        };
+        let (tag, def, group, write) = self.point(at, &form)?;
+        let node = match namespace {
+            Some(uri) if !point.node.value.starts_with("ns") => format!("nsu={};{}", uri.value, point.node.value),
+            _ => point.node.value.clone(),
+        };
+        if let Err(e) = opcua::parse_node(&node) {
+            let identifier = ["s=", "i=", "g=", "b="].iter().any(|kind| point.node.value.contains(kind));
+            let help =
+                if identifier { e.hint.to_owned() } else { format!("write s={}, or i=<number>", point.node.value) };
+            self.reader
+                .report
+                .error(at.file, point.node.pos, format!("`{}` is not a node id", point.node.value))
+                .help(help);
+            return None;
+        }
+        Some(opcua::PointConfig {
+            tag,
+            path: def.path,
+            node,
+            value_type: def.value_type,
+            scale: point.scale.as_ref().map_or(1.0, |s| s.value),
+            offset: point.offset.as_ref().map_or(0.0, |s| s.value),
+            range: def.range,
+            group,
+            write: write.map(|(verify_within, tolerance)| opcua::WriteConfig { verify_within, tolerance }),
+        })
+    }
+
+    /// What a point of any driver declares: its tag, its group, how it is written.
+    fn point(
+        &mut self,
+        at: &PointPlace<'_>,
+        p: &PointForm<'_>,
+    ) -> Option<(TagId, TagDef, usize, Option<(Duration, f64)>)> {
+        let mut ctx = Ctx { reader: self.reader, file: at.file };
+        let path = at.prefix.map_or_else(|| p.tag.value.clone(), |prefix| format!("{prefix}/{}", p.tag.value));
+        let title = match (&at.prefix_title, p.title) {
+            (Some(prefix), Some(own)) => {
+                Some(Text::new(&format!("{}{}", prefix.zh, own.zh), &format!("{} {}", prefix.en, own.en)))
+            }
+            (_, own) => own.cloned(),
+        };
+        let group = match p.group {
+            None => 0,
+            Some(name) => at.groups.iter().position(|(n, _)| n.value == name.value).unwrap_or_else(|| {
+                let help = suggest(&name.value, at.groups.iter().map(|(n, _)| n.value.as_str()));
+                ctx.error(name.pos, format!("unknown group `{}`", name.value)).help_maybe(help);
+                0
+            }),
+        };
+        let common = Common {
+            path,
+            title,
+            unit: p.unit,
+            value_type: p.value_type,
+            type_default: p.type_default,
+            range: p.range,
+            decimals: p.decimals,
+            category: p.category,
+            category_default: at.category,
+            log: p.log,
+            states: p.states,
+        };
+        let (kind, source) = match (p.write, p.entry) {
+            (_, Some(_)) => (Kind::Entered, Source::Operator),
+            (Some(_), None) => (Kind::Written, Source::Program("".into())),
+            (None, None) => (Kind::Read, Source::Device(at.device)),
+        };
+        let mut def = ctx.tag(&common, source);
+        let every = at.groups.get(group).map_or(Duration::from_secs(1), |(_, every)| *every);
+        if kind == Kind::Read {
+            def.ttl = Some(ctx.duration(p.ttl, (every * TTL_PERIODS).max(TTL_MIN)));
+            def.frozen_after = p.frozen_after.as_ref().and_then(|t| ctx.duration_at(t));
+            check_ttl(&mut ctx, p.ttl, def.ttl, every);
+        }
+        let write = p.write.map(|w| {
+            def.output = Some(ctx.output(&def, Some(at.device), w, p.fallback, p.entry.is_some()));
+            let within = ctx.duration(&w.value.verify_within, VERIFY_WITHIN);
+            (within, ctx.not_negative(&w.value.tolerance, "tolerance"))
+        });
+        if let Some(entry) = p.entry {
+            def.entry = Some(ctx.entry(&def, &entry.value.initial, &entry.value.limits, &entry.value.role));
+        }
+        check_parts(&mut ctx, p);
+        let place = at.place.unwrap_or((at.file, p.tag.pos));
+        let draft = Draft { def: def.clone(), kind, place: Some(place), writer: None };
+        let id = self.tags.add(self.reader, draft)?;
+        def.id = id;
+        Some((id, def, group, write))
+    }
+}
+
+/// Where a point stands.
+struct PointPlace<'a> {
+    device: DeviceId,
+    file: FileId,
+    prefix: Option<&'a str>,
+    prefix_title: Option<Text>,
+    /// The place to blame for the tag's path where the point itself is a profile's.
+    place: Option<(FileId, Pos)>,
+    category: Category,
+    groups: &'a [Group],
+}
+
+/// What a point of any driver says.
+struct PointForm<'a> {
+    tag: &'a At<String>,
+    title: Option<&'a Text>,
+    unit: &'a Option<At<String>>,
+    value_type: &'a Option<At<String>>,
+    type_default: ValueType,
+    range: &'a Option<At<(f64, f64)>>,
+    decimals: Option<u8>,
+    ttl: &'a Option<At<String>>,
+    frozen_after: &'a Option<At<String>>,
+    category: &'a Option<At<String>>,
+    log: &'a Option<super::files::LogFile>,
+    states: &'a Option<Pairs<super::text::Label>>,
+    group: &'a Option<At<String>>,
+    write: Option<&'a At<WriteFile>>,
+    fallback: Option<&'a At<FallbackFile>>,
+    entry: Option<&'a At<EntryFile>>,
+}
+
+fn check_parts(ctx: &mut Ctx<'_>, p: &PointForm<'_>) {
+    if let (None, Some(fallback)) = (p.write, p.fallback) {
+        ctx.error(fallback.pos, format!("`{}` has a fallback but no `write`", p.tag.value));
+    }
+    if let (None, Some(entry)) = (p.write, p.entry) {
+        ctx.error(entry.pos, format!("`{}` is entered but not written to its device", p.tag.value))
+            .help("add `write: {}`, or declare the entry in tags.yaml");
+    }
+    if let (Some(_), Some(ttl)) = (p.write, p.ttl) {
+        ctx.error(ttl.pos, format!("`{}` is written: it has no time to live", p.tag.value));
+    }
+}
+
+fn check_ttl(ctx: &mut Ctx<'_>, given: &Option<At<String>>, ttl: Option<Duration>, every: Duration) {
+    if let (Some(at), Some(ttl)) = (given, ttl)
+        && ttl <= every
+    {
+        ctx.error(at.pos, format!("a time to live of {} is over before the next poll ({every:?})", at.value))
+            .help("three to five poll periods bear a lost answer");
+    }
+}
+
+/// Everything about a device but its name, its address and its points.
+fn modbus_head(
+    ctx: &mut Ctx<'_>,
+    form: &ModbusFile,
+    base: Option<&ModbusFile>,
+    groups: &[Group],
+) -> modbus::DeviceConfig {
+    let timeout_text = form.timeout.as_ref().or(base.and_then(|b| b.timeout.as_ref())).cloned();
+    let timeout = ctx.duration(&timeout_text, MODBUS_TIMEOUT);
+    let pause = ctx.duration(&form.pause_after_connect, Duration::ZERO);
+    let heartbeat = form.heartbeat.as_ref().and_then(|h| {
+        let every = ctx.duration_at(&h.every)?;
+        let address = address_of(ctx, &h.write, zero_based(form, base))?;
+        Some(modbus::Heartbeat { address, every })
+    });
+    let pick = |own: &Option<At<u16>>, from: Option<&Option<At<u16>>>, default: u16| {
+        own.as_ref().or(from.and_then(Option::as_ref)).map_or(default, |at| at.value)
+    };
+    modbus::DeviceConfig {
+        id: DeviceId(0),
+        name: "".into(),
+        address: String::new(),
+        unit: form.unit.as_ref().or(base.and_then(|b| b.unit.as_ref())).map_or(1, |at| at.value),
+        timeout,
+        groups: groups
+            .iter()
+            .map(|(n, every)| modbus::GroupConfig { name: n.value.as_str().into(), every: *every })
+            .collect(),
+        points: Vec::new(),
+        registers_max: pick(&form.registers_max, base.map(|b| &b.registers_max), modbus::limits::REGISTERS_MAX),
+        bits_max: pick(&form.bits_max, base.map(|b| &b.bits_max), modbus::limits::BITS_MAX),
+        gap_max: pick(&form.gap_max, base.map(|b| &b.gap_max), GAP_MAX),
+        heartbeat,
+        pause_after_connect: pause,
+    }
+}
+
+fn zero_based(form: &ModbusFile, base: Option<&ModbusFile>) -> bool {
+    form.zero_based.or(base.and_then(|b| b.zero_based)).unwrap_or(false)
+}
+
+fn address_of(ctx: &mut Ctx<'_>, text: &At<String>, zero_based: bool) -> Option<modbus::Address> {
+    match modbus::parse_address(&text.value, zero_based) {
+        Ok(address) => Some(address),
+        Err(e) => {
+            ctx.error(text.pos, format!("`{}` is not a Modbus address", text.value)).help(e.hint);
+            None
+        }
+    }
+}
+
+fn groups_of<T>(ctx: &mut Ctx<'_>, groups: &Pairs<T>, period: impl Fn(&T) -> &At<String>) -> Vec<Group> {
+    groups.0.iter().filter_map(|(name, g)| Some((name.clone(), ctx.duration_at(period(g))?))).collect()
+}
+
+/// A device's own groups, over those of its profile.
+fn modbus_groups(ctx: &mut Ctx<'_>, form: &ModbusFile, profile: Option<(FileId, &ModbusFile)>) -> Vec<Group> {
+    let mut groups = Vec::new();
+    if let Some((file, base)) = profile {
+        let mut ctx = Ctx { reader: ctx.reader, file };
+        groups = groups_of(&mut ctx, &base.groups, |g| &g.every);
+    }
+    for own in groups_of(ctx, &form.groups, |g| &g.every) {
+        match groups.iter_mut().find(|(name, _)| name.value == own.0.value) {
+            Some(same) => *same = own,
+            None => groups.push(own),
+        }
+    }
+    let pos = form.device.as_ref().map(|d| d.pos).unwrap_or_default();
+    let empty = form.points.is_empty() && profile.is_none_or(|(_, b)| b.points.is_empty());
+    require_group(ctx, pos, &groups, empty, "every");
+    groups
+}
+
+fn require_group(ctx: &mut Ctx<'_>, pos: Pos, groups: &[Group], no_points: bool, key: &str) {
+    if groups.is_empty() && !no_points {
+        ctx.error(pos, "the device has points but no group")
+            .help(format!("add: groups: {{ normal: {{ {key}: 1s }} }}"));
+    }
+}
+
+/// `opc.tcp://host:port/path` with another `host:port`.
+fn with_authority(endpoint: &str, address: &str) -> String {
+    let rest = endpoint.strip_prefix("opc.tcp://").unwrap_or(endpoint);
+    let path = rest.find('/').map_or("", |at| &rest[at..]);
+    format!("opc.tcp://{address}{path}")
+}

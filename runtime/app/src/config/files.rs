@@ -1,0 +1,565 @@
+//! The forms of a site's files, as written. Unknown keys are refused; every reference and every value that is checked
+//! later carries its place. What the words mean is decided in the modules beside this one.
+
+use super::account_files::{CarbonFile, EnergyFile};
+use super::text::{At, Label, Node, Pairs};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+type Text = Option<At<String>>;
+type Number = Option<At<f64>>;
+type Span = Option<At<(f64, f64)>>;
+
+/// `site.yaml`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SiteFile {
+    /// Short name of the site, used in files and topics.
+    pub site: At<String>,
+    /// What a person calls it.
+    pub name: Label,
+    /// IANA time zone: `Asia/Shanghai`. Tariffs and days follow it; records are in UTC.
+    pub time_zone: At<String>,
+    /// Languages offered on screens: `zh`, `en`.
+    pub languages: Option<Vec<At<String>>>,
+    /// Scan tasks and their periods: `normal: 1s`.
+    pub tasks: Pairs<At<String>>,
+    /// Folder of shared scripts, relative to the site; looked into after `<site>/scripts`.
+    pub scripts: Text,
+    /// Folder of device profiles, relative to the site. Default `../profiles`.
+    pub profiles: Text,
+    /// Which files make up the site; `*` stands for any part of a file name.
+    pub include: Option<IncludeFile>,
+    /// What is kept, and for how long.
+    pub historian: Option<HistorianFile>,
+    /// What is held at which set-point, for summaries.
+    #[serde(default)]
+    pub loops: Vec<LoopFile>,
+    /// Publication over MQTT Sparkplug B.
+    pub mqtt: Option<MqttFile>,
+}
+
+/// A quantity and the set-point it is held at
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LoopFile {
+    /// Tag of what is measured.
+    pub measured: At<String>,
+    /// Tag of where it should be.
+    pub set_point: At<String>,
+}
+
+/// Which files make up the site.
+#[derive(Debug, Clone, Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields)]
+pub struct IncludeFile {
+    /// Default `devices/*.yaml`.
+    pub devices: Option<Vec<At<String>>>,
+    /// Default `tags.yaml`.
+    pub tags: Option<Vec<At<String>>>,
+    /// Default `programs.yaml`.
+    pub programs: Option<Vec<At<String>>>,
+    /// Default `alarms.yaml`.
+    pub alarms: Option<Vec<At<String>>>,
+    /// Default `energy.yaml`.
+    pub energy: Text,
+    /// Default `carbon.yaml`.
+    pub carbon: Text,
+    /// Default `hmi/pages.yaml`; its folder also holds the mimics.
+    pub pages: Text,
+}
+
+/// `historian:` of `site.yaml`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HistorianFile {
+    /// Samples older than this are removed: `400d`.
+    pub retention: Text,
+    /// Largest size on disk: `20 GB`.
+    pub size_max: Text,
+    /// Free space that always stays: `1 GB`.
+    pub free_min: Text,
+}
+
+/// `mqtt:` of `site.yaml`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MqttFile {
+    /// Broker, `host:port`.
+    pub broker: At<String>,
+    /// Sparkplug group.
+    pub group: At<String>,
+    /// Sparkplug edge node.
+    pub edge: At<String>,
+    /// MQTT client id. Default: group and edge.
+    pub client_id: Text,
+    /// How often changes are published. Default `1s`.
+    pub publish_every: Text,
+    /// Tags published; `*` stands for any part of a path. Default all.
+    pub tags: Option<Vec<At<String>>>,
+}
+
+/// Which kind of device a file is about: read first.
+#[derive(Debug, Deserialize)]
+pub struct DeviceProbe {
+    pub device: Text,
+    pub driver: Text,
+    pub profile: Text,
+}
+
+/// A Modbus device, or a profile of one.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ModbusFile {
+    /// Name of the device, unique on the site.
+    pub device: Text,
+    /// What a person calls it.
+    pub title: Option<Label>,
+    /// `modbus-tcp`
+    pub driver: Text,
+    /// In a device: the profile it follows. In a profile: its own name.
+    pub profile: Text,
+    /// Put before every tag of the profile: `met/grid`.
+    pub prefix: Text,
+    /// `host:port`
+    pub address: Text,
+    /// Name of the gateway whose address this device shares.
+    pub gateway: Text,
+    /// Unit identifier. Default 1.
+    pub unit: Option<At<u8>>,
+    /// Byte order of values over more than one register: `ABCD`, `CDAB`, `BADC`, `DCBA`. Default `ABCD`.
+    pub byte_order: Text,
+    /// True where the device's manual counts addresses from 0.
+    pub zero_based: Option<bool>,
+    /// How long a connection or an answer may take. Default `1s`.
+    pub timeout: Text,
+    /// Wait after connecting. Default none.
+    pub pause_after_connect: Text,
+    /// A register that is counted up so that the device notices when we fall silent.
+    pub heartbeat: Option<HeartbeatFile>,
+    /// Most registers per request. Default 125.
+    pub registers_max: Option<At<u16>>,
+    /// Most bits per request. Default 2000.
+    pub bits_max: Option<At<u16>>,
+    /// Most unused registers read along to join two points into one request. Default 8.
+    pub gap_max: Option<At<u16>>,
+    /// What the tags are about: `process` (default), `energy`, `carbon`.
+    pub category: Text,
+    /// Poll groups and their periods.
+    #[serde(default)]
+    pub groups: Pairs<PollGroup>,
+    /// Points.
+    #[serde(default)]
+    pub points: Vec<ModbusPoint>,
+}
+
+/// `heartbeat:` of a Modbus device
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HeartbeatFile {
+    /// The register: `HR900`.
+    pub write: At<String>,
+    /// How often.
+    pub every: At<String>,
+}
+
+/// One poll group
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PollGroup {
+    /// Poll period.
+    pub every: At<String>,
+}
+
+/// A point of a Modbus device
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ModbusPoint {
+    /// Where: `30011`, `400101`, `HR1`, `IR1`, `C1`, `DI1`, `40001.3` for a bit of a register.
+    pub at: At<String>,
+    /// Wire type: `float32`, `uint16`, `int32`, `bit` and so on. Coils and discrete inputs are `bit`.
+    #[serde(rename = "as")]
+    pub wire: Text,
+    /// Byte order of this point, where it differs from the device's.
+    pub byte_order: Text,
+    /// Tag value = wire value × scale + offset.
+    pub scale: Number,
+    /// See `scale`.
+    pub offset: Number,
+    /// Poll group. Default: the first.
+    pub group: Text,
+    /// Path of the tag.
+    pub tag: At<String>,
+    /// What a person calls it.
+    pub title: Option<Label>,
+    /// Unit of the tag. Default none.
+    pub unit: Text,
+    /// `float`, `int`, `bool` or `text`. Default: what the wire type and scale give.
+    #[serde(rename = "type")]
+    pub value_type: Text,
+    /// Instrument or engineering range.
+    pub range: Span,
+    /// Figures after the decimal point on screens.
+    pub decimals: Option<u8>,
+    /// Older than this and the tag is bad. Default: five poll periods, at least 2s.
+    pub ttl: Text,
+    /// Unchanged for longer than this and the tag is uncertain.
+    pub frozen_after: Text,
+    /// What the tag is about.
+    pub category: Text,
+    /// What the historian keeps.
+    pub log: Option<LogFile>,
+    /// Names of states by value.
+    pub states: Option<Pairs<Label>>,
+    /// Present where the point is written.
+    pub write: Option<At<WriteFile>>,
+    /// What the output does when it loses its reason to move.
+    pub fallback: Option<At<FallbackFile>>,
+    /// Present where a person enters the value.
+    pub entry: Option<At<EntryFile>>,
+}
+
+/// An OPC UA server
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OpcUaFile {
+    /// Name of the device, unique on the site.
+    pub device: At<String>,
+    /// What a person calls it.
+    pub title: Option<Label>,
+    /// `opcua`
+    #[expect(dead_code, reason = "read first, by the probe: it decides that this is the form")]
+    pub driver: At<String>,
+    /// `opc.tcp://host:port[/path]`
+    pub endpoint: At<String>,
+    /// Name of the gateway whose address this device shares.
+    pub gateway: Text,
+    /// `none`, `Basic256Sha256`, `Aes128_Sha256_RsaOaep`, `Aes256_Sha256_RsaPss`. Default `none`.
+    pub security: Text,
+    /// User name; anonymous without one.
+    pub user: Text,
+    /// Name of the environment variable that holds the password.
+    pub password_env: Text,
+    /// Folder of certificates, relative to the site. Default `pki`.
+    pub pki_dir: Text,
+    /// How long a connection or an answer may take. Default `5s`.
+    pub timeout: Text,
+    /// Namespace uri of nodes written as `s=...` or `i=...`.
+    pub namespace: Text,
+    /// What the tags are about.
+    pub category: Text,
+    /// Subscriptions and their publishing intervals.
+    #[serde(default)]
+    pub groups: Pairs<PublishGroup>,
+    /// Points.
+    #[serde(default)]
+    pub points: Vec<OpcUaPoint>,
+}
+
+/// One subscription
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PublishGroup {
+    /// Publishing interval.
+    pub publish: At<String>,
+}
+
+/// A point of an OPC UA server
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OpcUaPoint {
+    /// Node id: `s=Tank.Level` in the device's namespace, `ns=2;s=...`, `nsu=<uri>;s=...`.
+    pub node: At<String>,
+    /// Tag value = node value × scale + offset.
+    pub scale: Number,
+    /// See `scale`.
+    pub offset: Number,
+    /// Subscription. Default: the first.
+    pub group: Text,
+    /// Path of the tag.
+    pub tag: At<String>,
+    /// What a person calls it.
+    pub title: Option<Label>,
+    /// Unit of the tag. Default none.
+    pub unit: Text,
+    /// `float` (default), `int`, `bool` or `text`.
+    #[serde(rename = "type")]
+    pub value_type: Text,
+    /// Instrument or engineering range.
+    pub range: Span,
+    /// Figures after the decimal point on screens.
+    pub decimals: Option<u8>,
+    /// Older than this and the tag is bad. Default: five intervals, at least 2s.
+    pub ttl: Text,
+    /// Unchanged for longer than this and the tag is uncertain.
+    pub frozen_after: Text,
+    /// What the tag is about.
+    pub category: Text,
+    /// What the historian keeps.
+    pub log: Option<LogFile>,
+    /// Names of states by value.
+    pub states: Option<Pairs<Label>>,
+    /// Present where the point is written.
+    pub write: Option<At<WriteFile>>,
+    /// What the output does when it loses its reason to move.
+    pub fallback: Option<At<FallbackFile>>,
+    /// Present where a person enters the value.
+    pub entry: Option<At<EntryFile>>,
+}
+
+/// How a point is written
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WriteFile {
+    /// How long the device may take until the value reads back. Default `2s`.
+    pub verify_within: Text,
+    /// Largest difference between commanded and read back, in the tag's unit. Default 0.
+    pub tolerance: Number,
+    /// Smallest and largest value ever commanded. Default: the range.
+    pub limits: Span,
+    /// Largest change: `1/s`, `30/min`.
+    pub rate: Text,
+    /// Shortest time on, for switches.
+    pub min_on: Text,
+    /// Shortest time off, for switches.
+    pub min_off: Text,
+}
+
+/// What an output does when it loses its reason to move: a value, `hold`, `hold 5min then 40`, or `device`
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FallbackFile {
+    /// An input of its program is bad.
+    pub bad_input: Option<At<Node>>,
+    /// Its program or task is faulted.
+    pub fault: Option<At<Node>>,
+    /// Its task overran. Default: as `fault`.
+    pub overrun: Option<At<Node>>,
+    /// The link to its device is down.
+    pub link: Option<At<Node>>,
+    /// The runtime is stopping.
+    pub shutdown: Option<At<Node>>,
+}
+
+/// What a person may enter
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EntryFile {
+    /// The value before anyone has entered one.
+    pub initial: At<Node>,
+    /// Smallest and largest value accepted. Default: the range.
+    pub limits: Span,
+    /// The least role that may enter it: `operator` (default) or `engineer`.
+    pub role: Text,
+}
+
+/// What the historian keeps of a tag
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LogFile {
+    /// False: nothing. Default true.
+    pub keep: Option<bool>,
+    /// A change of at most this much is not kept. Default 0.
+    pub deadband: Number,
+    /// At least one sample per this time. Default `60s`.
+    pub every: Text,
+}
+
+/// `tags.yaml`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TagsFile {
+    /// What people enter and no device is told.
+    #[serde(default)]
+    pub entries: Vec<EntryTag>,
+    /// What programs compute and no device is told.
+    #[serde(default)]
+    pub computed: Vec<ComputedTag>,
+}
+
+/// A tag that people enter
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EntryTag {
+    /// Path of the tag.
+    pub tag: At<String>,
+    /// What a person calls it.
+    pub title: Option<Label>,
+    /// Unit. Default none.
+    pub unit: Text,
+    /// `float` (default), `int`, `bool` or `text`.
+    #[serde(rename = "type")]
+    pub value_type: Text,
+    /// Engineering range. Default: the limits.
+    pub range: Span,
+    /// Figures after the decimal point on screens.
+    pub decimals: Option<u8>,
+    /// What the tag is about.
+    pub category: Text,
+    /// What the historian keeps.
+    pub log: Option<LogFile>,
+    /// Names of states by value.
+    pub states: Option<Pairs<Label>>,
+    /// The value before anyone has entered one.
+    pub initial: At<Node>,
+    /// Smallest and largest value accepted.
+    pub limits: Span,
+    /// The least role that may enter it: `operator` (default) or `engineer`.
+    pub role: Text,
+}
+
+/// A tag that a program computes
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ComputedTag {
+    /// Path of the tag.
+    pub tag: At<String>,
+    /// What a person calls it.
+    pub title: Option<Label>,
+    /// Unit. Default none.
+    pub unit: Text,
+    /// `float` (default), `int`, `bool` or `text`.
+    #[serde(rename = "type")]
+    pub value_type: Text,
+    /// Engineering range.
+    pub range: Span,
+    /// Figures after the decimal point on screens.
+    pub decimals: Option<u8>,
+    /// What the tag is about.
+    pub category: Text,
+    /// What the historian keeps.
+    pub log: Option<LogFile>,
+    /// Names of states by value.
+    pub states: Option<Pairs<Label>>,
+    /// Present where the value is limited, and may be held by hand.
+    pub write: Option<At<WriteFile>>,
+    /// What it does when its program loses an input or faults; needs `write`.
+    pub fallback: Option<At<FallbackFile>>,
+}
+
+/// One entry of `programs.yaml`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProgramFile {
+    /// Its name, unique on the site.
+    pub program: At<String>,
+    /// File name of its script.
+    pub script: At<String>,
+    /// The task that runs it.
+    pub task: At<String>,
+    /// Inputs: port and tag.
+    #[serde(rename = "in", default)]
+    pub inputs: Pairs<At<String>>,
+    /// Outputs: port and tag.
+    #[serde(rename = "out", default)]
+    pub outputs: Pairs<At<String>>,
+    /// Parameters.
+    #[serde(default)]
+    pub set: Pairs<At<Node>>,
+}
+
+/// One entry of `alarms.yaml`; exactly one of `above`, `below`, `equals`, `bad`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AlarmFile {
+    /// Its name, unique on the site: `aer/z3/do/low`.
+    pub alarm: At<String>,
+    /// The tag watched.
+    pub tag: At<String>,
+    /// Active above this limit.
+    pub above: Number,
+    /// Active below this limit.
+    pub below: Number,
+    /// Active at this whole number, or at true or false.
+    pub equals: Option<At<Node>>,
+    /// `true`: active while the tag's quality is bad.
+    pub bad: Option<At<bool>>,
+    /// Distance the value must come back by. Default 0.
+    pub deadband: Number,
+    /// How long the condition must hold first. Default none.
+    pub on_delay: Text,
+    /// How long it must be gone first. Default none.
+    pub off_delay: Text,
+    /// `low`, `medium`, `high`, `critical`.
+    pub priority: At<String>,
+    /// What is wrong.
+    pub title: Label,
+    /// What usually causes it.
+    pub cause: Label,
+    /// What happens if nobody acts.
+    pub consequence: Label,
+    /// What to do.
+    pub response: Label,
+}
+
+/// One case of a `*.cases.yaml`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CaseFile {
+    /// What is shown, in a sentence; unique in its file.
+    pub case: At<String>,
+    /// Parameters.
+    #[serde(default)]
+    pub set: Pairs<At<Node>>,
+    /// Outputs held by hand from the first row on.
+    #[serde(default)]
+    pub manual: Pairs<At<Node>>,
+    /// The scans.
+    pub rows: Vec<At<RowFile>>,
+}
+
+/// One row of a case: one or more scans with the same inputs
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RowFile {
+    /// Time since the scan before. Default: as in the row before.
+    pub dt: Text,
+    /// How many scans. Default 1.
+    pub times: Option<At<u32>>,
+    /// Inputs that change: a value, `{ bad: link }`, `{ uncertain: frozen, value: 2.0 }`.
+    #[serde(rename = "in", default)]
+    pub inputs: Pairs<At<Node>>,
+    /// Outputs held by hand from here on; `release` ends it.
+    #[serde(default)]
+    pub manual: Pairs<At<Node>>,
+    /// What is expected after the last scan of the row.
+    #[serde(default)]
+    pub out: Pairs<At<Node>>,
+    /// The scan must fail with a message that contains this.
+    pub error: Text,
+}
+
+/// The JSON schema of a kind of file, for editors: `site`, `device` (Modbus), `device-opcua`, `profile`, `tags`,
+/// `programs`, `alarms`, `energy`, `carbon`, `cases`.
+#[must_use]
+pub fn schema(kind: &str) -> Option<serde_json::Value> {
+    let mut schema = match kind {
+        "site" => schemars::schema_for!(SiteFile),
+        "device" => {
+            let modbus = schema("device-modbus")?;
+            let opcua = schema("device-opcua")?;
+            return Some(serde_json::json!({
+                "$schema": "https://json-schema.org/draft/2020-12/schema",
+                "title": "device",
+                "if": { "properties": { "driver": { "const": "opcua" } }, "required": ["driver"] },
+                "then": opcua,
+                "else": modbus,
+            }));
+        }
+        "device-modbus" | "profile" => schemars::schema_for!(ModbusFile),
+        "device-opcua" => schemars::schema_for!(OpcUaFile),
+        "tags" => schemars::schema_for!(TagsFile),
+        "programs" => schemars::schema_for!(Vec<ProgramFile>),
+        "alarms" => schemars::schema_for!(Vec<AlarmFile>),
+        "energy" => schemars::schema_for!(EnergyFile),
+        "carbon" => schemars::schema_for!(CarbonFile),
+        "cases" => schemars::schema_for!(Vec<CaseFile>),
+        _ => return None,
+    };
+    schema.insert("$id".to_owned(), format!("penstock:{kind}").into());
+    Some(schema.to_value())
+}
+
+/// The kinds of files that have a schema.
+pub const SCHEMA_KINDS: [&str; 9] =
+    ["site", "device", "profile", "tags", "programs", "alarms", "energy", "carbon", "cases"];

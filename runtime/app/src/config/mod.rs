@@ -1,0 +1,566 @@
+//! A site's configuration: from its folder to everything the runtime is built from, or to every mistake at once.
+//!
+//! The way: files → forms (`files`, `read`) → tags (`tags`, `devices`, `accounts`) → bindings (`bindings`) → [`Site`].
+//! Whatever later parts refer to is declared before them, so each reference is checked where it stands.
+
+mod account_files;
+mod accounts;
+pub(crate) mod bindings;
+mod devices;
+pub(crate) mod files;
+pub(crate) mod read;
+mod spots;
+pub(crate) mod tags;
+pub(crate) mod text;
+
+pub use files::{SCHEMA_KINDS, schema};
+pub use text::parse_duration as duration;
+
+use crate::diagnostics::{Diagnostics, FileId, Pos, Severity, suggest};
+use account_files::{CarbonFile, EnergyFile};
+use accounts::Accounts;
+use bindings::{Alarms, Programs};
+use devices::Devices;
+use files::{HistorianFile, IncludeFile, LoopFile, MqttFile, SiteFile, TagsFile};
+use penstock_engine::{ProgramDef, TaskDef};
+use penstock_ledger::LedgerConfig;
+use penstock_model::limits::{SCAN_PERIOD_MAX, SCAN_PERIOD_MIN, TAGS_MAX};
+use penstock_model::{AlarmDef, Category, DeviceId, Source, TagDef, TagId, TagTable, TaskId, Text, Unit};
+use read::Reader;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tags::{Ctx, Draft, Kind, Tags};
+use text::{At, Node, parse_size};
+
+/// Default of `historian: retention`: a year of comparison and a month to look at it.
+const RETENTION: Duration = Duration::from_secs(400 * 86_400);
+/// Default of `historian: free_min`.
+const FREE_BYTES_MIN: u64 = 1_000_000_000;
+/// Default of `mqtt: publish_every`.
+const PUBLISH_EVERY: Duration = Duration::from_secs(1);
+
+/// A site, ready to run.
+#[derive(Debug)]
+pub struct Site {
+    /// Short name, for files and topics.
+    pub id: String,
+    /// What a person calls it.
+    pub name: Text,
+    /// IANA time zone of tariffs and days.
+    pub time_zone: String,
+    /// Languages offered on screens, the first one first.
+    pub languages: Vec<String>,
+    /// Twelve hexadecimal digits over the content of every file read.
+    pub config_hash: String,
+    /// The folder it was read from.
+    pub dir: PathBuf,
+    /// Every tag, those of the runtime included.
+    pub tags: Arc<TagTable>,
+    /// Scan tasks, fastest first.
+    pub tasks: Vec<TaskDef>,
+    /// Scripts bound to tags.
+    pub programs: Vec<ProgramDef>,
+    /// Alarms.
+    pub alarms: Vec<AlarmDef>,
+    /// Devices, by their id.
+    pub devices: Vec<Device>,
+    /// Energy and carbon, where the site has an `energy.yaml`.
+    pub ledger: Option<LedgerConfig>,
+    /// What the site holds at a set-point, for summaries.
+    pub loops: Vec<ControlLoop>,
+    /// Publication over MQTT, where the site asks for it.
+    pub mqtt: Option<penstock_mqtt::Config>,
+    /// What is kept, and for how long.
+    pub historian: HistorianSettings,
+    /// `hmi/pages.yaml` as it stands; null where there is none.
+    pub pages: serde_json::Value,
+    /// Folder of the mimics.
+    pub hmi_dir: PathBuf,
+}
+
+/// A quantity and the set-point it is held at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ControlLoop {
+    /// What is measured.
+    pub measured: TagId,
+    /// Where it should be.
+    pub set_point: TagId,
+}
+
+/// A device of the site.
+#[derive(Debug, Clone)]
+pub struct Device {
+    /// Its id: equal to its place in the site's list.
+    pub id: DeviceId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// What a person calls it.
+    pub title: Text,
+    /// Its address, as shown: `host:port` or the endpoint.
+    pub address: String,
+    /// What its driver runs on.
+    pub driver: DriverConfig,
+}
+
+/// What a driver runs on.
+#[derive(Debug, Clone)]
+pub enum DriverConfig {
+    /// Modbus TCP.
+    Modbus(penstock_modbus::DeviceConfig),
+    /// OPC UA client.
+    OpcUa(penstock_opcua::DeviceConfig),
+}
+
+impl DriverConfig {
+    /// The word used in files and on screens.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Modbus(_) => "modbus-tcp",
+            Self::OpcUa(_) => "opcua",
+        }
+    }
+}
+
+/// `historian:` of the site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistorianSettings {
+    /// Samples older than this are removed.
+    pub retention: Duration,
+    /// Largest size on disk.
+    pub bytes_max: Option<u64>,
+    /// Free space that always stays.
+    pub free_bytes_min: u64,
+}
+
+/// What the command line changes.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// Device or gateway, and the `host:port` it is really at.
+    pub device_address: Vec<(String, String)>,
+}
+
+/// A site that loads.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The site.
+    pub site: Site,
+    /// What a person should look at.
+    pub warnings: Diagnostics,
+}
+
+/// Loads a site from its folder.
+///
+/// # Errors
+/// Every mistake found, with its place. Nothing is half loaded.
+pub fn load(site_dir: &Path, overrides: &Overrides) -> Result<Loaded, Diagnostics> {
+    load_limited(site_dir, overrides, TAGS_MAX)
+}
+
+fn load_limited(site_dir: &Path, overrides: &Overrides, tags_max: usize) -> Result<Loaded, Diagnostics> {
+    let mut reader = Reader::default();
+    let site = build(&mut reader, site_dir, overrides, tags_max);
+    let failed = reader.report.has_errors();
+    let diagnostics = reader.report.finish();
+    match site {
+        Some(site) if !failed => {
+            debug_assert!(diagnostics.items.iter().all(|d| d.severity == Severity::Warning));
+            Ok(Loaded { site, warnings: diagnostics })
+        }
+        _ => Err(diagnostics),
+    }
+}
+
+fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize) -> Option<Site> {
+    let (file, text) = reader.text(&dir.join("site.yaml"), None)?;
+    let form = reader.form::<SiteFile>(file, &text)?;
+    let (time_zone, tasks) = (time_zone(reader, file, &form.time_zone), tasks(reader, file, &form));
+    let languages = languages(reader, file, &form);
+    let include = form.include.clone().unwrap_or_default();
+    let mut tags = Tags::default();
+
+    let devices = read_devices(reader, &mut tags, dir, file, &form, &include, overrides);
+    read_tags(reader, &mut tags, dir, file, &include);
+    let ledger = read_accounts(reader, &mut tags, dir, file, &include, &time_zone);
+    add_system_tags(reader, &mut tags, &tasks, &devices);
+    if tags.list.iter().all(|t| t.kind == Kind::Own) && !reader.lost.any_tag && reader.lost.tags.is_empty() {
+        reader.report.error(file, form.site.pos, "the site has no tags").help("declare a device in devices/*.yaml");
+    }
+    if tags.list.len() > tags_max {
+        let message = format!("the site has {} tags; at most {tags_max} fit", tags.list.len());
+        reader.report.error(file, form.site.pos, message);
+        return None;
+    }
+
+    let programs = read_programs(reader, &mut tags, dir, file, &form, &include, &tasks);
+    let mut alarms = Alarms::new(reader, &tags);
+    for (path, named) in found(alarms.reader, dir, file, include.alarms.as_deref(), "alarms.yaml") {
+        alarms.read(&path, named);
+    }
+    let alarms = alarms.list;
+    let loops = loops(reader, file, &form.loops, &tags);
+    let mqtt = form.mqtt.as_ref().and_then(|m| mqtt(reader, file, m, &tags));
+    let historian = historian(reader, file, form.historian.as_ref());
+    let (pages, hmi_dir) = read_pages(reader, dir, file, &include, &tags);
+    let config_hash = reader.hash(dir);
+    let tags = match tags.into_table() {
+        Ok(table) => Arc::new(table),
+        Err(e) => {
+            reader.report.error_outside(e.to_string());
+            return None;
+        }
+    };
+    Some(Site {
+        id: form.site.value.clone(),
+        name: form.name.0.clone(),
+        time_zone,
+        languages,
+        config_hash,
+        dir: dir.to_path_buf(),
+        tags,
+        tasks,
+        programs,
+        alarms,
+        devices,
+        ledger,
+        loops,
+        mqtt,
+        historian,
+        pages,
+        hmi_dir,
+    })
+}
+
+/// A file, and the place that names it.
+type Named = (PathBuf, Option<(FileId, Pos)>);
+
+/// The files of an include list; the default where the site says nothing, which may be absent.
+fn found(reader: &mut Reader, dir: &Path, file: FileId, list: Option<&[At<String>]>, default: &str) -> Vec<Named> {
+    let Some(list) = list else {
+        return reader.find(dir, default).into_iter().filter(|p| p.is_file()).map(|p| (p, None)).collect();
+    };
+    let mut out = Vec::new();
+    for pattern in list {
+        let paths = reader.find(dir, &pattern.value);
+        if paths.is_empty() {
+            reader.report.error(file, pattern.pos, format!("no file matches `{}`", pattern.value));
+        }
+        out.extend(paths.into_iter().map(|p| (p, Some((file, pattern.pos)))));
+    }
+    out
+}
+
+fn time_zone(reader: &mut Reader, file: FileId, at: &At<String>) -> String {
+    if jiff::tz::TimeZone::get(&at.value).is_err() {
+        let names: Vec<String> = jiff::tz::db().available().map(|n| n.to_string()).collect();
+        let help = crate::diagnostics::nearest(&at.value, names.iter().map(String::as_str)).map_or_else(
+            || "write an IANA name, for example Asia/Shanghai".to_owned(),
+            |n| format!("did you mean `{n}`?"),
+        );
+        reader.report.error(file, at.pos, format!("unknown time zone `{}`", at.value)).help(help);
+    }
+    at.value.clone()
+}
+
+fn languages(reader: &mut Reader, file: FileId, form: &SiteFile) -> Vec<String> {
+    let Some(list) = &form.languages else { return vec!["zh".to_owned(), "en".to_owned()] };
+    for at in list.iter().filter(|at| !["zh", "en"].contains(&at.value.as_str())) {
+        reader.report.error(file, at.pos, format!("unknown language `{}`", at.value)).help("known: zh, en");
+    }
+    list.iter().map(|at| at.value.clone()).collect()
+}
+
+fn tasks(reader: &mut Reader, file: FileId, form: &SiteFile) -> Vec<TaskDef> {
+    let mut ctx = Ctx { reader, file };
+    let mut list: Vec<(Arc<str>, Duration)> = Vec::new();
+    for (name, period) in &form.tasks.0 {
+        let Some(duration) = ctx.duration_at(period) else { continue };
+        if !(SCAN_PERIOD_MIN..=SCAN_PERIOD_MAX).contains(&duration) {
+            let message =
+                format!("a task runs every {SCAN_PERIOD_MIN:?} to {SCAN_PERIOD_MAX:?}, not every {}", period.value);
+            ctx.error(period.pos, message);
+        }
+        list.push((name.value.as_str().into(), duration));
+    }
+    if form.tasks.0.is_empty() || form.tasks.0.len() > usize::from(u8::MAX) {
+        ctx.error(form.site.pos, "a site has 1 to 255 tasks")
+            .help("add: tasks: { fast: 100ms, normal: 1s, slow: 10s }");
+    }
+    list.sort_by_key(|(_, period)| *period);
+    (0..=u8::MAX).zip(list).map(|(id, (name, period))| TaskDef { id: TaskId(id), name, period }).collect()
+}
+
+fn read_devices(
+    reader: &mut Reader,
+    tags: &mut Tags,
+    dir: &Path,
+    file: FileId,
+    form: &SiteFile,
+    include: &IncludeFile,
+    overrides: &Overrides,
+) -> Vec<Device> {
+    let files = found(reader, dir, file, include.devices.as_deref(), "devices/*.yaml");
+    let profiles = dir.join(form.profiles.as_ref().map_or("../profiles", |p| p.value.as_str()));
+    let mut devices = Devices::new(reader, tags, dir, profiles, overrides);
+    for (path, named) in files {
+        devices.read(&path, named);
+    }
+    devices.finish()
+}
+
+fn read_tags(reader: &mut Reader, tags: &mut Tags, dir: &Path, file: FileId, include: &IncludeFile) {
+    for (path, named) in found(reader, dir, file, include.tags.as_deref(), "tags.yaml") {
+        let form =
+            reader.text(&path, named).and_then(|(file, text)| Some((file, reader.form::<TagsFile>(file, &text)?)));
+        let Some((file, form)) = form else {
+            reader.lost.any_tag = true;
+            continue;
+        };
+        let mut ctx = Ctx { reader, file };
+        for entry in &form.entries {
+            ctx.entry_tag(tags, entry);
+        }
+        for computed in &form.computed {
+            ctx.computed_tag(tags, computed);
+        }
+    }
+}
+
+fn read_programs(
+    reader: &mut Reader,
+    tags: &mut Tags,
+    dir: &Path,
+    file: FileId,
+    form: &SiteFile,
+    include: &IncludeFile,
+    tasks: &[TaskDef],
+) -> Vec<ProgramDef> {
+    let mut script_dirs = vec![dir.join("scripts")];
+    script_dirs.extend(form.scripts.as_ref().map(|s| dir.join(&s.value)));
+    if let Some(at) = form.scripts.as_ref().filter(|s| !dir.join(&s.value).is_dir()) {
+        reader.report.error(file, at.pos, format!("folder `{}` does not exist", at.value));
+    }
+    let mut programs = Programs::new(reader, tags, tasks, script_dirs);
+    for (path, named) in found(programs.reader, dir, file, include.programs.as_deref(), "programs.yaml") {
+        programs.read(&path, named);
+    }
+    programs.finish()
+}
+
+fn read_accounts(
+    reader: &mut Reader,
+    tags: &mut Tags,
+    dir: &Path,
+    file: FileId,
+    include: &IncludeFile,
+    time_zone: &str,
+) -> Option<LedgerConfig> {
+    let one = |reader: &mut Reader, at: &Option<At<String>>, default: &str| -> Option<(FileId, String)> {
+        let (path, named) = match at {
+            Some(at) => (dir.join(&at.value), Some((file, at.pos))),
+            None => (dir.join(default), None),
+        };
+        if named.is_none() && !path.is_file() { None } else { reader.text(&path, named) }
+    };
+    let energy = one(reader, &include.energy, "energy.yaml");
+    let carbon = one(reader, &include.carbon, "carbon.yaml");
+    let energy = energy.map(|(file, text)| (file, reader.form::<EnergyFile>(file, &text)));
+    let carbon = carbon.map(|(file, text)| (file, reader.form::<CarbonFile>(file, &text)));
+    if let (None, Some((file, Some(_)))) = (&energy, &carbon) {
+        reader
+            .report
+            .error(*file, Pos::default(), "carbon.yaml needs an energy.yaml")
+            .help("emissions of electricity come from its meters");
+        return None;
+    }
+    let energy_file = energy?;
+    let mut accounts = Accounts::new(reader);
+    let config = match (energy_file, carbon) {
+        ((_, None), _) | (_, Some((_, None))) => None,
+        ((file, Some(form)), carbon) => {
+            let carbon = carbon.and_then(|(file, form)| Some((file, form?)));
+            accounts.build(time_zone, (file, form), carbon)
+        }
+    };
+    let Some(config) = config else {
+        // What the ledger would publish is not known: nobody is told that its tags do not exist.
+        reader.lost.prefixes.extend(["energy/".to_owned(), "carbon/".to_owned()]);
+        return None;
+    };
+    accounts.check(&config, tags);
+    for tag in penstock_ledger::tag_list(&config) {
+        let mut def = own_tag(&tag.path, tag.title, tag.unit, tag.value_type);
+        def.category = tag.category;
+        def.decimals = tag.decimals;
+        def.states = tag.states.into();
+        tags.add(reader, Draft { def, kind: Kind::Own, place: None, writer: None });
+    }
+    Some(config)
+}
+
+fn own_tag(path: &str, title: Text, unit: Unit, value_type: penstock_model::ValueType) -> TagDef {
+    let mut def = TagDef::float(TagId(0), path, unit, Source::System);
+    def.title = title;
+    def.value_type = value_type;
+    def
+}
+
+fn add_system_tags(reader: &mut Reader, tags: &mut Tags, tasks: &[TaskDef], devices: &[Device]) {
+    let tasks: Vec<Arc<str>> = tasks.iter().map(|t| t.name.clone()).collect();
+    let devices: Vec<Arc<str>> = devices.iter().map(|d| d.name.clone()).collect();
+    for tag in penstock_engine::system_tags(&tasks, &devices) {
+        let mut def = own_tag(&tag.path, tag.title, tag.unit, tag.value_type);
+        def.category = Category::System;
+        def.decimals = 0;
+        tags.add(reader, Draft { def, kind: Kind::Own, place: None, writer: None });
+    }
+}
+
+fn loops(reader: &mut Reader, file: FileId, named: &[LoopFile], tags: &Tags) -> Vec<ControlLoop> {
+    let mut out = Vec::new();
+    for LoopFile { measured, set_point } in named {
+        let (m, s) = (tags.find(reader, file, measured), tags.find(reader, file, set_point));
+        let (Some(m), Some(s)) = (m, s) else { continue };
+        let (unit, other) = (tags.get(m).def.unit, tags.get(s).def.unit);
+        let sure = !reader.lost.doubtful.contains(&measured.value) && !reader.lost.doubtful.contains(&set_point.value);
+        if unit != other && sure {
+            let message = format!("`{}` is in `{unit}`, its set-point in `{other}`", measured.value);
+            reader.report.error(file, set_point.pos, message);
+        }
+        out.push(ControlLoop { measured: m, set_point: s });
+    }
+    out
+}
+
+fn historian(reader: &mut Reader, file: FileId, form: Option<&HistorianFile>) -> HistorianSettings {
+    let mut settings = HistorianSettings { retention: RETENTION, bytes_max: None, free_bytes_min: FREE_BYTES_MIN };
+    let Some(form) = form else { return settings };
+    let mut ctx = Ctx { reader, file };
+    settings.retention = ctx.duration(&form.retention, RETENTION);
+    let mut size = |at: &Option<At<String>>| {
+        let at = at.as_ref()?;
+        parse_size(&at.value)
+            .map_err(|why| {
+                ctx.error(at.pos, why).help("write a number and a unit: 20 GB");
+            })
+            .ok()
+    };
+    settings.bytes_max = size(&form.size_max);
+    settings.free_bytes_min = size(&form.free_min).unwrap_or(FREE_BYTES_MIN);
+    settings
+}
+
+fn mqtt(reader: &mut Reader, file: FileId, form: &MqttFile, tags: &Tags) -> Option<penstock_mqtt::Config> {
+    let mut ctx = Ctx { reader, file };
+    let every = ctx.duration(&form.publish_every, PUBLISH_EVERY);
+    let broker = form.broker.value.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+    for at in [&form.group, &form.edge] {
+        if at.value.is_empty() || at.value.contains(['/', '+', '#']) {
+            ctx.error(at.pos, format!("`{}` cannot be a part of a topic", at.value)).help("no `/`, `+` or `#`");
+        }
+    }
+    let patterns = form.tags.as_deref();
+    for at in patterns.unwrap_or_default() {
+        if !tags.list.iter().any(|t| read::fits(&at.value, &t.def.path)) {
+            let help = suggest(&at.value, tags.list.iter().map(|t| &*t.def.path));
+            ctx.error(at.pos, format!("no tag matches `{}`", at.value)).help_maybe(help);
+        }
+    }
+    let chosen = |path: &str| patterns.is_none_or(|list| list.iter().any(|at| read::fits(&at.value, path)));
+    let Some((host, port)) = broker else {
+        ctx.error(form.broker.pos, format!("`{}` is not host:port", form.broker.value))
+            .help("for example 127.0.0.1:1883");
+        return None;
+    };
+    let metas = tags.list.iter().filter(|t| chosen(&t.def.path)).map(|t| penstock_mqtt::TagMeta {
+        tag: t.def.id,
+        path: t.def.path.clone(),
+        value_type: t.def.value_type,
+    });
+    let (group, edge) = (form.group.value.clone(), form.edge.value.clone());
+    let client_id = form.client_id.as_ref().map_or_else(|| format!("{group}-{edge}"), |c| c.value.clone());
+    Some(penstock_mqtt::Config {
+        host: host.to_owned(),
+        port,
+        group,
+        edge,
+        client_id,
+        publish_every: every,
+        tags: metas.collect(),
+    })
+}
+
+fn read_pages(
+    reader: &mut Reader,
+    dir: &Path,
+    file: FileId,
+    include: &IncludeFile,
+    tags: &Tags,
+) -> (serde_json::Value, PathBuf) {
+    let (path, named) = match &include.pages {
+        Some(at) => (dir.join(&at.value), Some((file, at.pos))),
+        None => (dir.join("hmi/pages.yaml"), None),
+    };
+    let hmi_dir = path.parent().map_or_else(|| dir.join("hmi"), Path::to_path_buf);
+    if named.is_none() && !path.is_file() {
+        return (serde_json::Value::Null, hmi_dir);
+    }
+    let form = reader.text(&path, named).and_then(|(file, text)| Some((file, reader.form::<Node>(file, &text)?)));
+    let Some((file, node)) = form else { return (serde_json::Value::Null, hmi_dir) };
+    check_pages(reader, file, &node, tags);
+    (to_json(&node), hmi_dir)
+}
+
+/// Tags that pages name under `tag` or `tags` exist.
+fn check_pages(reader: &mut Reader, file: FileId, node: &Node, tags: &Tags) {
+    match node {
+        Node::List(items) => items.iter().for_each(|item| check_pages(reader, file, &item.value, tags)),
+        Node::Map(pairs) => {
+            for (key, value) in pairs {
+                let named: Vec<At<String>> = match (&value.value, key.value.as_str()) {
+                    (Node::Text(path), "tag") => vec![At { value: path.clone(), pos: value.pos }],
+                    (Node::List(items), "tags") => items
+                        .iter()
+                        .filter_map(|i| match &i.value {
+                            Node::Text(path) => Some(At { value: path.clone(), pos: i.pos }),
+                            _ => None,
+                        })
+                        .collect(),
+                    _ => Vec::new(),
+                };
+                for path in named.iter().filter(|p| !p.value.contains(['*', '{'])) {
+                    tags.find(reader, file, path);
+                }
+                check_pages(reader, file, &value.value, tags);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn to_json(node: &Node) -> serde_json::Value {
+    match node {
+        Node::Bool(b) => (*b).into(),
+        Node::Int(i) => (*i).into(),
+        Node::Float(x) => (*x).into(),
+        Node::Text(t) => t.as_str().into(),
+        Node::List(items) => items.iter().map(|i| to_json(&i.value)).collect(),
+        Node::Map(pairs) => {
+            serde_json::Value::Object(pairs.iter().map(|(k, v)| (k.value.clone(), to_json(&v.value))).collect())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_tags_are_refused_before_anything_is_laid_out_by_tag() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/check/site");
+        let found = load_limited(&dir, &Overrides::default(), 3).unwrap_err();
+        assert_eq!(found.items.len(), 1, "{found}");
+        assert!(found.items[0].message.ends_with("tags; at most 3 fit"), "{found}");
+    }
+}
