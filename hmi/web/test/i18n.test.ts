@@ -8,7 +8,7 @@ const holes = (text: string): string[] => [...text.matchAll(/\{(\w+)\}/g)].map((
 
 function sources(dir: string): string[] {
   return readdirSync(dir, { withFileTypes: true }).flatMap((e) =>
-    e.isDirectory() ? (e.name === "i18n" ? [] : sources(join(dir, e.name))) : /\.(svelte|ts)$/.test(e.name) ? [join(dir, e.name)] : [],
+    e.isDirectory() ? sources(join(dir, e.name)) : /\.(svelte|ts)$/.test(e.name) && !/^(zh|en)\.ts$/.test(e.name) ? [join(dir, e.name)] : [],
   );
 }
 
@@ -36,6 +36,17 @@ describe("the two languages", () => {
     const words = [...rust.matchAll(/= \d+, "([a-z-]+)";/g)].map((m) => m[1]);
     expect(words.length).toBeGreaterThan(20);
     for (const reason of words) expect(Object.keys(zh), reason).toContain(`reason.${reason}`);
+  });
+
+  it("say who moved an output", async () => {
+    const { origin } = await import("../src/lib/i18n");
+    const { prefs } = await import("../src/lib/prefs.svelte");
+    prefs.setLang("zh");
+    expect(origin("user anna")).toBe("anna");
+    expect(origin("program aer/z9")).toBe("程序 aer/z9");
+    expect(origin("fallback on link")).toBe("安全值：链路中断");
+    expect(origin("retained")).toBe("沿用");
+    expect(origin("something newer")).toBe("something newer");
   });
 
   it("hold no word that nothing uses", () => {

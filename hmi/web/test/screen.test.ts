@@ -6,7 +6,7 @@ import { parseRoute, routeHash } from "../src/lib/router.svelte";
 import { search } from "../src/lib/search";
 import { normalBand } from "../src/lib/tagview";
 import { timeLabels } from "../src/lib/format";
-import { back, followView, refreshEvery, shift, zoom } from "../src/lib/trendstate";
+import { back, followView, refreshEvery, shift, youngSpan, zoom } from "../src/lib/trendstate";
 import type { Site } from "../src/lib/protocol";
 import { alarm, tag } from "./helpers";
 
@@ -42,6 +42,14 @@ describe("zooming", () => {
     expect(shift(followView(100_000, 10), 0.5, 100_000).to).toBe(100_000);
     expect(refreshEvery(600_000)).toBe(2_000);
     expect(refreshEvery(365 * 86_400_000)).toBe(60_000);
+  });
+
+  it("shrinks to a young history, and to no less than ten minutes", () => {
+    const day = 86_400_000;
+    expect(youngSpan(null, 0, day)).toBe(0);
+    expect(youngSpan(day / 4, 0, day)).toBe(0);
+    expect(youngSpan(day - 60_000, 0, day)).toBe(day - 600_000);
+    expect(youngSpan(day - 4_000_000, 0, day)).toBe(day - 4_120_000);
   });
 
   it("labels the axis in the site's time, with the date where a day begins", () => {

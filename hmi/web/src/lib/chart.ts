@@ -143,7 +143,7 @@ export class Chart {
         font,
         grid: i === 0 ? grid : { show: false },
         ticks: grid,
-        size: input.small ? 42 : 58,
+        size: (_u, labels) => Math.max(28, ...(labels ?? []).map((l) => l.length * (input.small ? 6.6 : 7.4) + 14)),
         gap: 3,
         space: input.small ? 22 : 32,
         values: (_u, at, _axis, _space, step) => at.map((v) => formatNumber(v, Math.max(0, -Math.floor(Math.log10(step) + 1e-9)))),

@@ -87,7 +87,7 @@ function isAllowed(name: string, value: string): boolean {
 export interface MimicValue {
   text: string;
   unit: string;
-  worth: "good" | "uncertain" | "bad" | "stale" | "lost" | "absent";
+  worth: "good" | "uncertain" | "bad" | "stale" | "lost" | "absent" | "quiet";
   /** Reason and age in words; empty when good. */
   note: string;
   /** Reason alone, short. */
@@ -202,7 +202,7 @@ function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
 
-const WORTHS = ["good", "uncertain", "bad", "stale", "lost", "absent"] as const;
+const WORTHS = ["good", "uncertain", "bad", "stale", "lost", "absent", "quiet"] as const;
 
 function setWorth(element: Element, worth: MimicValue["worth"]): void {
   for (const w of WORTHS) element.classList.toggle(`q-${w}`, w === worth);

@@ -13,6 +13,8 @@ export interface TagView {
   path: string;
   title: string;
   assessed: Assessed;
+  /** How it is drawn: the worth, or `quiet` for a computed quantity that has no value yet and need not have one. */
+  look: Assessed["worth"] | "quiet";
   text: string;
   unit: string;
   /** Usable number, or null. */
@@ -27,7 +29,9 @@ export interface TagView {
 export function tagView(path: string | null | undefined): TagView {
   const tag = app.view?.tag(path) ?? null;
   const assessed = tag ? live.assess(tag.id) : ABSENT;
-  const reason = assessed.worth === "good" ? "" : word("reason", assessed.reason);
+  // A device that never answered is abnormal; a rate of the day before anything happened is not.
+  const quiet = assessed.worth === "absent" && assessed.reason === "never-received" && tag?.source === "system";
+  const reason = assessed.worth === "good" ? "" : quiet ? t("reason.none-yet") : word("reason", assessed.reason);
   const aged = assessed.worth !== "good" && assessed.worth !== "uncertain" && assessed.worth !== "absent";
   const age = aged && assessed.ageMs !== null ? formatAgeShort(assessed.ageMs) : "";
   return {
@@ -35,6 +39,7 @@ export function tagView(path: string | null | undefined): TagView {
     path: path ?? "",
     title: tag ? tx(tag.title) : (path ?? ""),
     assessed,
+    look: quiet ? "quiet" : assessed.worth,
     text: tag ? formatValue(tag, assessed.value, prefs.lang) : "—",
     unit: tag && typeof assessed.value !== "boolean" && tag.states.length === 0 ? formatUnit(tag.unit, prefs.lang) : "",
     number: usableNumber(assessed),

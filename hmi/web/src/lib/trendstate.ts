@@ -43,6 +43,18 @@ export function shift(view: View, share: number, now: number): View {
   return { follow: false, from: to - length, to, back: view.back };
 }
 
+/** The shortest span a trend shrinks to while there is little history. */
+export const YOUNG_MS_MIN = 600_000;
+
+/**
+ * The span worth showing while history is younger than what was asked for: from a little before its first point, never
+ * shorter than ten minutes. A full day with one minute at its edge would look empty.
+ */
+export function youngSpan(first: number | null, from: number, to: number): number {
+  if (first === null || first < from + (to - from) / 2) return from;
+  return Math.max(from, Math.min(first - (to - first) * 0.03, to - YOUNG_MS_MIN));
+}
+
 /** How often a followed span is read again: often enough to look live, seldom enough not to load the store. */
 export function refreshEvery(spanMs: number): number {
   return Math.min(60_000, Math.max(2_000, spanMs / 600));

@@ -25,3 +25,13 @@ export function word(prefix: "reason" | "priority" | "state" | "link" | "kind" |
   const key = `${prefix}.${name}`;
   return key in zh ? t(key as Key) : name;
 }
+
+/** Who stands behind a claim or a command: the runtime's own words (`user anna`, `fallback on link`) in the present language. */
+export function origin(text: string): string {
+  if (text.startsWith("user ")) return text.slice(5);
+  if (text === "retained") return t("origin.retained");
+  if (text.startsWith("program ")) return t("origin.program", { name: text.slice(8) });
+  if (text.startsWith("remote ")) return t("origin.remote", { name: text.slice(7) });
+  if (text.startsWith("fallback on ")) return t("origin.fallback", { cause: word("fallback", text.slice(12)) });
+  return text;
+}
