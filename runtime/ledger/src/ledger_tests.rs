@@ -594,3 +594,62 @@ fn a_store_changed_by_hand_is_told_and_left_alone() {
     assert!(Chain::open(dir.path(), "intervals", &mut |_, _| {}).is_err(), "one process at a time");
     assert!(dir.path().join("intervals-00002-2026-11.jsonl").exists());
 }
+
+/// Copies the files of `tests/v1/<folder>`, written to the page's letter by another program.
+fn version_1(folder: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/v1").join(folder);
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, dir.path().join(path.file_name().unwrap())).unwrap();
+    }
+    dir
+}
+
+#[test]
+fn files_of_version_1_are_read() {
+    let dir = version_1("actions");
+    let (log, report) = crate::ActionLog::open(dir.path()).unwrap();
+    assert_eq!((report.records, report.broken), (3, None));
+    assert_eq!(log.last_entries(), [("aer/nh4_sp".to_owned(), Value::Float(2.5), "li".to_owned())]);
+    assert_eq!(log.latest(1)[0].action.what, crate::ActionKind::LoginFailed);
+
+    let dir = version_1("ledger");
+    assert_eq!(Ledger::verify(dir.path()).unwrap().broken, None);
+    let ledger = open(dir.path());
+    let s = ledger.summary(Utc(1_795_312_800_000_000_000), Utc(1_795_314_600_000_000_000)).unwrap();
+    assert!(near(s.import_kwh, 155.5) && s.meters[0].coverage.measured == 2, "{s:?}");
+    assert_eq!(kinds(&s), [IssueKind::Gap]);
+    // The register goes on where the last quarter left it: 0.5 kWh in the ten seconds since.
+    let mut plant = Plant::at("2026-11-22T02:30:10Z");
+    plant.clock.step_utc(Utc(1_795_314_610_000_000_000));
+    plant.registers.get_mut("grid/import").unwrap().0 = 10_156.0;
+    plant.look(&ledger);
+    let s = ledger.summary(Utc(1_795_312_800_000_000_000), Utc(1_795_315_000_000_000_000)).unwrap();
+    assert!(near(s.import_kwh, 156.0), "{}", s.import_kwh);
+}
+
+#[test]
+fn issues_reach_the_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let day = Duration::from_secs(86_400);
+    let store = penstock_historian::Config {
+        dir: dir.path().join("history"),
+        retention: day,
+        bytes_max: None,
+        free_bytes_min: 0,
+    };
+    let (historian, _) = penstock_historian::Historian::open(store).unwrap();
+    let historian = std::sync::Arc::new(historian);
+    let ledger = Ledger::open(&dir.path().join("ledger"), config(), historian.clone()).unwrap();
+    let mut plant = Plant::at("2026-11-22T02:00:00Z");
+    plant.run(&ledger, MINUTE, MINUTE / 6);
+    plant.registers.get_mut("pv/import").unwrap().0 = 0.0;
+    plant.clock.advance(Duration::from_secs(1));
+    plant.look(&ledger);
+    plant.look(&ledger);
+    historian.commit().unwrap();
+    let rows = historian.events(utc("2026-11-22T00:00:00Z"), utc("2026-11-23T00:00:00Z"), Some("ledger"), 10).unwrap();
+    assert_eq!(rows.len(), 1, "told once");
+    assert!(rows[0].body.contains("\"kind\":\"zero\"") && rows[0].body.contains("meter:pv:import"), "{}", rows[0].body);
+}
