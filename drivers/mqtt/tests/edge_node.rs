@@ -1,6 +1,8 @@
 //! The edge node against a broker that is written here: it speaks just enough MQTT 3.1.1 to listen, to command and to vanish.
 //! Payloads are read by a reader of their own, so that the node's encoder is not its own judge.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use penstock_model::{
     BadReason, Clock, Instant, Now, Quality, Sample, SystemClock, TagId, TagSample, Utc, Value, ValueType,
 };
