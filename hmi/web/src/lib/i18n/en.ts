@@ -79,6 +79,7 @@ export const en: Record<keyof typeof zh, string> = {
   "write.output": "Output",
   "write.holds": "Now",
   "write.granted": "Granted",
+  "write.wished": "Wished for",
   "write.bound": "Bound by: {by}",
   "write.range": "Range",
   "write.rate": "Rate",

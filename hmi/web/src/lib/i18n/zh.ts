@@ -77,6 +77,7 @@ export const zh = {
   "write.output": "输出",
   "write.holds": "当前",
   "write.granted": "已执行",
+  "write.wished": "目标值",
   "write.bound": "受限于：{by}",
   "write.range": "允许范围",
   "write.rate": "最大变化率",
