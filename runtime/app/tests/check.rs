@@ -2,6 +2,8 @@
 //! compared with its section of `fixtures/check/gallery.txt`. Run with `PENSTOCK_UPDATE=1` to write that file anew,
 //! and read the difference.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
+
 use penstock::config::{self, DriverConfig, Loaded, Overrides};
 use penstock::diagnostics::{Diagnostics, Severity};
 use penstock_model::{FallbackAction, Source, Value, ValueType};

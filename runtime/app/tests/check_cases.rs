@@ -1,5 +1,7 @@
 //! The runner of script cases: a right case passes, a wrong one is told with its row.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
+
 use penstock::cases::run_cases;
 use std::path::Path;
 
@@ -119,4 +121,10 @@ fn scan(io) { io.held = io.manual(\"valve\"); io.valve = 10.0; }
     .unwrap();
     let report = run_cases(dir.path());
     assert!(report.passed(), "{report}");
+}
+
+#[test]
+fn every_script_in_the_repository_has_cases_that_pass() {
+    let report = run_cases(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts"));
+    assert!(report.passed() && report.cases >= report.scripts, "{report}");
 }

@@ -9,7 +9,7 @@ use super::{Device, DriverConfig, Overrides};
 use crate::diagnostics::{FileId, Pos, suggest};
 use penstock_modbus as modbus;
 use penstock_model::limits::DEVICES_MAX;
-use penstock_model::{Category, DeviceId, Source, TagDef, TagId, Text, ValueType};
+use penstock_model::{Category, DeviceId, Source, TagDef, Text, ValueType};
 use penstock_opcua as opcua;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -301,7 +301,8 @@ impl<'a> Devices<'a> {
             fallback: point.fallback.as_ref(),
             entry: point.entry.as_ref(),
         };
-        let (tag, def, group, write) = self.point(at, &form)?;
+        let Declared { def, group, write } = self.point(at, &form)?;
+        let tag = def.id;
         Some(modbus::PointConfig {
             tag,
             path: def.path,
@@ -397,7 +398,8 @@ impl<'a> Devices<'a> {
             fallback: point.fallback.as_ref(),
             entry: point.entry.as_ref(),
         };
-        let (tag, def, group, write) = self.point(at, &form)?;
+        let Declared { def, group, write } = self.point(at, &form)?;
+        let tag = def.id;
         let node = match namespace {
             Some(uri) if !point.node.value.starts_with("ns") => format!("nsu={};{}", uri.value, point.node.value),
             _ => point.node.value.clone(),
@@ -426,11 +428,7 @@ impl<'a> Devices<'a> {
     }
 
     /// What a point of any driver declares: its tag, its group, how it is written.
-    fn point(
-        &mut self,
-        at: &PointPlace<'_>,
-        p: &PointForm<'_>,
-    ) -> Option<(TagId, TagDef, usize, Option<(Duration, f64)>)> {
+    fn point(&mut self, at: &PointPlace<'_>, p: &PointForm<'_>) -> Option<Declared> {
         let mut ctx = Ctx { reader: self.reader, file: at.file };
         let path = at.prefix.map_or_else(|| p.tag.value.clone(), |prefix| format!("{prefix}/{}", p.tag.value));
         let title = match (&at.prefix_title, p.title) {
@@ -485,8 +483,15 @@ impl<'a> Devices<'a> {
         let draft = Draft { def: def.clone(), kind, place: Some(place), writer: None };
         let id = self.tags.add(self.reader, draft)?;
         def.id = id;
-        Some((id, def, group, write))
+        Some(Declared { def, group, write })
     }
+}
+
+/// What a point has declared: its tag, its group, and how long and how closely it is verified when written.
+struct Declared {
+    def: TagDef,
+    group: usize,
+    write: Option<(Duration, f64)>,
 }
 
 /// Where a point stands.
