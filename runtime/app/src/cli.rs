@@ -1,0 +1,218 @@
+//! The command line of `penstock`.
+
+use crate::config::Overrides;
+use crate::run::{Options, Runtime};
+use clap::{Parser, Subcommand};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Industrial SCADA and control runtime for low-carbon plants.
+#[derive(Debug, Parser)]
+#[command(name = "penstock", version, about, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the bundled plant: simulators, runtime and HMI.
+    Demo(crate::demo::DemoArgs),
+    /// Run a site.
+    Run(RunArgs),
+    /// Run the bundled simulators alone.
+    Sim(crate::sim::SimArgs),
+    /// Check a site and list every mistake at once.
+    Check {
+        /// Site folder.
+        site: PathBuf,
+        /// Print one JSON object per mistake.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the JSON schema of a configuration file for an editor.
+    Schema {
+        /// Kind of file; all kinds are listed when absent.
+        kind: Option<String>,
+    },
+    /// Run the cases beside control programs.
+    Test {
+        /// A folder of scripts, or one cases file.
+        #[arg(default_value = "scripts")]
+        path: PathBuf,
+    },
+    /// Manage the HMI's users.
+    #[command(subcommand)]
+    User(crate::users::UserVerb),
+    /// Verify the stores of a state folder: history and the log of operators' actions.
+    Verify {
+        /// State folder.
+        state: PathBuf,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct RunArgs {
+    /// Site folder.
+    site: PathBuf,
+    /// Folder for history, ledger and users.
+    #[arg(long, default_value = "var/penstock")]
+    state: PathBuf,
+    /// Address of the HMI. Anything but loopback needs a reverse proxy with TLS in front.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    hmi: SocketAddr,
+    /// Address of a device in place of the configured one, as <device>=<host:port>; may be repeated.
+    #[arg(long = "device", value_name = "DEVICE=ADDRESS", value_parser = device_address)]
+    devices: Vec<(String, String)>,
+    /// Stop by itself after this time, for example 60s.
+    #[arg(long = "for", value_parser = duration)]
+    run_for: Option<Duration>,
+}
+
+fn device_address(text: &str) -> Result<(String, String), String> {
+    let (device, address) = text.split_once('=').ok_or("give it as <device>=<host:port>")?;
+    Ok((device.to_owned(), address.to_owned()))
+}
+
+/// A duration as configuration files write it: `100ms`, `60s`, `15min`, `2h`.
+///
+/// # Errors
+/// When the text is none.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    crate::config::duration(text)
+}
+
+/// Returns after the time, or never where there is none.
+pub async fn elapsed(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Runs the command line. Exit code 0: done; 1: it failed, or found mistakes; 2: it was called wrongly.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_log();
+    match cli.command {
+        Verb::Check { site, json } => check(&site, json),
+        Verb::Schema { kind } => schema(kind.as_deref()),
+        Verb::Test { path } => test(&path),
+        Verb::User(verb) => done(crate::users::run(verb)),
+        Verb::Verify { state } => done(crate::verify::run(&state)),
+        Verb::Demo(args) => done(block_on(crate::demo::run(args))),
+        Verb::Sim(args) => done(block_on(crate::sim::run(args))),
+        Verb::Run(args) => done(block_on(run(args))),
+    }
+}
+
+/// The protocol libraries complain on their own about every lost link; our drivers say it once, with the device's name.
+const DEFAULT_LOG: &str =
+    "info,sled=warn,opcua_client=off,opcua_core=off,opcua_crypto=off,opcua_server=off,opcua_types=off";
+
+fn start_log() {
+    use std::io::IsTerminal;
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("PENSTOCK_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+}
+
+fn block_on<F: Future<Output = Result<(), String>>>(work: F) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| format!("the system refused threads: {e}"))?;
+    let result = runtime.block_on(work);
+    // A task that hangs in a foreign library must not hold up the end.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+fn done(result: Result<(), String>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check(site: &std::path::Path, json: bool) -> ExitCode {
+    match crate::config::load(site, &Overrides::default()) {
+        Ok(loaded) => {
+            let s = &loaded.site;
+            if json {
+                println!("[]");
+            } else {
+                println!(
+                    "{}: {} tags, {} devices, {} programs, {} alarms: no mistakes (configuration {})",
+                    site.display(),
+                    s.tags.len(),
+                    s.devices.len(),
+                    s.programs.len(),
+                    s.alarms.len(),
+                    s.config_hash
+                );
+            }
+            ExitCode::SUCCESS
+        }
+        Err(diagnostics) => {
+            if json {
+                println!("{}", diagnostics.to_json());
+            } else {
+                eprintln!("{diagnostics}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn schema(kind: Option<&str>) -> ExitCode {
+    match kind {
+        None => {
+            for kind in crate::config::SCHEMA_KINDS {
+                println!("{kind}");
+            }
+            ExitCode::SUCCESS
+        }
+        Some(kind) => match crate::config::schema(kind) {
+            Some(schema) => {
+                println!("{schema:#}");
+                ExitCode::SUCCESS
+            }
+            None => {
+                eprintln!("error: `{kind}` is no kind of file; there are: {}", crate::config::SCHEMA_KINDS.join(", "));
+                ExitCode::from(2)
+            }
+        },
+    }
+}
+
+fn test(path: &std::path::Path) -> ExitCode {
+    let report = crate::cases::run_cases(path);
+    println!("{report}");
+    if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn run(args: RunArgs) -> Result<(), String> {
+    let overrides = Overrides { device_address: args.devices };
+    let loaded = crate::config::load(&args.site, &overrides).map_err(|d| d.to_string())?;
+    let options = Options { state_dir: args.state, hmi: args.hmi };
+    let runtime = Runtime::start(loaded.site, options).await.map_err(|e| e.to_string())?;
+    println!("open http://{}", runtime.hmi_address());
+    tokio::select! {
+        () = crate::signals::wait() => {}
+        () = elapsed(args.run_for) => {}
+    }
+    println!("{}", runtime.stop().await);
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! `penstock demo`: the bundled simulators, the runtime on the bundled site, and the HMI, in one command.
+
+use crate::config::Overrides;
+use crate::run::{Options, Runtime};
+use crate::sim::SimProcess;
+use penstock_hmi::Users;
+use penstock_model::Role;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Options of the demo.
+#[derive(Debug, Clone, clap::Args)]
+pub struct DemoArgs {
+    /// Site folder; the bundled one when absent.
+    #[arg(long)]
+    pub site: Option<PathBuf>,
+    /// Address of the HMI.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    pub hmi: SocketAddr,
+    /// Folder for history, ledger and users.
+    #[arg(long, default_value = "var/demo")]
+    pub state: PathBuf,
+    /// Stop by itself after this time, for example 60s.
+    #[arg(long = "for", value_parser = crate::cli::duration)]
+    pub run_for: Option<Duration>,
+    /// Let the system choose the simulators' ports.
+    #[arg(long)]
+    pub free_ports: bool,
+    /// Seed of the simulated plant.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Speed of the plant clock against real time. Control stays in real time: beyond 1 the plant reacts faster than
+    /// the controllers were tuned for.
+    #[arg(long, default_value_t = 1.0)]
+    pub speed: f64,
+    /// Start of the plant clock, seconds since 1970 UTC; the present when absent.
+    #[arg(long)]
+    pub start: Option<i64>,
+    /// Print one JSON line with address and users instead of the text for a person.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The people of the demo: a name and what they may do.
+const DEMO_USERS: &[(&str, Role)] =
+    &[("viewer", Role::Viewer), ("operator", Role::Operator), ("engineer", Role::Engineer)];
+
+/// Where each device of the site really is: a device configured at a simulator's default port follows that simulator
+/// to the port it got. Several devices may follow one socket: units behind a gateway.
+fn follow(site: &crate::config::Site, sim: &SimProcess) -> Vec<(String, String)> {
+    let mut addresses = Vec::new();
+    for device in &site.devices {
+        let followed = penstock_simulators::DEVICES
+            .iter()
+            .find(|(_, port)| device.address.ends_with(&format!(":{port}")))
+            .and_then(|(name, _)| sim.devices.iter().find(|(d, _)| d == name));
+        if let Some((_, address)) = followed {
+            addresses.push((device.name.to_string(), address.to_string()));
+        }
+    }
+    addresses
+}
+
+/// Runs the demo until a signal or for the time asked.
+///
+/// # Errors
+/// In words for a person: what could not be started and what to do.
+pub async fn run(args: DemoArgs) -> Result<(), String> {
+    let site_dir = match &args.site {
+        Some(dir) => dir.clone(),
+        None => bundled_site()?,
+    };
+    // Checked before anything is started: a person sees the mistakes first.
+    let plain = crate::config::load(&site_dir, &Overrides::default()).map_err(|d| d.to_string())?;
+    let sim = start_simulators(&args).await?;
+    let device_address = follow(&plain.site, &sim);
+    let loaded = crate::config::load(&site_dir, &Overrides { device_address }).map_err(|d| d.to_string())?;
+    let users = demo_users(&args.state)?;
+    let options = Options { state_dir: args.state.clone(), hmi: args.hmi };
+    let runtime = match Runtime::start(loaded.site, options).await {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            sim.stop().await;
+            return Err(error.to_string());
+        }
+    };
+    greet(&args, runtime.hmi_address(), &users, sim.id());
+    tokio::select! {
+        () = crate::signals::wait() => {}
+        () = crate::cli::elapsed(args.run_for) => {}
+    }
+    if !args.json {
+        println!("stopping: outputs go to their declared shutdown state …");
+    }
+    let summary = runtime.stop().await;
+    sim.stop().await;
+    println!("{summary}");
+    Ok(())
+}
+
+async fn start_simulators(args: &DemoArgs) -> Result<SimProcess, String> {
+    let mut arguments = vec![format!("--seed={}", args.seed), format!("--speed={}", args.speed)];
+    if let Some(start) = args.start {
+        arguments.push(format!("--start={start}"));
+    }
+    if args.free_ports {
+        arguments.push("--free-ports".into());
+    }
+    SimProcess::spawn(&arguments).await.map_err(|e| e.to_string())
+}
+
+/// Users of the demo with passwords made anew at every start: nothing to guess, nothing to forget in a file.
+fn demo_users(state: &Path) -> Result<Vec<(&'static str, Role, String)>, String> {
+    std::fs::create_dir_all(state).map_err(|e| format!("state directory {}: {e}", state.display()))?;
+    let file = state.join("users.json");
+    let mut users = Users::load(&file).map_err(|e| e.to_string())?;
+    let mut made = Vec::new();
+    for (name, role) in DEMO_USERS {
+        let password = penstock_hmi::random_password().map_err(|e| e.to_string())?;
+        users.set(name, *role, &password).map_err(|e| e.to_string())?;
+        made.push((*name, *role, password));
+    }
+    users.save(&file).map_err(|e| e.to_string())?;
+    Ok(made)
+}
+
+fn greet(args: &DemoArgs, hmi: SocketAddr, users: &[(&'static str, Role, String)], sim: Option<u32>) {
+    if args.json {
+        let users: Vec<_> =
+            users.iter().map(|(n, r, p)| serde_json::json!({"name": n, "role": r.as_str(), "password": p})).collect();
+        println!("{}", serde_json::json!({"url": format!("http://{hmi}"), "users": users, "sim_pid": sim}));
+        return;
+    }
+    println!("\nPenstock demo · 演示水厂\n");
+    println!("  open      http://{hmi}");
+    for (name, role, password) in users {
+        println!("  log in    {name:<9} {password}   ({})", role.as_str());
+    }
+    println!("  history   {}", args.state.display());
+    if let Some(pid) = sim {
+        println!("  to see a lost field:  kill {pid}");
+    }
+    println!("  Ctrl-C stops everything\n");
+}
+
+/// The bundled site: beside the working directory in a checkout, or beside the binary in an installation.
+fn bundled_site() -> Result<PathBuf, String> {
+    const SITE: &str = "configs/jinan-wwtp";
+    let mut places = vec![PathBuf::from(SITE)];
+    if let Ok(binary) = std::env::current_exe() {
+        places.extend(binary.ancestors().skip(1).map(|p| p.join(SITE)));
+    }
+    places
+        .iter()
+        .find(|p| p.join("site.yaml").is_file())
+        .cloned()
+        .ok_or_else(|| format!("the bundled site `{SITE}` was not found from here; name one with --site <folder>"))
+}

@@ -1,0 +1,12 @@
+//! The parts of the `penstock` program: what turns files and command lines into a running site.
+
+pub mod cases;
+pub mod cli;
+pub mod config;
+mod demo;
+pub mod diagnostics;
+pub mod run;
+mod signals;
+mod sim;
+mod users;
+mod verify;

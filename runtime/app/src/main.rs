@@ -1,0 +1,5 @@
+//! The binary `penstock`.
+
+fn main() -> std::process::ExitCode {
+    penstock::cli::main()
+}

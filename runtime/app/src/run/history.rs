@@ -1,0 +1,281 @@
+//! The historian's thread: takes records from its queue, appends samples, commits every second, keeps the journal.
+//!
+//! When the disk is full or the store fails, samples stay in memory within the historian's own bound, a fault is
+//! published once, and control goes on.
+
+use crossbeam::channel::{Receiver, RecvTimeoutError};
+use penstock_historian::{Historian, Point, SeriesDef, SeriesId};
+use penstock_model::{
+    AlarmDef, Clock, FaultRecord, LinkState, Now, Origin, OutcomeState, Record, Sample, SampleSink, TagId, TagSample,
+    TagTable, Utc, Value, ValueType, limits,
+};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Old chunks are looked for this often; retention is a matter of days.
+const RETAIN_EVERY: Duration = Duration::from_secs(600);
+
+/// A source time older than this against the scan says when a value began, not when it was seen.
+const SOURCE_TIME_AGE_MAX: Duration = Duration::from_secs(60);
+
+/// Everything the thread needs of its surroundings.
+pub struct HistoryContext {
+    /// The store.
+    pub historian: Arc<Historian>,
+    /// The site's tags.
+    pub tags: Arc<TagTable>,
+    /// The site's alarms, for the journal's names.
+    pub alarms: Vec<AlarmDef>,
+    /// Device names by id, for the journal.
+    pub devices: Vec<Arc<str>>,
+    /// Where the historian's own health goes.
+    pub sink: Arc<dyn SampleSink>,
+    /// The runtime's clock.
+    pub clock: Arc<dyn Clock>,
+    /// Records dropped before they reached the queue.
+    pub dropped: Arc<AtomicU64>,
+}
+
+/// Starts the thread. It ends when `stop` is set and the queue is empty, after a last commit.
+///
+/// # Errors
+/// When the system cannot start a thread.
+pub fn start(
+    context: HistoryContext,
+    records: Receiver<Record>,
+    stop: Arc<AtomicBool>,
+) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name("historian".into()).spawn(move || Writer::new(context).run(&records, &stop))
+}
+
+struct Writer {
+    context: HistoryContext,
+    series: HashMap<TagId, SeriesId>,
+    recorded: HashMap<TagId, Utc>,
+    batch: Vec<Point>,
+    links: HashMap<u16, LinkState>,
+    failing: HashMap<TagId, Arc<str>>,
+    fault: Option<String>,
+}
+
+impl Writer {
+    fn new(context: HistoryContext) -> Self {
+        Self {
+            context,
+            series: HashMap::new(),
+            recorded: HashMap::new(),
+            batch: Vec::new(),
+            links: HashMap::new(),
+            failing: HashMap::new(),
+            fault: None,
+        }
+    }
+
+    fn run(mut self, records: &Receiver<Record>, stop: &AtomicBool) {
+        let mut next_commit = Instant::now() + limits::HISTORY_COMMIT_EVERY;
+        let mut next_retain = Instant::now() + RETAIN_EVERY;
+        loop {
+            match records.recv_deadline(next_commit) {
+                Ok(record) => self.take(&record),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if Instant::now() >= next_commit {
+                self.commit();
+                next_commit = Instant::now() + limits::HISTORY_COMMIT_EVERY;
+                if stop.load(Ordering::SeqCst) && records.is_empty() {
+                    break;
+                }
+            }
+            if Instant::now() >= next_retain {
+                if let Err(error) = self.context.historian.retain(self.context.clock.now().utc) {
+                    tracing::warn!(%error, "historian: retention failed");
+                }
+                next_retain = Instant::now() + RETAIN_EVERY;
+            }
+        }
+        while let Ok(record) = records.try_recv() {
+            self.take(&record);
+        }
+        self.commit();
+    }
+
+    fn take(&mut self, record: &Record) {
+        match record {
+            Record::Scan(scan) => {
+                for s in &scan.samples {
+                    self.sample(s, scan.at);
+                }
+            }
+            other => {
+                if let Some((kind, body, utc)) = self.journal_row(other)
+                    && let Err(error) = self.context.historian.events_append(utc, kind, &body)
+                {
+                    self.report(Some(error.to_string()));
+                }
+            }
+        }
+    }
+
+    fn sample(&mut self, tag_sample: &TagSample, scan: Utc) {
+        let def = self.context.tags.get(tag_sample.tag);
+        if !def.log.enabled {
+            return;
+        }
+        let series = match self.series.get(&tag_sample.tag) {
+            Some(id) => *id,
+            None => {
+                let wanted = SeriesDef {
+                    path: def.path.clone(),
+                    value_type: def.value_type,
+                    unit: def.unit.as_str().into(),
+                    decimals: def.decimals,
+                };
+                match self.context.historian.series(&wanted) {
+                    Ok(id) => {
+                        self.series.insert(tag_sample.tag, id);
+                        id
+                    }
+                    Err(error) => {
+                        self.report(Some(error.to_string()));
+                        return;
+                    }
+                }
+            }
+        };
+        let s = &tag_sample.sample;
+        // A sample belongs to the time its source gave it. One that is recorded again because it is due, or whose source
+        // has spoken long ago, is recorded as seen by this scan.
+        let last = self.recorded.get(&tag_sample.tag).copied();
+        let fresh = last.is_none_or(|last| s.source_time > last) && s.source_time > scan - SOURCE_TIME_AGE_MAX;
+        let utc = if fresh { s.source_time.min(scan) } else { scan };
+        self.recorded.insert(tag_sample.tag, utc);
+        self.batch.push(Point { series, utc, value: s.value.clone(), quality: s.quality });
+    }
+
+    fn commit(&mut self) {
+        self.context.historian.append(&self.batch);
+        self.batch.clear();
+        let result = self.context.historian.commit();
+        self.report(result.err().map(|e| e.to_string()));
+        self.publish_health();
+    }
+
+    /// Publishes the historian's own fault once when it comes and once when it goes.
+    fn report(&mut self, fault: Option<String>) {
+        if fault == self.fault {
+            return;
+        }
+        let now = self.context.clock.now();
+        match &fault {
+            Some(message) => tracing::error!(
+                %message,
+                "historian cannot save; samples wait in memory and control goes on. Free disk space or repair the store"
+            ),
+            None => tracing::info!("historian saves again"),
+        }
+        if fault.is_some() != self.fault.is_some() {
+            let record = FaultRecord {
+                part: "historian".into(),
+                message: fault.clone().unwrap_or_default().into(),
+                active: fault.is_some(),
+                at: now.utc,
+            };
+            if let Some((kind, body, utc)) = self.journal_row(&Record::Fault(record))
+                && let Err(error) = self.context.historian.events_append(utc, kind, &body)
+            {
+                tracing::warn!(%error, "historian: the fault itself could not be journalled");
+            }
+        }
+        self.fault = fault;
+    }
+
+    fn publish_health(&self) {
+        let stats = self.context.historian.stats();
+        let now = self.context.clock.now();
+        let dropped = self.context.dropped.load(Ordering::Relaxed);
+        #[expect(clippy::cast_precision_loss, reason = "shown, not counted with")]
+        let values = [
+            ("sys/historian/ok", Value::Bool(self.fault.is_none())),
+            ("sys/historian/samples", Value::Float(stats.samples as f64)),
+            ("sys/historian/dropped", Value::Float((stats.dropped + dropped) as f64)),
+            ("sys/historian/pending", Value::Float(stats.pending as f64)),
+            ("sys/historian/disk_bytes", Value::Float(stats.bytes_disk as f64)),
+            ("sys/historian/commit_ms", Value::Float(stats.last_commit.as_secs_f64() * 1e3)),
+        ];
+        publish(&self.context.tags, &*self.context.sink, now, values);
+    }
+
+    fn journal_row(&mut self, record: &Record) -> Option<(&'static str, String, Utc)> {
+        use serde_json::json;
+        let path = |tag: TagId| self.context.tags.get(tag).path.to_string();
+        let (kind, body, at) = match record {
+            Record::Scan(_) => return None,
+            Record::Alarm(e) => {
+                let name = self.context.alarms.get(e.id.0 as usize).map_or("?", |d| &*d.name);
+                let value = e.value.as_ref().map(ToString::to_string);
+                (
+                    "alarm",
+                    json!({"alarm": name, "state": e.state.as_str(), "value": value, "by": e.by.as_deref()}),
+                    e.at,
+                )
+            }
+            // Programs move outputs all day; their moves are the output tag's own history. The journal keeps what a
+            // person, a remote system or a fallback did.
+            Record::Command(c) if matches!(c.origin, Origin::Program(_)) => return None,
+            Record::Command(c) => {
+                let value = c.value.as_ref().map(ToString::to_string);
+                let body =
+                    json!({"tag": path(c.tag), "value": value, "origin": c.origin.to_string(), "command": c.id.0});
+                ("command", body, c.granted)
+            }
+            Record::Outcome(o) => {
+                let OutcomeState::Failed(why) = &o.state else {
+                    self.failing.remove(&o.tag);
+                    return None;
+                };
+                // One row per failure, not one per retry.
+                if self.failing.insert(o.tag, why.clone()).as_ref() == Some(why) {
+                    return None;
+                }
+                ("outcome", json!({"tag": path(o.tag), "state": "failed", "message": &**why, "command": o.id.0}), o.at)
+            }
+            Record::Link(l) => {
+                if self.links.insert(l.device.0, l.state) == Some(l.state) {
+                    return None;
+                }
+                let device = self.context.devices.get(usize::from(l.device.0)).map_or("?", |d| &**d);
+                ("link", json!({"device": device, "state": l.state.as_str(), "reason": &*l.reason}), l.at)
+            }
+            Record::Fault(f) => ("fault", json!({"part": &*f.part, "message": &*f.message, "active": f.active}), f.at),
+        };
+        Some((kind, body.to_string(), at))
+    }
+}
+
+/// System tags that the historian's thread publishes: path, Chinese, English, unit, type.
+pub const HEALTH_TAGS: &[(&str, &str, &str, &str, ValueType)] = &[
+    ("sys/historian/ok", "历史库可写", "Historian saves", "", ValueType::Bool),
+    ("sys/historian/samples", "历史样本数", "Samples stored", "samples", ValueType::Float),
+    ("sys/historian/dropped", "丢弃记录数", "Records dropped", "samples", ValueType::Float),
+    ("sys/historian/pending", "待写样本数", "Samples waiting", "samples", ValueType::Float),
+    ("sys/historian/disk_bytes", "历史库占用", "Historian on disk", "B", ValueType::Float),
+    ("sys/historian/commit_ms", "落盘耗时", "Commit time", "ms", ValueType::Float),
+];
+
+/// Delivers values of the runtime's own tags; a path that the site does not have is passed over.
+pub fn publish(
+    tags: &TagTable,
+    sink: &dyn SampleSink,
+    now: Now,
+    values: impl IntoIterator<Item = (&'static str, Value)>,
+) {
+    let batch: Vec<TagSample> = values
+        .into_iter()
+        .filter_map(|(path, value)| Some(TagSample { tag: tags.find(path)?, sample: Sample::good(value, now) }))
+        .collect();
+    sink.samples(&batch);
+}

@@ -1,0 +1,445 @@
+//! A running site: wiring of engine, drivers, historian, ledger and HMI, and their orderly end.
+//!
+//! Each part can die or be absent and the rest goes on: the scan threads wait for nobody.
+
+mod fanout;
+pub mod history;
+mod ledger;
+mod scan;
+mod summary;
+
+pub use scan::Realtime;
+pub use summary::Summary;
+
+use crate::config::{DriverConfig, Site};
+use fanout::{CommandQueues, Fanout};
+use penstock_engine::{Engine, EngineConfig};
+use penstock_historian::Historian;
+use penstock_hmi::{DeviceInfo, HmiConfig, HmiContext, SiteInfo};
+use penstock_ledger::{ActionLog, Ledger};
+use penstock_model::{
+    AlarmDef, AlarmId, AlarmState, AlarmView, Clock, Command, SystemClock, TagSample, TagTable, Utc, Value,
+};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// How far back the journal is read for alarms that were acknowledged before a restart.
+const ALARM_RESTORE_WINDOW: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Rows of the journal read for that; a site floods long before.
+const ALARM_RESTORE_ROWS: usize = 20_000;
+/// Time given to drivers for the last commands of a stop.
+const LAST_COMMANDS_WAIT: Duration = Duration::from_millis(800);
+/// Time given to a driver or the HMI to end; then it is dropped with the runtime.
+const TASK_END_WAIT: Duration = Duration::from_secs(3);
+
+/// What a person chooses at the start.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where history, ledger, users and certificates live.
+    pub state_dir: PathBuf,
+    /// Address of the HMI.
+    pub hmi: SocketAddr,
+}
+
+/// Why a site could not be started. The configuration itself has been checked before.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A file or folder of the state directory.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The engine refuses the configuration.
+    #[error("engine: {0}")]
+    Engine(#[from] penstock_engine::BuildError),
+    /// The record of operators' actions.
+    #[error("action log: {0}")]
+    Actions(#[from] penstock_ledger::LogError),
+    /// The historian, where not even an empty store can be opened.
+    #[error("historian: {0}")]
+    Historian(#[from] penstock_historian::OpenError),
+    /// The ledger.
+    #[error("ledger: {0}")]
+    Ledger(#[from] penstock_ledger::LedgerError),
+    /// The HMI.
+    #[error("HMI on {0}: {1}")]
+    Hmi(SocketAddr, String),
+}
+
+/// A running site.
+pub struct Runtime {
+    site: Arc<Site>,
+    engine: Engine,
+    clock: Arc<dyn Clock>,
+    historian: Arc<Historian>,
+    ledger: Option<Arc<Ledger>>,
+    hmi: SocketAddr,
+    realtime: Realtime,
+    scans: scan::ScanThreads,
+    workers: Vec<JoinHandle<()>>,
+    workers_stop: Arc<AtomicBool>,
+    history: JoinHandle<()>,
+    history_stop: Arc<AtomicBool>,
+    drivers: Vec<tokio::task::JoinHandle<()>>,
+    drivers_stop: watch::Sender<bool>,
+    hmi_task: tokio::task::JoinHandle<()>,
+    hmi_stop: watch::Sender<bool>,
+    started: Utc,
+    started_at: Instant,
+    drops: Vec<(&'static str, Arc<AtomicU64>)>,
+}
+
+impl Runtime {
+    /// Starts a checked site: stores, engine, drivers, HMI, and the scans last.
+    ///
+    /// # Errors
+    /// When the state directory cannot be used, or the HMI's address is taken.
+    pub async fn start(site: Site, options: Options) -> Result<Runtime, StartError> {
+        let site = Arc::new(site);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let now = clock.now();
+        let state = &options.state_dir;
+        std::fs::create_dir_all(state).map_err(|source| io(format!("state directory {}", state.display()), source))?;
+
+        let (actions, report) = ActionLog::open(&state.join("actions"))?;
+        report_actions(&report);
+        let historian = open_historian(&site, state)?;
+        let ledger = match &site.ledger {
+            Some(config) => Some(Arc::new(Ledger::open(&state.join("ledger"), config.clone(), historian.clone())?)),
+            None => None,
+        };
+
+        let mut fanout = Fanout::default();
+        let records = fanout.add("historian");
+        let drops = fanout.drops();
+        let (queues, receivers) = CommandQueues::new(site.devices.len());
+        let (engine, cores) = Engine::build(engine_config(&site, &actions), Arc::new(queues), Arc::new(fanout), now)?;
+        restore_alarms(&engine, &historian, &site.alarms, now.utc);
+
+        let (drivers_stop, stopped) = watch::channel(false);
+        let drivers = start_drivers(&site, &engine, receivers, &clock, &stopped, state);
+        let actions = Arc::new(actions);
+        let hmi_config = HmiConfig {
+            bind: options.hmi,
+            users_file: state.join("users.json"),
+            mimic_dir: site.hmi_dir.clone(),
+            station: format!("hmi {}", options.hmi),
+        };
+        let context = HmiContext {
+            engine: engine.clone(),
+            historian: historian.clone(),
+            ledger: ledger.clone(),
+            actions,
+            clock: clock.clone(),
+            site: site_info(&site),
+            drops: Arc::new({
+                let drops = drops.clone();
+                move || drops.iter().map(|(n, d)| ((*n).to_owned(), d.load(Ordering::Relaxed))).collect()
+            }),
+        };
+        let (hmi_stop, stopped) = watch::channel(false);
+        let (hmi, hmi_task) = start_hmi(hmi_config, context, stopped).await?;
+
+        let workers_stop = Arc::new(AtomicBool::new(false));
+        let history_stop = Arc::new(AtomicBool::new(false));
+        let history = history::start(
+            history::HistoryContext {
+                historian: historian.clone(),
+                tags: site.tags.clone(),
+                alarms: site.alarms.clone(),
+                devices: site.devices.iter().map(|d| d.name.clone()).collect(),
+                sink: engine.sink(),
+                clock: clock.clone(),
+                dropped: drops[0].1.clone(),
+            },
+            records,
+            history_stop.clone(),
+        )
+        .map_err(|source| io("historian thread".into(), source))?;
+        let mut workers = Vec::new();
+        if let Some(ledger) = &ledger {
+            let worker = ledger::start(ledger.clone(), engine.clone(), clock.clone(), workers_stop.clone());
+            workers.push(worker.map_err(|source| io("ledger thread".into(), source))?);
+        }
+        let (scans, realtime) =
+            scan::ScanThreads::start(cores, &clock).map_err(|source| io("scan thread".into(), source))?;
+        Ok(Runtime {
+            site,
+            engine,
+            clock,
+            historian,
+            ledger,
+            hmi,
+            realtime,
+            scans,
+            workers,
+            workers_stop,
+            history,
+            history_stop,
+            drivers,
+            drivers_stop,
+            hmi_task,
+            hmi_stop,
+            started: now.utc,
+            started_at: Instant::now(),
+            drops,
+        })
+    }
+
+    /// Where the HMI listens.
+    #[must_use]
+    pub fn hmi_address(&self) -> SocketAddr {
+        self.hmi
+    }
+
+    /// What of soft realtime the system granted.
+    #[must_use]
+    pub fn realtime(&self) -> Realtime {
+        self.realtime
+    }
+
+    /// The engine's handle.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Stops in the order that leaves the plant safe: the HMI takes no more claims, scans end and grant the shutdown
+    /// fallbacks, drivers carry them out and end, and the historian saves last.
+    pub async fn stop(self) -> Summary {
+        let before = summary::BeforeStop::look(&self.site, &self.engine);
+        // Nobody listens any more only when the task has ended already: the same for every stop below.
+        let _ = self.hmi_stop.send(true);
+        end("the HMI", self.hmi_task).await;
+        let clock = self.clock.clone();
+        let scans = self.scans;
+        let ended = tokio::task::spawn_blocking(move || scans.stop(&clock)).await;
+        if ended.is_err() {
+            tracing::error!("the scan threads could not be ended in order");
+        }
+        tokio::time::sleep(LAST_COMMANDS_WAIT).await;
+        let _ = self.drivers_stop.send(true);
+        for driver in self.drivers {
+            end("a driver", driver).await;
+        }
+        self.workers_stop.store(true, Ordering::SeqCst);
+        self.history_stop.store(true, Ordering::SeqCst);
+        let (workers, history) = (self.workers, self.history);
+        let joined = tokio::task::spawn_blocking(move || {
+            workers.into_iter().map(JoinHandle::join).filter(Result::is_err).count()
+                + usize::from(history.join().is_err())
+        })
+        .await;
+        if !matches!(joined, Ok(0)) {
+            tracing::error!("the historian's or the ledger's thread ended by a panic");
+        }
+        Summary::gather(summary::Inputs {
+            site: &self.site,
+            engine: &self.engine,
+            historian: &self.historian,
+            ledger: self.ledger.as_deref(),
+            before,
+            from: self.started,
+            to: self.clock.now().utc,
+            ran: self.started_at.elapsed(),
+            drops: &self.drops,
+        })
+    }
+}
+
+fn report_actions(report: &penstock_ledger::OpenReport) {
+    if report.torn_bytes > 0 {
+        tracing::warn!(bytes = report.torn_bytes, "action log: an unfinished last line, never answered, was removed");
+    }
+    if let Some(broken) = &report.broken {
+        tracing::error!(%broken, "action log: a record was changed or damaged; the log goes on in a new segment");
+    }
+}
+
+async fn end(what: &str, task: tokio::task::JoinHandle<()>) {
+    if tokio::time::timeout(TASK_END_WAIT, task).await.is_err() {
+        tracing::warn!("{what} did not end in time and is dropped");
+    }
+}
+
+fn io(what: String, source: std::io::Error) -> StartError {
+    StartError::Io { what, source }
+}
+
+fn open_historian(site: &Site, state: &std::path::Path) -> Result<Arc<Historian>, StartError> {
+    let (historian, report) = Historian::open(penstock_historian::Config {
+        dir: state.join("history"),
+        retention: site.historian.retention,
+        bytes_max: site.historian.bytes_max,
+        free_bytes_min: site.historian.free_bytes_min,
+    })?;
+    if let Some(damaged) = &report.quarantined {
+        tracing::error!(
+            folder = %damaged.moved_to.display(),
+            reason = %damaged.reason,
+            "the historian's store was damaged: it was set aside and a fresh one started; keep the folder for repair"
+        );
+    }
+    Ok(Arc::new(historian))
+}
+
+fn engine_config(site: &Site, actions: &ActionLog) -> EngineConfig {
+    EngineConfig {
+        tags: site.tags.clone(),
+        tasks: site.tasks.clone(),
+        programs: site.programs.clone(),
+        alarms: site.alarms.clone(),
+        devices: site.devices.iter().map(|d| d.name.clone()).collect(),
+        entries: retained_entries(&site.tags, actions.last_entries()),
+    }
+}
+
+/// The last entries of persons that still fit the site: a tag may have gone or changed its range since.
+fn retained_entries(
+    tags: &TagTable,
+    entries: Vec<(String, Value, String)>,
+) -> Vec<(penstock_model::TagId, Value, Arc<str>)> {
+    let mut kept = Vec::new();
+    for (path, value, who) in entries {
+        let Some(def) = tags.find(&path).map(|id| tags.get(id)) else {
+            tracing::warn!(tag = %path, %value, "a stored entry names a tag that the site no longer has; it is left out");
+            continue;
+        };
+        let Some(entry) = &def.entry else { continue };
+        let fits = value.convert(def.value_type).filter(|v| {
+            let number = v.as_f64();
+            entry.limits.is_none_or(|(low, high)| number.is_none_or(|n| n >= low && n <= high))
+        });
+        match fits {
+            Some(value) => kept.push((def.id, value, who.as_str().into())),
+            None => tracing::warn!(
+                tag = %path,
+                %value,
+                initial = %entry.initial,
+                "a stored entry no longer fits the tag's type or limits; the initial value is used"
+            ),
+        }
+    }
+    kept
+}
+
+/// Alarms keep their acknowledgement over a restart: the journal's last word on each alarm is its state.
+fn restore_alarms(engine: &Engine, historian: &Historian, alarms: &[AlarmDef], now: Utc) {
+    let rows = match historian.events(now - ALARM_RESTORE_WINDOW, now, Some("alarm"), ALARM_RESTORE_ROWS) {
+        Ok(rows) => rows,
+        Err(error) => {
+            tracing::warn!(%error, "the journal cannot be read; alarms start unacknowledged");
+            return;
+        }
+    };
+    let mut seen = vec![false; alarms.len()];
+    for row in rows {
+        let Ok(body) = serde_json::from_str::<serde_json::Value>(&row.body) else { continue };
+        let Some(index) = alarms.iter().position(|a| Some(&*a.name) == body["alarm"].as_str()) else { continue };
+        if std::mem::replace(&mut seen[index], true) {
+            continue;
+        }
+        let state = match body["state"].as_str() {
+            Some("active") => AlarmState::ActiveUnacknowledged,
+            Some("acknowledged") => AlarmState::ActiveAcknowledged,
+            Some("returned") => AlarmState::ReturnedUnacknowledged,
+            _ => continue,
+        };
+        let acknowledged = body["by"].as_str().map(|by| (row.utc, by.into()));
+        engine.restore_alarm(AlarmView {
+            id: AlarmId(u32::try_from(index).unwrap_or(u32::MAX)),
+            state,
+            raised: Some(row.utc),
+            returned: None,
+            acknowledged,
+            value: None,
+        });
+    }
+}
+
+fn start_drivers(
+    site: &Site,
+    engine: &Engine,
+    receivers: Vec<mpsc::Receiver<Command>>,
+    clock: &Arc<dyn Clock>,
+    stop: &watch::Receiver<bool>,
+    state: &std::path::Path,
+) -> Vec<tokio::task::JoinHandle<()>> {
+    let mut tasks = Vec::new();
+    for (device, commands) in site.devices.iter().zip(receivers) {
+        let (sink, clock, stop) = (engine.sink(), clock.clone(), stop.clone());
+        tasks.push(match &device.driver {
+            DriverConfig::Modbus(config) => {
+                tokio::spawn(penstock_modbus::run(config.clone(), sink, commands, clock, stop))
+            }
+            DriverConfig::OpcUa(config) => {
+                let config = penstock_opcua::DeviceConfig { pki_dir: state.join("pki"), ..config.clone() };
+                tokio::spawn(penstock_opcua::run(config, sink, commands, clock, stop))
+            }
+        });
+    }
+    if let Some(config) = &site.mqtt {
+        let source = Arc::new(EngineMetrics(engine.clone()));
+        tasks.push(tokio::spawn(penstock_mqtt::run(config.clone(), source, clock.clone(), stop.clone())));
+    }
+    tasks
+}
+
+/// The engine's tags as a Sparkplug edge node's metrics.
+struct EngineMetrics(Engine);
+
+impl penstock_mqtt::MetricSource for EngineMetrics {
+    fn changed_since(&self, version: u64) -> (u64, Vec<TagSample>) {
+        self.0.changed_since(version)
+    }
+}
+
+async fn start_hmi(
+    config: HmiConfig,
+    context: HmiContext,
+    stop: watch::Receiver<bool>,
+) -> Result<(SocketAddr, tokio::task::JoinHandle<()>), StartError> {
+    let bind = config.bind;
+    let (ready, address) = oneshot::channel();
+    let (failed, failure) = oneshot::channel();
+    let task = tokio::spawn(async move {
+        if let Err(error) = penstock_hmi::serve(config, context, stop, ready).await {
+            tracing::error!(%error, "the HMI ended; control goes on without it");
+            // The receiver is gone once the HMI has been up: then the log line above is all there is to do.
+            let _ = failed.send(error.to_string());
+        }
+    });
+    match address.await {
+        Ok(address) => Ok((address, task)),
+        Err(_) => Err(StartError::Hmi(bind, failure.await.unwrap_or_else(|_| "ended while starting".into()))),
+    }
+}
+
+fn site_info(site: &Site) -> SiteInfo {
+    SiteInfo {
+        name: site.name.clone(),
+        time_zone: site.time_zone.clone(),
+        config_hash: site.config_hash.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        devices: site
+            .devices
+            .iter()
+            .map(|d| DeviceInfo {
+                id: d.id,
+                name: d.name.to_string(),
+                title: d.title.clone(),
+                driver: d.driver.as_str().to_owned(),
+                address: d.address.clone(),
+            })
+            .collect(),
+        pages: site.pages.clone(),
+    }
+}

@@ -1,0 +1,172 @@
+//! `penstock sim`: the bundled simulators as a process of their own, and the handle by which the demo holds that process.
+
+use penstock_simulators::{Ports, SimConfig};
+use std::net::{IpAddr, SocketAddr};
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, ChildStdin, Command};
+
+/// Options of the simulators.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SimArgs {
+    /// Seed of weather, influent and instrument noise: the same seed gives the same plant.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Speed of the plant clock against real time.
+    #[arg(long, default_value_t = 1.0)]
+    pub speed: f64,
+    /// Start of the plant clock, seconds since 1970 UTC; the present when absent.
+    #[arg(long)]
+    pub start: Option<i64>,
+    /// Address the devices listen on.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub host: IpAddr,
+    /// Port of one device, as <device>=<port>; may be repeated.
+    #[arg(long = "port", value_name = "DEVICE=PORT", value_parser = device_port)]
+    pub ports: Vec<(String, u16)>,
+    /// Let the system choose every port; the addresses are printed.
+    #[arg(long)]
+    pub free_ports: bool,
+    /// End when standard input closes: a child does not outlive its parent.
+    #[arg(long, hide = true)]
+    pub exit_with_stdin: bool,
+}
+
+fn device_port(text: &str) -> Result<(String, u16), String> {
+    let (device, port) = text.split_once('=').ok_or("give it as <device>=<port>, for example heat_pump=5025")?;
+    let port = port.parse().map_err(|_| format!("`{port}` is not a port (0 to 65535)"))?;
+    Ok((device.to_owned(), port))
+}
+
+impl SimArgs {
+    fn config(&self) -> Result<SimConfig, String> {
+        let mut ports = if self.free_ports { Ports::ephemeral() } else { Ports::default() };
+        for (device, port) in &self.ports {
+            ports.set(device, *port).map_err(|e| e.to_string())?;
+        }
+        Ok(SimConfig { seed: self.seed, speed: self.speed, start: self.start, host: self.host, ports })
+    }
+}
+
+/// Runs the simulators until a signal, or until standard input closes where that was asked for.
+///
+/// # Errors
+/// In words for a person: a port that is taken, a setting out of range.
+pub async fn run(args: SimArgs) -> Result<(), String> {
+    let config = args.config()?;
+    let exit_with_stdin = args.exit_with_stdin;
+    let stop = async move {
+        let stdin_closed = async {
+            if exit_with_stdin {
+                let mut lines = BufReader::new(tokio::io::stdin()).lines();
+                while matches!(lines.next_line().await, Ok(Some(_))) {}
+            } else {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = crate::signals::wait() => {}
+            () = stdin_closed => {}
+        }
+    };
+    penstock_simulators::run(
+        config,
+        |devices| {
+            for (device, address) in devices {
+                println!("listening {device} {address}");
+            }
+            println!("ready");
+        },
+        stop,
+    )
+    .await
+    .map_err(|e| with_cause(&e))
+}
+
+/// An error with what lies behind it, on one line.
+fn with_cause(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(e) = cause {
+        text = format!("{text}: {e}");
+        cause = e.source();
+    }
+    text
+}
+
+/// Why the simulator process could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SpawnError {
+    /// The process did not start.
+    #[error("the simulators could not be started: {0}")]
+    Start(#[from] std::io::Error),
+    /// It ended or said nothing.
+    #[error("the simulators ended before they were ready: {0}")]
+    NotReady(String),
+}
+
+/// A running simulator process. Dropping it ends the process.
+pub struct SimProcess {
+    child: Child,
+    // Held open: the child ends when it closes.
+    _stdin: Option<ChildStdin>,
+    /// Addresses by device.
+    pub devices: Vec<(String, SocketAddr)>,
+}
+
+impl SimProcess {
+    /// Starts this very program as `penstock sim` and waits until every device listens.
+    ///
+    /// # Errors
+    /// When it does not become ready within ten seconds, for example because a port is taken.
+    pub async fn spawn(arguments: &[String]) -> Result<SimProcess, SpawnError> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg("sim")
+            .args(arguments)
+            .arg("--exit-with-stdin")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // A group of its own: Ctrl-C reaches the runtime first, which then ends the simulators in order.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()?;
+        let stdin = child.stdin.take();
+        let stdout = child.stdout.take().ok_or_else(|| SpawnError::NotReady("no output".into()))?;
+        let mut lines = BufReader::new(stdout).lines();
+        let mut devices = Vec::new();
+        let wait = async {
+            while let Some(line) = lines.next_line().await? {
+                match line.split_whitespace().collect::<Vec<_>>()[..] {
+                    ["listening", device, address] => {
+                        let address = address.parse().map_err(|_| SpawnError::NotReady(line.clone()))?;
+                        devices.push((device.to_owned(), address));
+                    }
+                    ["ready"] => return Ok(()),
+                    _ => {}
+                }
+            }
+            Err(SpawnError::NotReady("see its message above; is a port taken? Try --free-ports".into()))
+        };
+        tokio::time::timeout(Duration::from_secs(10), wait)
+            .await
+            .map_err(|_| SpawnError::NotReady("ten seconds have passed".into()))??;
+        Ok(SimProcess { child, _stdin: stdin, devices })
+    }
+
+    /// Process id, for a person who wants to kill it and see what happens.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Ends the process: closes its input, and kills it when it does not go within two seconds.
+    pub async fn stop(mut self) {
+        self._stdin = None;
+        if tokio::time::timeout(Duration::from_secs(2), self.child.wait()).await.is_err()
+            && let Err(error) = self.child.kill().await
+        {
+            tracing::warn!(%error, "the simulators could not be ended");
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! `penstock verify`: reads every stored byte again and says what does not hold.
+
+use std::path::Path;
+
+/// Verifies the stores of a state folder.
+///
+/// # Errors
+/// In words for a person: the first thing that does not hold in each store.
+pub fn run(state: &Path) -> Result<(), String> {
+    let mut broken = Vec::new();
+    match penstock_historian::Historian::verify(&state.join("history")) {
+        Ok(r) => {
+            println!(
+                "history: {} samples in {} series, {} chunks, {} journal rows",
+                r.samples, r.series, r.chunks, r.events
+            );
+            broken.extend(r.damaged.iter().map(|d| format!("history: {d}")));
+        }
+        Err(error) => broken.push(format!("history: {error}")),
+    }
+    let mut chain = |what: &str, result: Result<penstock_ledger::VerifyReport, String>| match result {
+        Ok(r) => {
+            println!("{what}: {} records, head {}", r.records, r.head);
+            broken.extend(r.broken.map(|b| format!("{what}: {b}")));
+        }
+        Err(error) => broken.push(format!("{what}: {error}")),
+    };
+    chain("actions", penstock_ledger::ActionLog::verify(&state.join("actions")).map_err(|e| e.to_string()));
+    chain("ledger", penstock_ledger::Ledger::verify(&state.join("ledger")).map_err(|e| e.to_string()));
+    if broken.is_empty() { Ok(()) } else { Err(broken.join("\n       ")) }
+}
