@@ -27,6 +27,8 @@ struct Slot {
     stage: Stage,
     /// False until it was sent once: only then can a newer command supersede it unsent.
     sent: bool,
+    /// When it is written again although nothing changed.
+    again: Option<Instant>,
 }
 
 /// News to be given for a command.
@@ -68,7 +70,7 @@ impl Book {
             .into_iter()
             .collect();
         if command.value.is_some() {
-            self.slots.insert(point, Slot { command, stage: Stage::Pending, sent: false });
+            self.slots.insert(point, Slot { command, stage: Stage::Pending, sent: false, again: None });
         } else {
             // Handed back to the device: from here on nothing is written, which needs no answer from it.
             news.push((command.id, command.tag, OutcomeState::Acknowledged));
@@ -88,9 +90,11 @@ impl Book {
         out.into_iter().map(|(_, point)| point).collect()
     }
 
-    /// The command to send for a point, and whether it is sent for the first time. It counts as sent from here on.
-    pub(crate) fn send(&mut self, point: usize) -> Option<(Command, bool)> {
+    /// The command to send for a point, and whether it is sent for the first time. It counts as sent from here on, and
+    /// is due again at `again`.
+    pub(crate) fn send(&mut self, point: usize, again: Option<Instant>) -> Option<(Command, bool)> {
         let slot = self.slots.get_mut(&point).filter(|s| s.stage == Stage::Pending)?;
+        slot.again = again;
         let first = !slot.sent;
         slot.sent = true;
         slot.stage = Stage::Settled;
@@ -124,11 +128,21 @@ impl Book {
         out
     }
 
-    /// When the next read-back is due.
+    /// Makes what is due again pending.
+    pub(crate) fn repeat(&mut self, now: Instant) {
+        for slot in self.slots.values_mut() {
+            if slot.stage == Stage::Settled && slot.again.is_some_and(|again| again <= now) {
+                slot.stage = Stage::Pending;
+            }
+        }
+    }
+
+    /// When the next read-back or repeated write is due.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         let next = |slot: &Slot| match &slot.stage {
             Stage::Verifying { next, .. } => Some(*next),
-            _ => None,
+            Stage::Settled => slot.again,
+            Stage::Pending => None,
         };
         self.slots.values().filter_map(next).min()
     }

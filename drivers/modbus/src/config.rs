@@ -15,6 +15,9 @@ pub struct WriteConfig {
     pub verify_within: Duration,
     /// Largest difference between the value commanded and the value read back, in the tag's unit.
     pub tolerance: f64,
+    /// The last command is written again after this time, for devices that revert to their own state when they hear
+    /// nothing for a while (an inverter's revert timer); `None` writes on change only.
+    pub repeat: Option<Duration>,
 }
 
 /// One point: a place in the device and the tag it belongs to.

@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn written_points_are_not_polled() {
         let mut config = device(&[("HR1", WireType::Int16, 0), ("HR2", WireType::Int16, 0)]);
-        config.points[1].write = Some(WriteConfig { verify_within: Duration::ZERO, tolerance: 0.0 });
+        config.points[1].write = Some(WriteConfig { verify_within: Duration::ZERO, tolerance: 0.0, repeat: None });
         assert_eq!(spans(&config)[0], vec![(Area::Holding, 0, 1)]);
     }
 
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn the_check_names_what_cannot_work() {
-        let write = Some(WriteConfig { verify_within: Duration::ZERO, tolerance: 0.0 });
+        let write = Some(WriteConfig { verify_within: Duration::ZERO, tolerance: 0.0, repeat: None });
         let mut config = device(&[
             ("30001", WireType::Int16, 0),
             ("HR1", WireType::Int32, 0),

@@ -165,6 +165,7 @@ impl Session {
             return Err(End::Stopped);
         }
         self.take_commands();
+        self.book.repeat(Instant::now());
         for point in self.book.pending() {
             self.write(point).await?;
         }

@@ -22,8 +22,9 @@ enum ReadBack {
 impl Session {
     /// Sends the pending command of a point and reads it back once.
     pub(crate) async fn write(&mut self, index: usize) -> Result<(), End> {
-        let Some((command, first)) = self.book.send(index) else { return Ok(()) };
         let point = self.config.points[index].clone();
+        let again = point.write.and_then(|w| w.repeat).map(|every| Instant::now() + every);
+        let Some((command, first)) = self.book.send(index, again) else { return Ok(()) };
         let (Some(value), Some(config)) = (command.value.clone(), point.write) else { return Ok(()) };
         let encoded = match encode(&point, &value) {
             Ok(encoded) => encoded,

@@ -296,6 +296,32 @@ async fn the_last_command_supersedes_waiting_ones_and_is_asserted_again_after_a_
 }
 
 #[tokio::test]
+async fn a_repeated_point_is_written_again_although_nothing_changed() {
+    let plc = Device::start().await;
+    let mut config = plain(plc.address());
+    for point in &mut config.points {
+        if let Some(write) = &mut point.write {
+            write.repeat = Some(Duration::from_millis(50));
+        }
+    }
+    let rig = Rig::start(config);
+    rig.command(1, 2, Some(Value::Float(4.0))).await;
+    rig.until("written", |d| d.outcomes_of(1).contains(&OutcomeState::ReadBack)).await;
+    // The device reverts by itself, as an inverter does when its limit is not renewed.
+    plc.with(|s| s.registers.insert(10, 0));
+    rig.until("written again", |d| d.outcomes_of(1).iter().filter(|o| **o == OutcomeState::ReadBack).count() >= 2)
+        .await;
+    assert_eq!(plc.with(|s| s.registers[&10]), 4);
+    // Handed back, the device keeps what it falls back to.
+    rig.command(2, 2, None).await;
+    rig.until("released", |d| d.outcomes_of(2) == [OutcomeState::Acknowledged]).await;
+    plc.with(|s| s.requests.clear());
+    rig.until("polled on", |_| plc.with(|s| s.requests.len() > 4)).await;
+    assert!(!plc.with(|s| s.requests.iter().any(|r| matches!(r, Request::WriteSingleRegister(..)))));
+    rig.stop().await;
+}
+
+#[tokio::test]
 async fn a_unit_that_its_gateway_cannot_reach_is_bad_by_link_and_the_gateway_stays_connected() {
     let plc = Device::start().await;
     plc.with(|s| s.exception = Some(ExceptionCode::GatewayTargetDevice));

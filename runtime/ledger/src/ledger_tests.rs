@@ -1,3 +1,4 @@
+// long: one story of a meter per test, told in full.
 //! The ledger under a small plant in virtual time: a grid meter, two loads, a PV meter, chemicals, nitrogen, water.
 
 use crate::chain::Chain;

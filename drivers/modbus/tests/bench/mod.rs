@@ -349,6 +349,6 @@ pub fn read(tag: u32, at: &str, wire: WireType) -> PointConfig {
 
 /// A point that is written.
 pub fn write(tag: u32, at: &str, wire: WireType) -> PointConfig {
-    let write = Some(WriteConfig { verify_within: Duration::from_millis(200), tolerance: 0.0 });
+    let write = Some(WriteConfig { verify_within: Duration::from_millis(200), tolerance: 0.0, repeat: None });
     PointConfig { write, ..read(tag, at, wire) }
 }

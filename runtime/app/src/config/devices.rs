@@ -1,15 +1,16 @@
 //! Device files: from what an engineer wrote to what a driver runs.
 
-use super::files::{DeviceProbe, EntryFile, FallbackFile, ModbusFile, ModbusPoint, OpcUaFile, OpcUaPoint, WriteFile};
+use super::files::{DeviceProbe, ModbusFile, ModbusPoint, OpcUaFile, OpcUaPoint};
+use super::points::{Declared, PointForm, PointPlace};
 use super::read::Reader;
 use super::spots::Spots;
-use super::tags::{Common, Ctx, Draft, Kind, Tags};
+use super::tags::{Ctx, Tags};
 use super::text::{At, Pairs};
 use super::{Device, DriverConfig, Overrides};
 use crate::diagnostics::{FileId, Pos, suggest};
 use penstock_modbus as modbus;
 use penstock_model::limits::DEVICES_MAX;
-use penstock_model::{Category, DeviceId, Source, TagDef, Text, ValueType};
+use penstock_model::{Category, DeviceId, Text, ValueType};
 use penstock_opcua as opcua;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -18,9 +19,9 @@ use std::time::Duration;
 
 const DRIVERS: [&str; 2] = ["modbus-tcp", "opcua"];
 /// Time to live, in poll periods: four lost answers in a row are an outage, one is noise.
-const TTL_PERIODS: u32 = 5;
+pub(super) const TTL_PERIODS: u32 = 5;
 /// Shortest default time to live: shorter, and a garbage collection of a PC in between would be an outage.
-const TTL_MIN: Duration = Duration::from_secs(2);
+pub(super) const TTL_MIN: Duration = Duration::from_secs(2);
 /// Default of `timeout` of a Modbus device.
 const MODBUS_TIMEOUT: Duration = Duration::from_secs(1);
 /// Default of `timeout` of an OPC UA server: opening a secure channel takes several exchanges.
@@ -28,10 +29,10 @@ const OPCUA_TIMEOUT: Duration = Duration::from_secs(5);
 /// Default of `gap_max`: reading eight registers along costs less than another round trip.
 const GAP_MAX: u16 = 8;
 /// Default of `verify_within`.
-const VERIFY_WITHIN: Duration = Duration::from_secs(2);
+pub(super) const VERIFY_WITHIN: Duration = Duration::from_secs(2);
 
 type ModbusForm = (FileId, ModbusFile);
-type Group = (At<String>, Duration);
+pub(super) type Group = (At<String>, Duration);
 
 /// Reads device files into devices and their tags.
 pub struct Devices<'a> {
@@ -223,6 +224,7 @@ impl<'a> Devices<'a> {
                 let at = PointPlace {
                     device: id,
                     file: point_file,
+                    repeats: true,
                     prefix: form.prefix.as_ref().filter(|_| !own).map(|p| p.value.as_str()),
                     prefix_title: form.title.as_ref().filter(|_| !own).map(|l| l.0.clone()),
                     place: if own { None } else { Some((file, name.pos)) },
@@ -314,7 +316,11 @@ impl<'a> Devices<'a> {
             value_type: def.value_type,
             range: def.range,
             group,
-            write: write.map(|(verify_within, tolerance)| modbus::WriteConfig { verify_within, tolerance }),
+            write: write.map(|w| modbus::WriteConfig {
+                verify_within: w.verify_within,
+                tolerance: w.tolerance,
+                repeat: w.repeat,
+            }),
         })
     }
 
@@ -360,8 +366,16 @@ impl<'a> Devices<'a> {
             points: Vec::new(),
             pki_dir: site_dir.join(form.pki_dir.as_ref().map_or("pki", |p| p.value.as_str())),
         };
-        let at =
-            PointPlace { device: id, file, prefix: None, prefix_title: None, place: None, category, groups: &groups };
+        let at = PointPlace {
+            device: id,
+            file,
+            repeats: false,
+            prefix: None,
+            prefix_title: None,
+            place: None,
+            category,
+            groups: &groups,
+        };
         let mut places = HashMap::new();
         for point in &form.points {
             if let Some(p) = self.opcua_point(&at, point, form.namespace.as_ref()) {
@@ -423,128 +437,8 @@ impl<'a> Devices<'a> {
             offset: point.offset.as_ref().map_or(0.0, |s| s.value),
             range: def.range,
             group,
-            write: write.map(|(verify_within, tolerance)| opcua::WriteConfig { verify_within, tolerance }),
+            write: write.map(|w| opcua::WriteConfig { verify_within: w.verify_within, tolerance: w.tolerance }),
         })
-    }
-
-    /// What a point of any driver declares: its tag, its group, how it is written.
-    fn point(&mut self, at: &PointPlace<'_>, p: &PointForm<'_>) -> Option<Declared> {
-        let mut ctx = Ctx { reader: self.reader, file: at.file };
-        let path = at.prefix.map_or_else(|| p.tag.value.clone(), |prefix| format!("{prefix}/{}", p.tag.value));
-        let title = match (&at.prefix_title, p.title) {
-            (Some(prefix), Some(own)) => {
-                Some(Text::new(&format!("{}{}", prefix.zh, own.zh), &format!("{} {}", prefix.en, own.en)))
-            }
-            (_, own) => own.cloned(),
-        };
-        let group = match p.group {
-            None => 0,
-            Some(name) => at.groups.iter().position(|(n, _)| n.value == name.value).unwrap_or_else(|| {
-                let help = suggest(&name.value, at.groups.iter().map(|(n, _)| n.value.as_str()));
-                ctx.error(name.pos, format!("unknown group `{}`", name.value)).help_maybe(help);
-                0
-            }),
-        };
-        let common = Common {
-            path,
-            title,
-            unit: p.unit,
-            value_type: p.value_type,
-            type_default: p.type_default,
-            range: p.range,
-            decimals: p.decimals,
-            category: p.category,
-            category_default: at.category,
-            log: p.log,
-            states: p.states,
-        };
-        let (kind, source) = match (p.write, p.entry) {
-            (_, Some(_)) => (Kind::Entered, Source::Operator),
-            (Some(_), None) => (Kind::Written, Source::Program("".into())),
-            (None, None) => (Kind::Read, Source::Device(at.device)),
-        };
-        let mut def = ctx.tag(&common, source);
-        let every = at.groups.get(group).map_or(Duration::from_secs(1), |(_, every)| *every);
-        if kind == Kind::Read {
-            def.ttl = Some(ctx.duration(p.ttl, (every * TTL_PERIODS).max(TTL_MIN)));
-            def.frozen_after = p.frozen_after.as_ref().and_then(|t| ctx.duration_at(t));
-            check_ttl(&mut ctx, p.ttl, def.ttl, every);
-        }
-        let write = p.write.map(|w| {
-            def.output = Some(ctx.output(&def, Some(at.device), w, p.fallback, p.entry.is_some()));
-            let within = ctx.duration(&w.value.verify_within, VERIFY_WITHIN);
-            (within, ctx.not_negative(&w.value.tolerance, "tolerance"))
-        });
-        if let Some(entry) = p.entry {
-            def.entry = Some(ctx.entry(&def, &entry.value.initial, &entry.value.limits, &entry.value.role));
-        }
-        check_parts(&mut ctx, p);
-        let place = at.place.unwrap_or((at.file, p.tag.pos));
-        let draft = Draft { def: def.clone(), kind, place: Some(place), writer: None };
-        let id = self.tags.add(self.reader, draft)?;
-        def.id = id;
-        Some(Declared { def, group, write })
-    }
-}
-
-/// What a point has declared: its tag, its group, and how long and how closely it is verified when written.
-struct Declared {
-    def: TagDef,
-    group: usize,
-    write: Option<(Duration, f64)>,
-}
-
-/// Where a point stands.
-struct PointPlace<'a> {
-    device: DeviceId,
-    file: FileId,
-    prefix: Option<&'a str>,
-    prefix_title: Option<Text>,
-    /// The place to blame for the tag's path where the point itself is a profile's.
-    place: Option<(FileId, Pos)>,
-    category: Category,
-    groups: &'a [Group],
-}
-
-/// What a point of any driver says.
-struct PointForm<'a> {
-    tag: &'a At<String>,
-    title: Option<&'a Text>,
-    unit: &'a Option<At<String>>,
-    value_type: &'a Option<At<String>>,
-    type_default: ValueType,
-    range: &'a Option<At<(f64, f64)>>,
-    decimals: Option<u8>,
-    ttl: &'a Option<At<String>>,
-    frozen_after: &'a Option<At<String>>,
-    category: &'a Option<At<String>>,
-    log: &'a Option<super::files::LogFile>,
-    states: &'a Option<Pairs<super::text::Label>>,
-    group: &'a Option<At<String>>,
-    write: Option<&'a At<WriteFile>>,
-    fallback: Option<&'a At<FallbackFile>>,
-    entry: Option<&'a At<EntryFile>>,
-}
-
-fn check_parts(ctx: &mut Ctx<'_>, p: &PointForm<'_>) {
-    if let (None, Some(fallback)) = (p.write, p.fallback) {
-        ctx.error(fallback.pos, format!("`{}` has a fallback but no `write`", p.tag.value));
-    }
-    if let (None, Some(entry)) = (p.write, p.entry) {
-        ctx.error(entry.pos, format!("`{}` is entered but not written to its device", p.tag.value))
-            .help("add `write: {}`, or declare the entry in tags.yaml");
-    }
-    if let (Some(_), Some(ttl)) = (p.write, p.ttl) {
-        ctx.error(ttl.pos, format!("`{}` is written: it has no time to live", p.tag.value));
-    }
-}
-
-fn check_ttl(ctx: &mut Ctx<'_>, given: &Option<At<String>>, ttl: Option<Duration>, every: Duration) {
-    if let (Some(at), Some(ttl)) = (given, ttl)
-        && ttl <= every
-    {
-        ctx.error(at.pos, format!("a time to live of {} is over before the next poll ({every:?})", at.value))
-            .help("three to five poll periods bear a lost answer");
     }
 }
 

@@ -315,6 +315,9 @@ pub struct WriteFile {
     pub verify_within: Text,
     /// Largest difference between commanded and read back, in the tag's unit. Default 0.
     pub tolerance: Number,
+    /// The last command is written again after this time, for a device that reverts when it hears nothing for a while.
+    /// Default: on change only. Modbus devices only.
+    pub repeat: Text,
     /// Smallest and largest value ever commanded. Default: the range.
     pub limits: Span,
     /// Largest change: `1/s`, `30/min`.

@@ -8,6 +8,7 @@ mod accounts;
 pub(crate) mod bindings;
 mod devices;
 pub(crate) mod files;
+mod points;
 pub(crate) mod read;
 mod spots;
 pub(crate) mod tags;
@@ -411,6 +412,13 @@ fn add_system_tags(reader: &mut Reader, tags: &mut Tags, tasks: &[TaskDef], devi
     let devices: Vec<Arc<str>> = devices.iter().map(|d| d.name.clone()).collect();
     for tag in penstock_engine::system_tags(&tasks, &devices) {
         let mut def = own_tag(&tag.path, tag.title, tag.unit, tag.value_type);
+        def.category = Category::System;
+        def.decimals = 0;
+        tags.add(reader, Draft { def, kind: Kind::Own, place: None, writer: None });
+    }
+    for (path, zh, en, unit, value_type) in crate::run::history::HEALTH_TAGS {
+        let unit = Unit::parse(unit).unwrap_or(Unit::NONE);
+        let mut def = own_tag(path, Text::new(zh, en), unit, *value_type);
         def.category = Category::System;
         def.decimals = 0;
         tags.add(reader, Draft { def, kind: Kind::Own, place: None, writer: None });

@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: the real program in real processes on ports the system chose, seen through the
 //! same interface that the operators' screens use.
 #![allow(dead_code, reason = "each test file uses its own part of this")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here; the lint knows only test functions")]
 
 use serde_json::Value as Json;
 use std::collections::HashMap;
