@@ -181,7 +181,7 @@ impl Ledger {
         let mut tally = Tally::new(&self.book);
         for (quarter, rows) in &old {
             let cells: Vec<_> = self.book.streams.iter().map(|s| cell(rows.get(&s.key).copied(), &s.input)).collect();
-            tally.add(*quarter, &cells);
+            tally.add(*quarter, &cells, true);
         }
         let inner = self.inner.lock();
         inner.tally(&self.book, from.max(floor), to, &mut tally);
@@ -440,7 +440,7 @@ impl Inner {
                 .enumerate()
                 .map(|(i, stream)| cell(self.row(quarter, i, t), &stream.input))
                 .collect();
-            tally.add(quarter, &cells);
+            tally.add(quarter, &cells, quarter < quarter_of(t));
         }
     }
 

@@ -194,6 +194,16 @@ fn kinds(summary: &Summary) -> Vec<IssueKind> {
 }
 
 #[test]
+fn a_quarter_that_still_runs_is_energy_but_no_demand_yet() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path());
+    let mut plant = Plant::at("2026-11-22T02:00:00Z");
+    plant.run(&ledger, Duration::from_secs(300), Duration::from_secs(10));
+    let s = plant.summary(&ledger, "2026-11-22T02:00:00Z");
+    assert!(s.import_kwh > 20.0 && s.demand_max_kw.is_none(), "{s:?}");
+}
+
+#[test]
 fn a_quiet_hour_adds_up_everywhere() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = open(dir.path());

@@ -54,8 +54,9 @@ impl<'a> Tally<'a> {
         }
     }
 
-    /// Adds a quarter: a cell per stream, none where nothing is known at all.
-    pub(crate) fn add(&mut self, quarter: i64, cells: &[Option<Cell>]) {
+    /// Adds a quarter: a cell per stream, none where nothing is known at all. A quarter that still runs (`complete` false)
+    /// counts as energy but not as demand: its mean power is not known before its end.
+    pub(crate) fn add(&mut self, quarter: i64, cells: &[Option<Cell>], complete: bool) {
         if cells.iter().all(Option::is_none) {
             return;
         }
@@ -72,7 +73,7 @@ impl<'a> Tally<'a> {
             if let Some(sum) = self.book.tier(begin).and_then(|tier| self.tier_kwh.get_mut(tier)) {
                 *sum += kwh;
             }
-            if self.demand.is_none_or(|(max, _)| kwh * 4.0 > max) {
+            if complete && self.demand.is_none_or(|(max, _)| kwh * 4.0 > max) {
                 self.demand = Some((kwh * 4.0, begin));
             }
         }
