@@ -6,6 +6,7 @@ use crate::script::Script;
 use parking_lot::Mutex;
 use penstock_model::{Instant, Value};
 use rhai::{AST, ASTNode, CallFnOptions, Dynamic, EvalAltResult, Scope, Stmt};
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,8 +72,7 @@ impl Instance {
                 }
             }
             Err(panic) => {
-                let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-                let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+                let text = panic_text(&*panic);
                 End::Failed(format!("{}: a function of the runtime broke: {text}", self.script.name()))
             }
         }
@@ -89,6 +89,12 @@ impl Instance {
             _ => format!("{name} line {line}, column {column}: {message}"),
         }
     }
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
 
 /// Lines of the loops of a script, for an error that carries no place: Rhai counts some operations without one.

@@ -252,6 +252,24 @@ fn scan(io) { io.n += 1; if io.go > 0.0 { loop { } } io.o = io.n; }
 }
 
 #[test]
+fn a_defect_of_the_runtime_within_a_scan_is_a_fault_of_the_task_too() {
+    let mut plant = copy();
+    plant.feed("x", 2.0);
+    *plant.out.breaks.lock() = true;
+    plant.scan(0, 1_000);
+    let fault = plant.engine.tasks()[0].fault.clone().unwrap();
+    assert!(fault.contains("the queue broke"), "{fault}");
+    plant.scan(0, 1_000);
+    assert_eq!((plant.quality("y"), plant.value("y")), ("bad(program-fault)".into(), 7.0));
+    assert_eq!(plant.commanded().last(), Some(&Some(Value::Float(7.0))));
+    assert_eq!(plant.faults(), [("task normal".to_owned(), true)]);
+    plant.feed("x", 3.0);
+    plant.engine.reset_task(TaskId(0));
+    plant.scan(0, 1_000);
+    assert_eq!((plant.quality("y"), plant.value("y")), ("good".into(), 3.0));
+}
+
+#[test]
 fn a_script_error_of_any_kind_is_a_fault_with_its_place() {
     for (body, part) in [
         ("io.y = ln(-1.0);", "finite"),

@@ -12,13 +12,14 @@ use crate::engine::Shared;
 use crate::host::Host;
 use crate::io::UNASSIGNED;
 use crate::output::{Output, Wished};
-use crate::program::{End, Instance};
+use crate::program::{End, Instance, panic_text};
 use crate::system::HealthTags;
 use penstock_model::{
     BadReason, Clock, Command, CommandId, FallbackCause, Instant, LinkState, Now, Outcome, OutcomeState, Quality,
     Record, Sample, TagId, TaskId, Value, limits,
 };
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -128,9 +129,16 @@ impl TaskCore {
     }
 
     /// One scan at `now`. Publishes exactly one [`penstock_model::ScanRecord`], and commands, alarms and faults as they
-    /// come. Never blocks, never panics over what a program does.
+    /// come. Never blocks, never panics: what breaks is a fault of this task, and its outputs fall back at the next scan.
     #[expect(clippy::needless_pass_by_value, reason = "the caller makes one per scan")]
     pub fn scan(&mut self, now: Now, timing: ScanTiming) {
+        // Every lock is released by a panic, and what stands is only replaced whole: the next scan weighs everything anew.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.scan_once(now, &timing))) {
+            self.broke(&panic_text(&*panic));
+        }
+    }
+
+    fn scan_once(&mut self, now: Now, timing: &ScanTiming) {
         let started = timing.clock.as_ref().map(|clock| clock.now().mono);
         let budget = self.def.period * limits::SCAN_RUN_PERCENT_MAX / 100;
         self.host.arm(timing.clock.clone(), started.unwrap_or_default() + budget);
@@ -143,7 +151,7 @@ impl TaskCore {
             }
         }
         if self.fault.is_none() {
-            self.fault = self.run_programs(now).or_else(|| self.overrun(&timing, started, budget));
+            self.fault = self.run_programs(now).or_else(|| self.overrun(timing, started, budget));
         }
         if let Some(cause) = self.fault.as_ref().map(|f| f.cause) {
             self.fall_back(now, cause);
@@ -157,11 +165,26 @@ impl TaskCore {
             (Some(clock), Some(started)) => Some(clock.now().mono.since(started)),
             _ => None,
         };
-        self.report(now, &timing, run_time);
+        self.report(now, timing, run_time);
     }
 
-    /// Grants every output its declared fallback for the end of the runtime. The last call on a task.
+    /// Makes a defect of the runtime within a scan a fault of the task. Also where the scan breaks again each time and
+    /// never comes to its report, the task is seen to be faulted.
+    fn broke(&mut self, what: &str) {
+        let message: Arc<str> = format!("the runtime itself broke in this task: {what}").into();
+        self.shared.tasks[self.index].stats.lock().fault = Some(message.clone());
+        self.fault.get_or_insert(Fault { cause: FallbackCause::Fault, message, fresh: true });
+    }
+
+    /// Grants every output its declared fallback for the end of the runtime. The last call on a task; never panics, so
+    /// that one task's defect does not keep the others from their shutdown.
     pub fn shutdown(&mut self, now: Now) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.shut_down(now))) {
+            self.broke(&panic_text(&*panic));
+        }
+    }
+
+    fn shut_down(&mut self, now: Now) {
         self.latch(now.mono);
         self.fall_back(now, FallbackCause::Shutdown);
         for i in 0..self.outputs.len() {

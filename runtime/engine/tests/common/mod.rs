@@ -16,11 +16,14 @@ pub struct Recorder {
     pub commands: Mutex<Vec<Command>>,
     pub records: Mutex<Vec<Record>>,
     pub full: Mutex<bool>,
+    /// Breaks at the next command, as a defect of the runtime would.
+    pub breaks: Mutex<bool>,
 }
 
 impl CommandSink for Recorder {
     fn submit(&self, device: DeviceId, command: Command) -> Result<(), QueueFull> {
         assert_eq!(device, command.device);
+        assert!(!std::mem::take(&mut *self.breaks.lock()), "the queue broke");
         if *self.full.lock() {
             return Err(QueueFull);
         }
