@@ -94,6 +94,13 @@ impl Simulation {
         self.images().into_iter().map(|(device, units)| (device, Units::new(units))).collect()
     }
 
+    /// Registers of one unit behind a Modbus socket.
+    #[must_use]
+    pub fn image(&self, device: &str, unit: u8) -> Option<SharedImage> {
+        let (_, units) = self.images().into_iter().find(|(name, _)| *name == device)?;
+        units.into_iter().find(|(u, _)| *u == unit).map(|(_, image)| image)
+    }
+
     fn images(&self) -> Vec<(&'static str, Vec<(u8, SharedImage)>)> {
         vec![
             ("aeration_plc", vec![(aeration::UNIT, self.aeration.image())]),

@@ -17,6 +17,7 @@
 //! | `commands` | last command per point, and what became of it |
 //! | `session` | the link: connect, serve, lose, reconnect |
 //! | `read`, `write` | one poll; one command; the heartbeat |
+//! | `lockstep` | the same plan and codec against registers in memory, in virtual time |
 //! | `link` | state of the link, its counters and reports |
 
 mod address;
@@ -25,6 +26,7 @@ mod commands;
 mod config;
 pub mod limits;
 mod link;
+mod lockstep;
 mod plan;
 mod read;
 mod session;
@@ -34,6 +36,7 @@ mod write;
 
 pub use address::{Address, AddressError, Area, parse_address};
 pub use config::{DeviceConfig, GroupConfig, Heartbeat, PointConfig, WriteConfig};
+pub use lockstep::{Lockstep, Registers};
 pub use plan::{Plan, ReadRequest};
 pub use wire::{ByteOrder, WireError, WireType};
 

@@ -16,6 +16,7 @@
 //! | `feed` | notifications into samples |
 //! | `commands`, `write` | last command per point, and what became of it |
 //! | `session` | the link: connect, subscribe, serve, lose, reconnect |
+//! | `lockstep` | the same conversion against values in memory, in virtual time |
 //! | `link` | state of the link, its counters and reports |
 
 mod commands;
@@ -25,11 +26,13 @@ mod convert;
 mod feed;
 pub mod limits;
 mod link;
+mod lockstep;
 mod node;
 mod session;
 mod write;
 
 pub use config::{DeviceConfig, GroupConfig, PointConfig, Security, SecurityPolicy, WriteConfig};
+pub use lockstep::{Lockstep, Nodes, Plain};
 pub use node::{Namespace, NodeError, NodeRef, parse_node};
 
 use penstock_model::{Clock, Command, SampleSink};

@@ -24,6 +24,17 @@ pub struct NodeRef {
     pub identifier: Identifier,
 }
 
+impl NodeRef {
+    /// The identifier where it is a string, else `None`.
+    #[must_use]
+    pub fn string_id(&self) -> Option<&str> {
+        match &self.identifier {
+            Identifier::String(text) => Some(text.as_ref()),
+            _ => None,
+        }
+    }
+}
+
 /// A text that is no node id, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not an OPC UA node id: {hint}")]

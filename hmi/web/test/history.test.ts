@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { align, closeSpans, GAP_MS_MIN, gapLimit, timeMean, toPen, valueAt, yRange } from "../src/lib/history";
+import { align, closePen, GAP_MS_MIN, gapLimit, timeMean, toPen, valueAt, yRange } from "../src/lib/history";
 import type { HistoryPoint, HistorySeries, QualityClass } from "../src/lib/protocol";
 
 const p = (t: number, v: number | null, q: QualityClass = "g"): HistoryPoint => [t, v, v, v, q];
@@ -32,7 +32,7 @@ describe("from a series to a pen", () => {
       { from: 20, to: 30, quality: "b" },
       { from: 50, to: 50, quality: "u" },
     ]);
-    closeSpans(pen, 90, 1_000);
+    closePen(pen, 90, 1_000);
     expect(pen.spans[2]).toEqual({ from: 50, to: 90, quality: "u" });
   });
 
@@ -40,8 +40,20 @@ describe("from a series to a pen", () => {
     const gap = toPen(series([p(0, null, "b"), p(900, null, "b")]), 100);
     expect(gap.spans).toEqual([{ from: 0, to: 0, quality: "b" }, { from: 900, to: 900, quality: "b" }]);
     const finished = toPen(series([p(0, null, "b"), p(50, 1)]), 100);
-    closeSpans(finished, 90, 100);
+    closePen(finished, 90, 100);
     expect(finished.spans).toEqual([{ from: 0, to: 50, quality: "b" }]);
+  });
+
+  it("lets a value that held reach the end, but not over a gap and not when it is bad", () => {
+    const held = toPen(series([p(0, 2), p(60, 2)]), 100);
+    closePen(held, 90, 100);
+    expect([held.times, held.last]).toEqual([[0, 60, 90], [2, 2, 2]]);
+    const old = toPen(series([p(0, 2)]), 100);
+    closePen(old, 500, 100);
+    expect(old.times).toEqual([0]);
+    const bad = toPen(series([p(0, 2), p(60, 2, "b")]), 100);
+    closePen(bad, 90, 100);
+    expect(bad.times).toEqual([0, 60]);
   });
 
   it("drops points out of order", () => {
@@ -74,8 +86,8 @@ describe("pens together", () => {
 
   it("weigh a mean by time, and stop at gaps and bad stretches", () => {
     const points = series([p(0, 10), p(100, 20), p(400, null, "b"), p(500, 30)]);
-    expect(timeMean(points, 600, 1_000)).toBeCloseTo((10 * 100 + 20 * 300 + 30 * 100) / 500);
-    expect(timeMean(series([p(0, 10), p(1_000, 20)]), 1_100, 100)).toBeCloseTo(15);
+    expect(timeMean(points, 600, 1_000)?.mean).toBeCloseTo((10 * 100 + 20 * 300 + 30 * 100) / 500);
+    expect(timeMean(series([p(0, 10), p(1_000, 20)]), 1_100, 100)).toEqual({ mean: 15, covered_ms: 200 });
     expect(timeMean(series([]), 100, 100)).toBeNull();
   });
 

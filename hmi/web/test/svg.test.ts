@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Mimic, type MimicAlarm, type MimicSource, type MimicValue, sanitiseSvg, share } from "../src/lib/svg";
+import { fillSpan, Mimic, type MimicAlarm, type MimicSource, type MimicValue, sanitiseSvg, share } from "../src/lib/svg";
 
 const NS = 'xmlns="http://www.w3.org/2000/svg"';
 
@@ -37,8 +37,8 @@ function value(more: Partial<MimicValue> = {}): MimicValue {
   return { text: "2.00", unit: "mg/L", worth: "good", note: "", reason: "", number: 2, range: [0, 10], title: "t", ...more };
 }
 
-function source(values: Record<string, MimicValue>, alarm: MimicAlarm | null = null, lang: "zh" | "en" = "zh"): MimicSource {
-  return { value: (tag) => values[tag] ?? value({ worth: "absent", number: null, text: "—" }), alarm: () => alarm, lang: () => lang };
+function source(values: Record<string, MimicValue>, alarm: MimicAlarm | null = null, lang: "zh" | "en" = "zh", byHand: string[] = []): MimicSource {
+  return { value: (tag) => values[tag] ?? value({ worth: "absent", number: null, text: "—" }), alarm: () => alarm, mode: (tags) => (tags.some((t) => byHand.includes(t)) ? { letter: "M", text: "Manual" } : null), lang: () => lang };
 }
 
 describe("a drawing bound to tags", () => {
@@ -50,7 +50,7 @@ describe("a drawing bound to tags", () => {
   };
 
   it("shows figure, unit and quality", () => {
-    const { mimic, svg } = bind('<text x="5" y="9" data-value="a" data-unit="yes">0</text>');
+    const { mimic, svg } = bind('<text x="5" y="9" data-value="a" data-unit="yes" data-reason="yes">0</text><text data-value="b">0</text>');
     mimic.update(source({ a: value() }));
     const text = svg.querySelector("[data-value]") as SVGTextElement;
     expect(text.querySelector("tspan")?.textContent).toBe("2.00");
@@ -60,7 +60,7 @@ describe("a drawing bound to tags", () => {
     mimic.update(source({ a: value({ worth: "bad", reason: "link down", number: null }) }));
     expect(text.classList.contains("q-bad")).toBe(true);
     expect(text.classList.contains("q-uncertain")).toBe(false);
-    expect(svg.querySelector(".m-reason")?.textContent).toBe("link down");
+    expect([...svg.querySelectorAll(".m-reason")].map((e) => e.textContent)).toEqual(["link down"]);
     expect(svg.querySelector(".m-frame")?.getAttribute("visibility")).toBe("visible");
     mimic.update(source({ a: value() }));
     expect(svg.querySelector(".m-reason")?.textContent).toBe("");
@@ -77,6 +77,31 @@ describe("a drawing bound to tags", () => {
     expect(fill?.getAttribute("height")).toBe("0.0");
     expect(svg.querySelector(".m-sp")?.getAttribute("visibility")).toBe("hidden");
     expect(mimic.tags.sort()).toEqual(["a", "s"]);
+  });
+
+  it("fills a bar over a range on both sides of zero from zero", () => {
+    const { mimic, svg } = bind('<rect x="0" y="0" width="10" height="100" data-bar="a"/>');
+    const box = (number: number): string[] => {
+      mimic.update(source({ a: value({ number, range: [-100, 100] }) }));
+      const fill = svg.querySelector(".m-bar-fill");
+      return [fill?.getAttribute("y") ?? "", fill?.getAttribute("height") ?? ""];
+    };
+    expect(box(0)).toEqual(["50.0", "0.0"]);
+    expect(box(50)).toEqual(["25.0", "25.0"]);
+    expect(box(-50)).toEqual(["50.0", "25.0"]);
+    expect(fillSpan(4, [0, 10])).toEqual([0, 0.4]);
+    expect(fillSpan(-10, [-40, 60])).toEqual([0.3, 0.4]);
+    expect(fillSpan(null, [-1, 1])).toBeNull();
+  });
+
+  it("badges an output that its program does not drive", () => {
+    const { mimic, svg } = bind('<g data-mode="a b"/>');
+    mimic.update(source({}, null, "en", ["b"]));
+    expect(svg.querySelector(".m-badge")?.getAttribute("visibility")).toBe("visible");
+    expect(svg.querySelector(".m-badge text")?.textContent).toBe("M");
+    mimic.update(source({}));
+    expect(svg.querySelector(".m-badge")?.getAttribute("visibility")).toBe("hidden");
+    expect(mimic.tags.sort()).toEqual(["a", "b"]);
   });
 
   it("tells running, standing and unknown apart", () => {

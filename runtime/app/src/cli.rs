@@ -24,6 +24,8 @@ enum Verb {
     Run(RunArgs),
     /// Run the bundled simulators alone.
     Sim(crate::sim::SimArgs),
+    /// Run a site's programs against the plant model in virtual time, and report.
+    Simulate(crate::simulate::SimulateArgs),
     /// Check a site and list every mistake at once.
     Check {
         /// Site folder.
@@ -105,6 +107,7 @@ pub fn main() -> ExitCode {
         Verb::Verify { state } => done(crate::verify::run(&state)),
         Verb::Demo(args) => done(block_on(crate::demo::run(args))),
         Verb::Sim(args) => done(block_on(crate::sim::run(args))),
+        Verb::Simulate(args) => done(crate::simulate::run(&args)),
         Verb::Run(args) => done(block_on(run(args))),
     }
 }

@@ -8,5 +8,6 @@ pub mod diagnostics;
 pub mod run;
 mod signals;
 mod sim;
+mod simulate;
 mod users;
 mod verify;

@@ -86,6 +86,21 @@ pub struct ActionRow {
     pub action: Action,
 }
 
+/// An output that a person took by hand and nobody has released since.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hold {
+    /// Path of the tag.
+    pub tag: String,
+    /// The value it is held at.
+    pub value: Value,
+    /// Who holds it.
+    pub who: String,
+    /// Since when.
+    pub at: Utc,
+    /// A damaged record follows in the log: it may have been the release.
+    pub doubtful: bool,
+}
+
 /// The log. Shared between threads.
 #[derive(Debug)]
 pub struct ActionLog {
@@ -95,8 +110,38 @@ pub struct ActionLog {
 #[derive(Debug)]
 struct Inner {
     chain: Chain,
+    memory: Memory,
+}
+
+/// What is kept at hand of the log.
+#[derive(Debug, Default)]
+struct Memory {
     latest: VecDeque<ActionRow>,
     entries: BTreeMap<String, (Value, String)>,
+    holds: BTreeMap<String, ActionRow>,
+    /// Number of the first record that does not verify; what was written before it may have been revoked by it.
+    broken: Option<u64>,
+}
+
+impl Memory {
+    fn take(&mut self, row: ActionRow) {
+        match &row.action.what {
+            ActionKind::SetPoint { tag, new, .. } => {
+                self.entries.insert(tag.clone(), (new.clone(), row.action.who.clone()));
+            }
+            ActionKind::Manual { tag, .. } => {
+                self.holds.insert(tag.clone(), row.clone());
+            }
+            ActionKind::Release { tag } => {
+                self.holds.remove(tag);
+            }
+            _ => {}
+        }
+        if self.latest.len() == ACTIONS_IN_MEMORY_MAX {
+            self.latest.pop_front();
+        }
+        self.latest.push_back(row);
+    }
 }
 
 impl ActionLog {
@@ -106,15 +151,15 @@ impl ActionLog {
     /// # Errors
     /// When the folder cannot be used, or another process has the log open.
     pub fn open(dir: &Path) -> Result<(ActionLog, OpenReport), LogError> {
-        let mut latest = VecDeque::new();
-        let mut entries = BTreeMap::new();
+        let mut memory = Memory::default();
         let (chain, report) = Chain::open(dir, PREFIX, &mut |seq, body| {
             // A record of a later version is kept in the chain and not shown.
             if let Some(action) = serde_json::from_value::<Stored>(body).ok().and_then(Stored::into_action) {
-                remember(&mut latest, &mut entries, ActionRow { seq, action });
+                memory.take(ActionRow { seq, action });
             }
         })?;
-        Ok((ActionLog { inner: Mutex::new(Inner { chain, latest, entries }) }, report))
+        memory.broken = report.broken.as_ref().map(|b| b.seq);
+        Ok((ActionLog { inner: Mutex::new(Inner { chain, memory }) }, report))
     }
 
     /// Appends an action; on return it is on disk. The result is its number.
@@ -126,22 +171,39 @@ impl ActionLog {
         let body = serde_json::to_string(&Stored::from_action(&action)).map_err(LogError::Encode)?;
         let mut inner = self.inner.lock();
         let seq = inner.chain.append(&year(action.at), &[body])?;
-        let Inner { latest, entries, .. } = &mut *inner;
-        remember(latest, entries, ActionRow { seq, action });
+        inner.memory.take(ActionRow { seq, action });
         Ok(seq)
     }
 
     /// The latest actions, newest first, at most `limit` and at most [`crate::limits::ACTIONS_IN_MEMORY_MAX`].
     #[must_use]
     pub fn latest(&self, limit: usize) -> Vec<ActionRow> {
-        self.inner.lock().latest.iter().rev().take(limit).cloned().collect()
+        self.inner.lock().memory.latest.iter().rev().take(limit).cloned().collect()
     }
 
     /// The last value entered per entry tag and who entered it: what holds after a restart.
     #[must_use]
     pub fn last_entries(&self) -> Vec<(String, Value, String)> {
         let inner = self.inner.lock();
-        inner.entries.iter().map(|(tag, (value, who))| (tag.clone(), value.clone(), who.clone())).collect()
+        inner.memory.entries.iter().map(|(tag, (value, who))| (tag.clone(), value.clone(), who.clone())).collect()
+    }
+
+    /// The outputs that stand by hand, by path: what a person decided holds over a restart until a person ends it.
+    #[must_use]
+    pub fn holds(&self) -> Vec<Hold> {
+        let inner = self.inner.lock();
+        let Memory { holds, broken, .. } = &inner.memory;
+        let hold = |row: &ActionRow| match &row.action.what {
+            ActionKind::Manual { tag, new, .. } => Some(Hold {
+                tag: tag.clone(),
+                value: new.clone(),
+                who: row.action.who.clone(),
+                at: row.action.at,
+                doubtful: broken.is_some_and(|seq| row.seq < seq),
+            }),
+            _ => None,
+        };
+        holds.values().filter_map(hold).collect()
     }
 
     /// Hash of the last record.
@@ -158,16 +220,6 @@ impl ActionLog {
     pub fn verify(dir: &Path) -> Result<VerifyReport, LogError> {
         chain::verify(dir, PREFIX)
     }
-}
-
-fn remember(latest: &mut VecDeque<ActionRow>, entries: &mut BTreeMap<String, (Value, String)>, row: ActionRow) {
-    if let ActionKind::SetPoint { tag, new, .. } = &row.action.what {
-        entries.insert(tag.clone(), (new.clone(), row.action.who.clone()));
-    }
-    if latest.len() == ACTIONS_IN_MEMORY_MAX {
-        latest.pop_front();
-    }
-    latest.push_back(row);
 }
 
 fn year(at: Utc) -> String {

@@ -66,9 +66,10 @@ impl Running {
     }
 
     /// Mean power for the rest of the quarter at which its demand meets the limit: (P·T − E) / (T − t). Negative
-    /// when the limit is already passed.
+    /// when the limit is already passed. In its last minute the rest is taken as a whole minute: a power that no load
+    /// can follow for seconds says nothing.
     pub(crate) fn allowed_kw(&self, limit_kw: f64) -> f64 {
-        (limit_kw * hours(QUARTER_NS) - self.kwh) / hours((QUARTER_NS - self.elapsed_ns).max(1_000_000_000))
+        (limit_kw * hours(QUARTER_NS) - self.kwh) / hours((QUARTER_NS - self.elapsed_ns).max(60_000_000_000))
     }
 }
 

@@ -5,13 +5,20 @@ import { api, ApiError, whenUnauthorised } from "./api";
 import type { Feed } from "./feed";
 import { browserFeed, live } from "./live.svelte";
 import { allLoops, type Loop, type Pages, readPages } from "./pages";
-import type { AlarmInfo, DeviceInfo, Site, TagInfo, TaskInfo, User } from "./protocol";
+import type { AlarmInfo, DeviceInfo, OutputItem, Site, TagInfo, TaskInfo, User } from "./protocol";
+
+export interface OffAuto {
+  tag: TagInfo;
+  item: OutputItem;
+  mode: "manual" | "fallback";
+}
 
 export class SiteView {
   readonly site: Site;
   readonly pages: Pages;
   readonly pageProblems: string[];
   readonly loops: Loop[];
+  readonly outputs: TagInfo[];
   readonly #byPath: Map<string, TagInfo>;
   readonly #byId: Map<number, TagInfo>;
   readonly #alarms: Map<number, AlarmInfo>;
@@ -24,6 +31,7 @@ export class SiteView {
     this.pages = read.pages;
     this.pageProblems = read.problems;
     this.loops = allLoops(read.pages);
+    this.outputs = site.tags.filter((t) => t.writable === "output");
     this.#byPath = new Map(site.tags.map((t) => [t.path, t]));
     this.#byId = new Map(site.tags.map((t) => [t.id, t]));
     this.#alarms = new Map(site.alarms.map((a) => [a.id, a]));
@@ -81,6 +89,17 @@ class App {
       if (info && isStanding(item)) rows.push({ info, item });
     }
     return rows.sort(compareAlarms);
+  });
+
+  /** Outputs that their program does not drive now: by hand, or in their declared fallback. */
+  readonly offAuto = $derived.by<OffAuto[]>(() => {
+    if (!this.view || !live.connected) return [];
+    return this.view.outputs.flatMap<OffAuto>((tag) => {
+      const item = live.output(tag.id);
+      if (!item) return [];
+      if (item.manual) return [{ tag, item, mode: "manual" }];
+      return item.fallback ? [{ tag, item, mode: "fallback" }] : [];
+    });
   });
 
   /** Acknowledge, enter, drive by hand. */

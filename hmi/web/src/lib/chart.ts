@@ -1,8 +1,9 @@
 // One uPlot canvas for every trend: bands behind lines, hatching where values are not good, alarm marks on the time axis.
 
 import uPlot from "uplot";
-import { formatNumber, timeLabels } from "./format";
+import { formatNumber, stepDecimals, timeLabels } from "./format";
 import { align, type Pen, yRange } from "./history";
+import type { TagInfo } from "./protocol";
 import { PRIORITY_PATHS } from "./svg";
 
 export interface PenStyle {
@@ -14,6 +15,11 @@ export interface PenStyle {
   stepped: boolean;
   /** A switch: drawn between 0 and 1 whatever it did. */
   binary: boolean;
+}
+
+/** Quantities that are set rather than measured jump; a line between two of their points would show a ramp that never was. */
+export function isStepped(tag: TagInfo | null | undefined): boolean {
+  return tag?.type === "bool" || tag?.type === "int" || (tag?.writable ?? null) !== null;
 }
 
 export interface AlarmTick {
@@ -110,9 +116,12 @@ export class Chart {
 
   #rangeOf(unit: string): [number, number] {
     const pens = this.#input.pens.filter((_, i) => this.#input.styles[i]?.unit === unit);
-    const binary = this.#input.styles.filter((s) => s.unit === unit).every((s) => s.binary);
-    if (binary) return [-0.1, 1.1];
+    if (this.#binary(unit)) return [-0.1, 1.1];
     return yRange(pens, this.#input.from, this.#input.to) ?? [0, 1];
+  }
+
+  #binary(unit: string): boolean {
+    return this.#input.styles.filter((s) => s.unit === unit).every((s) => s.binary);
   }
 
   #make(): uPlot {
@@ -146,7 +155,8 @@ export class Chart {
         size: (_u, labels) => Math.max(28, ...(labels ?? []).map((l) => l.length * (input.small ? 6.6 : 7.4) + 14)),
         gap: 3,
         space: input.small ? 22 : 32,
-        values: (_u, at, _axis, _space, step) => at.map((v) => formatNumber(v, Math.max(0, -Math.floor(Math.log10(step) + 1e-9)))),
+        ...(this.#binary(unit) ? { splits: () => [0, 1] } : {}),
+        values: (_u, at, _axis, _space, step) => at.map((v) => formatNumber(v, this.#binary(unit) ? 0 : stepDecimals(step))),
       });
     });
     const series: uPlot.Series[] = [{}];
@@ -169,7 +179,7 @@ export class Chart {
         height: Math.max(40, this.#host.clientHeight),
         ms: 1,
         tzDate: (ms) => uPlot.tzDate(new Date(ms), this.#input.timeZone),
-        padding: [8, units.length > 1 ? 0 : 12, 0, 0],
+        padding: [input.small ? 8 : 24, units.length > 1 ? 0 : 12, 0, 0],
         legend: { show: false },
         cursor: {
           show: !input.small,
@@ -212,6 +222,23 @@ export class Chart {
     return plot;
   }
 
+  // Each axis carries its unit above it: figures without a unit are no figures.
+  #axisUnits(u: uPlot): void {
+    const { ctx, bbox } = u;
+    ctx.save();
+    ctx.font = `${12 * devicePixelRatio}px system-ui, "Noto Sans CJK SC", sans-serif`;
+    ctx.fillStyle = css("--weak");
+    ctx.textBaseline = "bottom";
+    unitsOf(this.#input.styles)
+      .slice(0, 2)
+      .forEach((unit, i) => {
+        ctx.textAlign = i === 0 ? "left" : "right";
+        const x = i === 0 ? 6 * devicePixelRatio : ctx.canvas.width - 4 * devicePixelRatio;
+        ctx.fillText(unit, x, bbox.top - 6 * devicePixelRatio);
+      });
+    ctx.restore();
+  }
+
   // Bands of what a bucket held, and hatching over the whole height where a pen was bad.
   #behind(u: uPlot): void {
     const { ctx, bbox } = u;
@@ -252,6 +279,7 @@ export class Chart {
 
   #above(u: uPlot): void {
     const { ctx, bbox } = u;
+    if (!this.#input.small) this.#axisUnits(u);
     const size = (this.#input.small ? 9 : 13) * devicePixelRatio;
     for (const tick of this.#input.ticks) {
       if (tick.at < this.#input.from || tick.at > this.#input.to) continue;

@@ -36,6 +36,15 @@ export function decimalsFor(value: number): number {
   return size >= 1 ? 2 : 3;
 }
 
+/** Decimals that show every multiple of an axis step as it is: 0.25 needs two, 0.5 one. */
+export function stepDecimals(step: number): number {
+  for (let places = 0; places < 6; places += 1) {
+    const scaled = step * 10 ** places;
+    if (Math.abs(scaled - Math.round(scaled)) < 1e-6 * Math.max(1, scaled)) return places;
+  }
+  return 6;
+}
+
 /** The text of a tag's value: figures, or the name of its state. */
 export function formatValue(tag: TagInfo, value: Value | null, lang: Lang): string {
   if (value === null) return DASH;
@@ -66,15 +75,15 @@ export function formatUnit(unit: string, lang: Lang): string {
   const sign = UNIT_SIGNS[unit];
   if (sign) return sign;
   let text = unit.replace(/\bN?m3\b/g, (m) => m.replace("3", "³")).replace(/\bm2\b/g, "m²");
-  text = text.replace("CO2e", "CO₂e");
+  text = text.replace("CO2e", "CO₂e").replace("N2O", "N₂O");
   if (lang === "zh") text = text.replace("CNY", "元").replace("samples", "个").replace("starts/h", "次/h");
   return text;
 }
 
-/** An age in the largest two sensible steps: `850 ms`, `12 s`, `3 min`, `2 h 05 min`, `4 d`. */
+/** An age in the largest two sensible steps: `< 1 s`, `12 s`, `3 min`, `2 h 05 min`, `4 d`. */
 export function formatAge(ms: number): string {
   if (!Number.isFinite(ms) || ms < 0) return DASH;
-  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 1000) return "< 1 s";
   const seconds = Math.floor(ms / 1000);
   if (seconds < 120) return `${seconds} s`;
   const minutes = Math.floor(seconds / 60);

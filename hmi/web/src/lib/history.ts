@@ -71,8 +71,23 @@ function usable(point: HistoryPoint, raw: boolean): number | null {
   return raw && point[4] === "b" ? null : last;
 }
 
-/** Lets the last span reach `to`: what was bad at the last point is bad until something better arrives. */
-export function closeSpans(pen: Pen, to: number, gapMs: number): void {
+/**
+ * Lets a pen reach `to`: a value that did not change is stored again only now and then and holds until the next point, and
+ * what was bad at the last point is bad until something better arrives. Neither reaches further than a gap.
+ */
+export function closePen(pen: Pen, to: number, gapMs: number): void {
+  closeSpans(pen, to, gapMs);
+  const end = pen.times.length - 1;
+  const value = pen.last[end];
+  const last = pen.times[end];
+  if (last === undefined || value === undefined || value === null || to <= last || to - last > gapMs) return;
+  pen.times.push(to);
+  pen.last.push(value);
+  pen.min.push(value);
+  pen.max.push(value);
+}
+
+function closeSpans(pen: Pen, to: number, gapMs: number): void {
   const open = pen.spans[pen.spans.length - 1];
   const end = pen.times[pen.times.length - 1];
   if (!open || end === undefined) return;
@@ -113,8 +128,14 @@ export function valueAt(pen: Pen, t: number): number | null {
   return found < 0 ? null : (pen.last[found] ?? null);
 }
 
+/** A mean over time, and how long the stretches are that it stands on. */
+export interface TimeMean {
+  mean: number;
+  covered_ms: number;
+}
+
 /** Mean over time of the usable stretches (each value holds until the next point or the gap); null when there is none. */
-export function timeMean(series: HistorySeries, to: number, gapMs: number): number | null {
+export function timeMean(series: HistorySeries, to: number, gapMs: number): TimeMean | null {
   let area = 0;
   let length = 0;
   series.points.forEach((point, i) => {
@@ -126,7 +147,7 @@ export function timeMean(series: HistorySeries, to: number, gapMs: number): numb
     area += value * dt;
     length += dt;
   });
-  return length > 0 ? area / length : null;
+  return length > 0 ? { mean: area / length, covered_ms: length } : null;
 }
 
 /** The y range of a set of pens, with room above and below; a flat line gets room of its own size. */

@@ -35,6 +35,8 @@ export interface Figure {
 export interface TrendSpec {
   title: Text | null;
   tags: string[];
+  /** Short names of the pens, in the order of the tags; empty: the legend shows colours alone. */
+  names: Text[];
   hours: number;
 }
 
@@ -216,13 +218,15 @@ function readFigure(r: Reader, at: string, raw: unknown): Figure | null {
 
 function readTrend(r: Reader, at: string, raw: unknown): TrendSpec | null {
   const d = r.dict(at, raw);
-  r.keys(at, d, ["title", "tags", "hours"]);
+  r.keys(at, d, ["title", "tags", "names", "hours"]);
   const tags = r.tags(`${at}.tags`, d.tags);
   if (tags.length === 0) {
     r.problems.push(`${at}: no tags`);
     return null;
   }
-  return { title: r.text(`${at}.title`, d.title), tags, hours: r.number(`${at}.hours`, d.hours) ?? 24 };
+  const names = r.list(`${at}.names`, d.names).flatMap((v, i) => r.text(`${at}.names[${i}]`, v) ?? []);
+  if (names.length !== 0 && names.length !== tags.length) r.problems.push(`${at}: as many names as tags are needed`);
+  return { title: r.text(`${at}.title`, d.title), tags, names: names.length === tags.length ? names : [], hours: r.number(`${at}.hours`, d.hours) ?? 24 };
 }
 
 function readGroup(r: Reader, at: string, raw: unknown): GroupPage | null {

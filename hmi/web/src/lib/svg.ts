@@ -9,6 +9,7 @@
 //   data-running="tag"   on any shape or group: class m-on, m-off or m-unknown; data-on="2 5" names the values that mean on
 //   data-shown="tag"     on any element: shown only while the switch is on and usable
 //   data-alarm="a b/"    on an empty <g>: the mark of the most urgent standing alarm of these tags ("b/" takes all below)
+//   data-mode="a b"      on an empty <g>: badge while one of these outputs is driven by hand or stands in its fallback
 //   data-open-page="p"   on any element: opens the site's page p; data-faceplate="tag": opens a faceplate
 //   data-zh, data-en     on <text>: the label in both languages
 
@@ -103,9 +104,16 @@ export interface MimicAlarm {
   unacknowledged: boolean;
 }
 
+/** Who drives an output that its program does not drive now: the letter of the badge and its meaning in words. */
+export interface MimicMode {
+  letter: string;
+  text: string;
+}
+
 export interface MimicSource {
   value(tag: string): MimicValue;
   alarm(tags: readonly string[]): MimicAlarm | null;
+  mode(tags: readonly string[]): MimicMode | null;
   lang(): "zh" | "en";
 }
 
@@ -121,6 +129,8 @@ export class Mimic {
   readonly svg: SVGSVGElement;
   /** Every tag the drawing names. */
   readonly tags: string[];
+  /** Those that are shown as figures, each once. */
+  readonly figures: string[];
   #updates: Update[] = [];
 
   constructor(svg: SVGSVGElement, actions: MimicActions) {
@@ -129,7 +139,8 @@ export class Mimic {
     const each = (name: string, make: (element: SVGElement, tag: string) => Update): void => {
       for (const element of svg.querySelectorAll<SVGElement>(`[${name}]`)) {
         const tag = element.getAttribute(name) ?? "";
-        if (name !== "data-alarm" && tag !== "") tags.add(tag);
+        if (name === "data-mode") for (const one of tagList(tag)) tags.add(one);
+        else if (name !== "data-alarm" && tag !== "") tags.add(tag);
         this.#updates.push(make(element, tag));
       }
     };
@@ -141,10 +152,12 @@ export class Mimic {
     each("data-value", (e, tag) => bindText(e, tag));
     each("data-state", (e, tag) => bindText(e, tag));
     each("data-alarm", bindAlarm);
+    each("data-mode", bindMode);
     for (const element of svg.querySelectorAll<SVGElement>("[data-sp]")) tags.add(element.getAttribute("data-sp") ?? "");
     for (const element of svg.querySelectorAll<SVGElement>("[data-zh]")) this.#updates.push(bindLabel(element));
     this.#bindActions(actions);
     this.tags = [...tags].filter((t) => t !== "");
+    this.figures = [...new Set([...svg.querySelectorAll("[data-value]")].map((e) => e.getAttribute("data-value") ?? ""))].filter((t) => t !== "");
   }
 
   update(source: MimicSource): void {
@@ -223,13 +236,14 @@ function bindText(element: SVGElement, tag: string): Update {
   const title = tooltip(element);
   element.replaceChildren(title, figure, unit);
   element.classList.add("m-figure");
-  // The frame and the hatching of a doubtful value stand behind its text.
+  // The frame and the hatching of a doubtful value stand behind its text. The reason in words stands below it only where
+  // the drawing has room and says so: when a whole cabinet is gone, forty reasons would hide the picture.
   const frame = make("rect", "m-frame");
   frame.setAttribute("visibility", "hidden");
   element.before(frame);
-  const reason = make("text", "m-reason");
-  reason.setAttribute("text-anchor", element.getAttribute("text-anchor") ?? "start");
-  element.after(reason);
+  const reason = element.hasAttribute("data-reason") ? make("text", "m-reason") : null;
+  reason?.setAttribute("text-anchor", element.getAttribute("text-anchor") ?? "start");
+  if (reason) element.after(reason);
   return (source) => {
     const v = source.value(tag);
     setText(figure, v.worth === "uncertain" ? `${v.text} ?` : v.text);
@@ -237,6 +251,7 @@ function bindText(element: SVGElement, tag: string): Update {
     setText(title, [v.title, tag, v.note].filter((s) => s !== "").join("\n"));
     setWorth(element, v.worth);
     placeFrame(element as unknown as SVGTextElement, frame, v.worth);
+    if (!reason) return;
     const words = v.worth === "bad" || v.worth === "absent" || v.worth === "stale" ? v.reason : "";
     setText(reason, words);
     setWorth(reason, v.worth);
@@ -255,6 +270,14 @@ function placeFrame(text: SVGTextElement, frame: SVGRectElement, worth: MimicVal
   set(frame, "y", (box.y - 1).toFixed(1));
   set(frame, "width", (box.width + 6).toFixed(1));
   set(frame, "height", (box.height + 2).toFixed(1));
+}
+
+/** From where to where a bar is filled, as shares of its range: from zero where the range holds zero, else from its low end. */
+export function fillSpan(value: number | null, range: [number, number] | null): [number, number] | null {
+  const part = share(value, range);
+  if (part === null || !range) return null;
+  const zero = range[0] < 0 && range[1] > 0 ? (share(0, range) ?? 0) : 0;
+  return part < zero ? [part, zero] : [zero, part];
 }
 
 /** The share of the range, clamped to 0..1; null when there is nothing to draw. */
@@ -280,9 +303,9 @@ function bindBar(element: SVGElement, tag: string): Update {
   return (source) => {
     const v = source.value(tag);
     const range = own ?? v.range;
-    const part = share(v.number, range);
-    set(fill, "height", ((part ?? 0) * height).toFixed(1));
-    set(fill, "y", (y + height - (part ?? 0) * height).toFixed(1));
+    const [low, high] = fillSpan(v.number, range) ?? [0, 0];
+    set(fill, "height", ((high - low) * height).toFixed(1));
+    set(fill, "y", (y + height - high * height).toFixed(1));
     setWorth(fill, v.worth);
     setWorth(element, v.worth);
     setText(title, [v.title, tag, v.note].filter((s) => s !== "").join("\n"));
@@ -350,8 +373,31 @@ export const PRIORITY_PATHS: readonly string[] = [
   "M10 1a9 9 0 1 1 0 18a9 9 0 1 1 0 -18z",
 ];
 
+function tagList(tags: string): string[] {
+  return tags.split(/\s+/).filter((t) => t !== "");
+}
+
+function bindMode(element: SVGElement, tags: string): Update {
+  const paths = tagList(tags);
+  const title = make("title", "");
+  const frame = make("rect", "m-badge-frame");
+  for (const [name, value] of [["width", "17"], ["height", "17"], ["rx", "3"]] as const) set(frame, name, value);
+  const letter = make("text", "m-badge-letter");
+  set(letter, "x", "8.5");
+  set(letter, "y", "13");
+  set(letter, "text-anchor", "middle");
+  element.replaceChildren(title, frame, letter);
+  element.classList.add("m-badge");
+  return (source) => {
+    const mode = source.mode(paths);
+    set(element, "visibility", mode ? "visible" : "hidden");
+    setText(letter, mode?.letter ?? "");
+    setText(title, mode?.text ?? "");
+  };
+}
+
 function bindAlarm(element: SVGElement, tags: string): Update {
-  const paths = tags.split(/\s+/).filter((t) => t !== "");
+  const paths = tagList(tags);
   const shape = make("path", "m-alarm-shape");
   const figure = make("text", "m-alarm-figure");
   figure.setAttribute("x", "10");

@@ -45,7 +45,7 @@ export function tagView(path: string | null | undefined): TagView {
     number: usableNumber(assessed),
     reason,
     // While the feed is down the banner gives the reason once for the whole screen.
-    note: assessed.worth === "lost" ? age : [reason, age].filter((s) => s !== "").join(" "),
+    note: assessed.worth === "lost" ? (age === "" ? "" : t("note.old", { age })) : [reason, age].filter((s) => s !== "").join(" "),
   };
 }
 

@@ -21,9 +21,29 @@ export function tx(text: Text | null | undefined): string {
 }
 
 /** The words of a key that is put together at run time, or the raw word when the runtime is newer than this screen. */
-export function word(prefix: "reason" | "priority" | "state" | "link" | "kind" | "role" | "cond" | "fallback" | "source" | "rank" | "outcome" | "event" | "issue" | "bound", name: string): string {
+export function word(prefix: "reason" | "priority" | "state" | "link" | "kind" | "role" | "cond" | "fallback" | "source" | "rank" | "outcome" | "event" | "issue" | "bound" | "drop", name: string): string {
   const key = `${prefix}.${name}`;
   return key in zh ? t(key as Key) : name;
+}
+
+const LINK_REASONS: [RegExp, Key][] = [
+  [/nothing listens|connection ?refused/i, "fail.refused"],
+  [/closed the connection|connection reset|broken pipe/i, "fail.closed"],
+  [/no answer|timed? ?out|did not answer/i, "fail.silent"],
+  [/unreachable|no route/i, "fail.unreachable"],
+  [/certificate|security/i, "fail.security"],
+  [/user|password|identity|access denied/i, "fail.login"],
+];
+
+/** Why a link is down, in the reader's language where the cause is a known one; else the driver's own words. */
+export function linkReason(text: string): string {
+  const known = LINK_REASONS.find(([pattern]) => pattern.test(text));
+  return known ? t(known[1]) : text;
+}
+
+/** A program's bad input, `name: bad(link)`, as a person reads it. */
+export function inputReason(text: string): string {
+  return text.replace(/\b(bad|uncertain)\((\w[\w-]*)\)/g, (_whole, rank: string, reason: string) => `${word("rank", rank)} (${word("reason", reason)})`);
 }
 
 /** Who stands behind a claim or a command: the runtime's own words (`user anna`, `fallback on link`) in the present language. */
