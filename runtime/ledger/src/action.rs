@@ -432,6 +432,46 @@ mod tests {
         assert_eq!(log.last_entries(), [entry("t0", 9.0, "wang"), entry("t1", 0.1 + 0.2, "li")]);
     }
 
+    fn manual(tag: &str, value: f64) -> Action {
+        simple(ActionKind::Manual { tag: tag.into(), old: None, new: Value::Float(value) })
+    }
+
+    #[test]
+    fn holds_are_what_was_taken_by_hand_and_not_released() {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, _) = ActionLog::open(dir.path()).unwrap();
+        for action in [manual("a", 1.0), manual("b", 2.0), manual("a", 3.0), set("sp", 9.0, "li")] {
+            log.append(action).unwrap();
+        }
+        log.append(simple(ActionKind::Release { tag: "b".into() })).unwrap();
+        let holds = |log: &ActionLog| {
+            let all = log.holds().into_iter().map(|h| (h.tag, h.value, h.doubtful));
+            all.collect::<Vec<_>>()
+        };
+        let kept = [("a".to_owned(), Value::Float(3.0), false)];
+        assert_eq!(holds(&log), kept);
+        drop(log);
+        let (log, _) = ActionLog::open(dir.path()).unwrap();
+        assert_eq!(holds(&log), kept, "after a restart");
+    }
+
+    #[test]
+    fn a_hold_before_a_damaged_record_is_doubtful_and_one_after_it_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, _) = ActionLog::open(dir.path()).unwrap();
+        for action in [manual("a", 1.0), simple(ActionKind::Release { tag: "a".into() })] {
+            log.append(action).unwrap();
+        }
+        drop(log);
+        let text = fs::read_to_string(file(dir.path())).unwrap();
+        fs::write(file(dir.path()), text.replace("release", "relaxed")).unwrap();
+        let (log, report) = ActionLog::open(dir.path()).unwrap();
+        assert!(report.broken.is_some());
+        log.append(manual("b", 2.0)).unwrap();
+        let doubts: Vec<_> = log.holds().into_iter().map(|h| (h.tag, h.doubtful)).collect();
+        assert_eq!(doubts, [("a".to_owned(), true), ("b".to_owned(), false)]);
+    }
+
     #[test]
     fn a_torn_last_line_is_removed_and_reported_at_every_length() {
         let dir = tempfile::tempdir().unwrap();

@@ -25,7 +25,7 @@ mod store;
 mod summary;
 mod tags;
 
-pub use action::{Action, ActionKind, ActionLog, ActionRow};
+pub use action::{Action, ActionKind, ActionLog, ActionRow, Hold};
 pub use chain::{Broken, LogError, OpenReport, VerifyReport};
 pub use config::{
     ActivityDef, Factor, FlowKind, LedgerConfig, LedgerInput, MeterDef, MeterKind, Quantity, Tariff, TariffPeriod,

@@ -1,5 +1,6 @@
 // What is true now, as far as this screen knows: samples, alarms, outputs, links, tasks, and whether the feed lives.
 
+import { untrack } from "svelte";
 import { Feed } from "./feed";
 import type { AlarmItem, LinkItem, LiveMessage, OutputItem, TaskItem, ValueRow } from "./protocol";
 import { ABSENT, type Assessed, assess, type LiveSample } from "./quality";
@@ -44,7 +45,8 @@ export class Live {
   cell(id: number): Cell {
     let cell = this.#cells.get(id);
     if (!cell) {
-      cell = new Cell();
+      // Made outside of whoever asks first: a derived value does not follow what it made itself.
+      cell = untrack(() => new Cell());
       this.#cells.set(id, cell);
     }
     return cell;
@@ -63,7 +65,7 @@ export class Live {
   #outputCell(id: number): OutputCell {
     let cell = this.#outputs.get(id);
     if (!cell) {
-      cell = new OutputCell();
+      cell = untrack(() => new OutputCell());
       this.#outputs.set(id, cell);
     }
     return cell;

@@ -5,6 +5,7 @@
 mod fanout;
 pub mod history;
 mod ledger;
+mod restore;
 mod scan;
 mod summary;
 
@@ -17,9 +18,7 @@ use penstock_engine::{Engine, EngineConfig};
 use penstock_historian::Historian;
 use penstock_hmi::{DeviceInfo, HmiConfig, HmiContext, SiteInfo};
 use penstock_ledger::{ActionLog, Ledger};
-use penstock_model::{
-    AlarmDef, AlarmId, AlarmState, AlarmView, Clock, Command, SystemClock, TagSample, TagTable, Utc, Value,
-};
+use penstock_model::{Clock, Command, SystemClock, TagSample, Utc};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,10 +27,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 
-/// How far back the journal is read for alarms that were acknowledged before a restart.
-const ALARM_RESTORE_WINDOW: Duration = Duration::from_secs(30 * 24 * 3600);
-/// Rows of the journal read for that; a site floods long before.
-const ALARM_RESTORE_ROWS: usize = 20_000;
 /// Time given to drivers for the last commands of a stop.
 const LAST_COMMANDS_WAIT: Duration = Duration::from_millis(800);
 /// Time given to a driver or the HMI to end; then it is dropped with the runtime.
@@ -122,7 +117,8 @@ impl Runtime {
         let drops = fanout.drops();
         let (queues, receivers) = CommandQueues::new(site.devices.len());
         let (engine, cores) = Engine::build(engine_config(&site, &actions), Arc::new(queues), Arc::new(fanout), now)?;
-        restore_alarms(&engine, &historian, &site.alarms, now.utc);
+        restore::alarms(&engine, &historian, &site.alarms, now.utc);
+        restore::holds(&engine, &actions.holds());
 
         let (drivers_stop, stopped) = watch::channel(false);
         let drivers = start_drivers(&site, &engine, receivers, &clock, &stopped, state);
@@ -298,70 +294,7 @@ fn engine_config(site: &Site, actions: &ActionLog) -> EngineConfig {
         programs: site.programs.clone(),
         alarms: site.alarms.clone(),
         devices: site.devices.iter().map(|d| d.name.clone()).collect(),
-        entries: retained_entries(&site.tags, actions.last_entries()),
-    }
-}
-
-/// The last entries of persons that still fit the site: a tag may have gone or changed its range since.
-fn retained_entries(
-    tags: &TagTable,
-    entries: Vec<(String, Value, String)>,
-) -> Vec<(penstock_model::TagId, Value, Arc<str>)> {
-    let mut kept = Vec::new();
-    for (path, value, who) in entries {
-        let Some(def) = tags.find(&path).map(|id| tags.get(id)) else {
-            tracing::warn!(tag = %path, %value, "a stored entry names a tag that the site no longer has; it is left out");
-            continue;
-        };
-        let Some(entry) = &def.entry else { continue };
-        let fits = value.convert(def.value_type).filter(|v| {
-            let number = v.as_f64();
-            entry.limits.is_none_or(|(low, high)| number.is_none_or(|n| n >= low && n <= high))
-        });
-        match fits {
-            Some(value) => kept.push((def.id, value, who.as_str().into())),
-            None => tracing::warn!(
-                tag = %path,
-                %value,
-                initial = %entry.initial,
-                "a stored entry no longer fits the tag's type or limits; the initial value is used"
-            ),
-        }
-    }
-    kept
-}
-
-/// Alarms keep their acknowledgement over a restart: the journal's last word on each alarm is its state.
-fn restore_alarms(engine: &Engine, historian: &Historian, alarms: &[AlarmDef], now: Utc) {
-    let rows = match historian.events(now - ALARM_RESTORE_WINDOW, now, Some("alarm"), ALARM_RESTORE_ROWS) {
-        Ok(rows) => rows,
-        Err(error) => {
-            tracing::warn!(%error, "the journal cannot be read; alarms start unacknowledged");
-            return;
-        }
-    };
-    let mut seen = vec![false; alarms.len()];
-    for row in rows {
-        let Ok(body) = serde_json::from_str::<serde_json::Value>(&row.body) else { continue };
-        let Some(index) = alarms.iter().position(|a| Some(&*a.name) == body["alarm"].as_str()) else { continue };
-        if std::mem::replace(&mut seen[index], true) {
-            continue;
-        }
-        let state = match body["state"].as_str() {
-            Some("active") => AlarmState::ActiveUnacknowledged,
-            Some("acknowledged") => AlarmState::ActiveAcknowledged,
-            Some("returned") => AlarmState::ReturnedUnacknowledged,
-            _ => continue,
-        };
-        let acknowledged = body["by"].as_str().map(|by| (row.utc, by.into()));
-        engine.restore_alarm(AlarmView {
-            id: AlarmId(u32::try_from(index).unwrap_or(u32::MAX)),
-            state,
-            raised: Some(row.utc),
-            returned: None,
-            acknowledged,
-            value: None,
-        });
+        entries: restore::entries(&site.tags, actions.last_entries()),
     }
 }
 
