@@ -22,7 +22,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use penstock_ledger::{Action, ActionKind};
 use penstock_model::limits::TEXT_BYTES_MAX;
-use penstock_model::{AlarmId, Claim, ClaimError, Origin, Priority, Role, TagDef, TaskId, Value, ValueType, Wish};
+use penstock_model::{AlarmId, Claim, ClaimError, Origin, Priority, Role, TagDef, TaskId, Value, ValueType, Wish, with_causes};
 use serde::Deserialize;
 use serde_json::{Value as Json_, json};
 use std::sync::Arc;
@@ -36,7 +36,7 @@ impl App {
     /// Puts an action on the disk; the person is told when that is impossible.
     fn record(&self, who: &Who, what: ActionKind) -> Result<u64, ApiError> {
         self.ctx.actions.append(self.action(&who.user, who.role, what)).map_err(|error| {
-            tracing::error!(%error, "the action log cannot be written; the action was refused");
+            tracing::error!(error = with_causes(&error), "the action log cannot be written; the action was refused");
             ApiError::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "操作日志无法写入，操作未执行",

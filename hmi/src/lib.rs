@@ -109,7 +109,7 @@ pub struct HmiContext {
 #[derive(Debug, thiserror::Error)]
 pub enum HmiError {
     /// The address cannot be listened on.
-    #[error("HMI: cannot listen on {address}")]
+    #[error("HMI: cannot listen on {address}; choose another with --hmi <address:port>")]
     Bind {
         /// The address.
         address: SocketAddr,
@@ -117,9 +117,6 @@ pub enum HmiError {
         #[source]
         source: std::io::Error,
     },
-    /// The users' file cannot be used.
-    #[error(transparent)]
-    Users(#[from] UsersError),
     /// The site cannot be written as JSON.
     #[error("HMI: the site cannot be shown")]
     Site(#[source] serde_json::Error),
@@ -158,7 +155,7 @@ pub(crate) struct App {
 /// Serves until `stop` turns true. Sends the address on `ready` once connections are taken.
 ///
 /// # Errors
-/// When the address cannot be listened on, or the users' file is unusable.
+/// When the address cannot be listened on.
 pub async fn serve(
     config: HmiConfig,
     ctx: HmiContext,
@@ -166,7 +163,7 @@ pub async fn serve(
     ready: oneshot::Sender<SocketAddr>,
 ) -> Result<(), HmiError> {
     let bind_error = |source| HmiError::Bind { address: config.bind, source };
-    let users = UserStore::open(&config.users_file)?;
+    let users = UserStore::open(&config.users_file);
     if users.current().is_empty() {
         tracing::warn!(file = %config.users_file.display(), "nobody can log in yet: add a user with `penstock user add`");
     }

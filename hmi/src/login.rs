@@ -11,7 +11,7 @@ use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use penstock_ledger::ActionKind;
-use penstock_model::Role;
+use penstock_model::{Role, with_causes};
 use serde::Deserialize;
 use serde_json::{Value as Json_, json};
 use std::sync::Arc;
@@ -90,7 +90,7 @@ fn me_json(user: &str, role: Role) -> Json_ {
 async fn note(app: &Arc<App>, user: &str, role: Role, what: ActionKind) {
     let action = app.action(user, role, what);
     let app = app.clone();
-    let noted = tokio::task::spawn_blocking(move || app.ctx.actions.append(action).map_err(|e| e.to_string())).await;
+    let noted = tokio::task::spawn_blocking(move || app.ctx.actions.append(action).map_err(|e| with_causes(&e))).await;
     match noted {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => tracing::error!(%user, %error, "the action log cannot take a login"),

@@ -8,7 +8,7 @@ use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use parking_lot::Mutex;
-use penstock_model::Role;
+use penstock_model::{Role, with_causes};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -261,7 +261,8 @@ pub fn random_password() -> Result<String, UsersError> {
     Ok(password)
 }
 
-type FileMark = Option<(SystemTime, u64, u64)>;
+/// Changes with the content, and with who may read it.
+type FileMark = Option<(SystemTime, u64, u64, (i64, i64))>;
 
 /// The users of a running server: the file's, re-read when it changes.
 pub(crate) struct UserStore {
@@ -270,10 +271,15 @@ pub(crate) struct UserStore {
 }
 
 impl UserStore {
-    pub(crate) fn open(path: &Path) -> Result<UserStore, UsersError> {
+    /// The users of a file. A file that cannot be used lets nobody in until it is mended, and keeps nothing else from
+    /// starting: after a power cut the plant must be controlled although somebody has to look for a backup first.
+    pub(crate) fn open(path: &Path) -> UserStore {
         let mark = mark(path);
-        let users = Users::load(path)?;
-        Ok(UserStore { path: path.to_owned(), state: Mutex::new((mark, Arc::new(users))) })
+        let users = Users::load(path).unwrap_or_else(|error| {
+            tracing::error!(error = with_causes(&error), "nobody can log in until the users file is mended");
+            Users::default()
+        });
+        UserStore { path: path.to_owned(), state: Mutex::new((mark, Arc::new(users))) }
     }
 
     /// The users as of now. A file that has become unreadable changes nothing until it is mended.
@@ -284,7 +290,7 @@ impl UserStore {
             state.0 = mark;
             match Users::load(&self.path) {
                 Ok(users) => state.1 = Arc::new(users),
-                Err(error) => tracing::error!(%error, "users file changed but cannot be used; the old users stay"),
+                Err(error) => tracing::error!(error = with_causes(&error), "users file changed but cannot be used; the old users stay"),
             }
         }
         state.1.clone()
@@ -293,7 +299,7 @@ impl UserStore {
 
 fn mark(path: &Path) -> FileMark {
     let meta = fs::metadata(path).ok()?;
-    Some((meta.modified().ok()?, meta.len(), meta.ino()))
+    Some((meta.modified().ok()?, meta.len(), meta.ino(), (meta.ctime(), meta.ctime_nsec())))
 }
 
 #[cfg(test)]
@@ -353,13 +359,26 @@ mod tests {
     fn a_store_sees_a_changed_file_and_keeps_the_old_users_over_a_broken_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("users.json");
-        let store = UserStore::open(&path).unwrap();
+        let store = UserStore::open(&path);
         assert!(store.current().is_empty());
         let mut users = Users::default();
         users.set("li", Role::Operator, "correct horse").unwrap();
         users.save(&path).unwrap();
         assert!(store.current().standing("li").is_some());
         fs::write(&path, "broken").unwrap();
+        assert!(store.current().standing("li").is_some());
+    }
+
+    #[test]
+    fn a_store_over_a_damaged_file_lets_nobody_in_until_it_is_mended() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("users.json");
+        fs::write(&path, "{half").unwrap();
+        let store = UserStore::open(&path);
+        assert!(store.current().is_empty());
+        let mut users = Users::default();
+        users.set("li", Role::Operator, "correct horse").unwrap();
+        users.save(&path).unwrap();
         assert!(store.current().standing("li").is_some());
     }
 

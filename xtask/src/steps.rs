@@ -61,9 +61,10 @@ impl Context {
         run(Command::new(self.built()?).args(arguments).current_dir(&self.root))
     }
 
-    /// The binary, built from the code as it is: a stale one would be tested otherwise.
+    /// The binary, built from the code as it is: a stale one would be tested otherwise. All targets, because that is
+    /// what the tests were built with: another selection would compile half of the dependencies a second time.
     fn built(&self) -> Result<PathBuf, String> {
-        self.cargo(&["build", "--package", "penstock"])?;
+        self.cargo(&["build", "--workspace", "--all-targets"])?;
         Ok(self.binary())
     }
 

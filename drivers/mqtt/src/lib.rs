@@ -14,7 +14,7 @@ mod session;
 use crate::limits::SESSION_GOOD_AFTER;
 use crate::node::Node;
 use penstock_model::limits::{RECONNECT_WAIT_MAX, RECONNECT_WAIT_MIN};
-use penstock_model::{Clock, TagId, TagSample, ValueType};
+use penstock_model::{Clock, TagId, TagSample, ValueType, with_causes};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -120,13 +120,5 @@ pub async fn run(
             () = session::stopped(&mut stop) => return,
         }
         wait = (wait * 2).min(RECONNECT_WAIT_MAX);
-    }
-}
-
-/// The message with its causes.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {}", with_causes(source)),
-        None => error.to_string(),
     }
 }

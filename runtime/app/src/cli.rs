@@ -210,7 +210,7 @@ async fn run(args: RunArgs) -> Result<(), String> {
     let overrides = Overrides { device_address: args.devices };
     let loaded = crate::config::load(&args.site, &overrides).map_err(|d| d.to_string())?;
     let options = Options { state_dir: args.state, hmi: args.hmi };
-    let runtime = Runtime::start(loaded.site, options).await.map_err(|e| e.to_string())?;
+    let runtime = Runtime::start(loaded.site, options).await.map_err(|e| penstock_model::with_causes(&e))?;
     println!("open http://{}", runtime.hmi_address());
     tokio::select! {
         () = crate::signals::wait() => {}

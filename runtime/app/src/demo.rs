@@ -4,7 +4,7 @@ use crate::config::Overrides;
 use crate::run::{Options, Runtime};
 use crate::sim::SimProcess;
 use penstock_hmi::Users;
-use penstock_model::Role;
+use penstock_model::{Role, with_causes};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -82,7 +82,7 @@ pub async fn run(args: DemoArgs) -> Result<(), String> {
         Ok(runtime) => runtime,
         Err(error) => {
             sim.stop().await;
-            return Err(error.to_string());
+            return Err(with_causes(&error));
         }
     };
     greet(&args, runtime.hmi_address(), &users, sim.id());
@@ -114,14 +114,14 @@ async fn start_simulators(args: &DemoArgs) -> Result<SimProcess, String> {
 fn demo_users(state: &Path) -> Result<Vec<(&'static str, Role, String)>, String> {
     std::fs::create_dir_all(state).map_err(|e| format!("state directory {}: {e}", state.display()))?;
     let file = state.join("users.json");
-    let mut users = Users::load(&file).map_err(|e| e.to_string())?;
+    let mut users = Users::load(&file).map_err(|e| with_causes(&e))?;
     let mut made = Vec::new();
     for (name, role) in DEMO_USERS {
         let password = penstock_hmi::random_password().map_err(|e| e.to_string())?;
         users.set(name, *role, &password).map_err(|e| e.to_string())?;
         made.push((*name, *role, password));
     }
-    users.save(&file).map_err(|e| e.to_string())?;
+    users.save(&file).map_err(|e| with_causes(&e))?;
     Ok(made)
 }
 

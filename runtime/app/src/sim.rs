@@ -81,18 +81,7 @@ pub async fn run(args: SimArgs) -> Result<(), String> {
         stop,
     )
     .await
-    .map_err(|e| with_cause(&e))
-}
-
-/// An error with what lies behind it, on one line.
-fn with_cause(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(e) = cause {
-        text = format!("{text}: {e}");
-        cause = e.source();
-    }
-    text
+    .map_err(|e| penstock_model::with_causes(&e))
 }
 
 /// Why the simulator process could not be used.

@@ -1,7 +1,7 @@
 //! `penstock user`: who may log in to the HMI.
 
 use penstock_hmi::Users;
-use penstock_model::Role;
+use penstock_model::{Role, with_causes};
 use std::path::PathBuf;
 
 /// What can be done with users.
@@ -47,7 +47,7 @@ fn role(text: &str) -> Result<Role, String> {
 /// # Errors
 /// In words for a person.
 pub fn run(verb: UserVerb) -> Result<(), String> {
-    let text = |e: &dyn std::fmt::Display| e.to_string();
+    let text = |e: &dyn std::error::Error| with_causes(e);
     match verb {
         UserVerb::Add { name, role, state, password_stdin } => {
             std::fs::create_dir_all(&state).map_err(|e| format!("state directory {}: {e}", state.display()))?;

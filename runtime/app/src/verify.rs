@@ -1,5 +1,6 @@
 //! `penstock verify`: reads every stored byte again and says what does not hold.
 
+use penstock_model::with_causes;
 use std::path::Path;
 
 /// Verifies the stores of a state folder.
@@ -7,6 +8,9 @@ use std::path::Path;
 /// # Errors
 /// In words for a person: the first thing that does not hold in each store.
 pub fn run(state: &Path) -> Result<(), String> {
+    if !state.is_dir() {
+        return Err(format!("{} is no state folder: give the folder named by --state at the run", state.display()));
+    }
     let mut broken = Vec::new();
     match penstock_historian::Historian::verify(&state.join("history")) {
         Ok(r) => {
@@ -16,7 +20,7 @@ pub fn run(state: &Path) -> Result<(), String> {
             );
             broken.extend(r.damaged.iter().map(|d| format!("history: {d}")));
         }
-        Err(error) => broken.push(format!("history: {error}")),
+        Err(error) => broken.push(with_causes(&error)),
     }
     let mut chain = |what: &str, result: Result<penstock_ledger::VerifyReport, String>| match result {
         Ok(r) => {
@@ -25,7 +29,13 @@ pub fn run(state: &Path) -> Result<(), String> {
         }
         Err(error) => broken.push(format!("{what}: {error}")),
     };
-    chain("actions", penstock_ledger::ActionLog::verify(&state.join("actions")).map_err(|e| e.to_string()));
-    chain("ledger", penstock_ledger::Ledger::verify(&state.join("ledger")).map_err(|e| e.to_string()));
+    chain("actions", penstock_ledger::ActionLog::verify(&state.join("actions")).map_err(|e| with_causes(&e)));
+    // A site without an energy account has no ledger.
+    let ledger = state.join("ledger");
+    if ledger.exists() {
+        chain("ledger", penstock_ledger::Ledger::verify(&ledger).map_err(|e| with_causes(&e)));
+    } else {
+        println!("ledger: none here");
+    }
     if broken.is_empty() { Ok(()) } else { Err(broken.join("\n       ")) }
 }

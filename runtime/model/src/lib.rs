@@ -11,6 +11,7 @@
 mod alarm;
 mod claim;
 mod contract;
+mod error;
 pub mod limits;
 mod quality;
 mod record;
@@ -26,6 +27,7 @@ pub use claim::{
     Claim, ClaimError, Command, CommandId, Fallback, FallbackAction, FallbackCause, Origin, Outcome, OutcomeState,
     Priority, Wish,
 };
+pub use error::with_causes;
 pub use contract::{CommandSink, QueueFull, RecordSink, SampleSink};
 pub use quality::{BadReason, Quality, UncertainReason};
 pub use record::{FaultRecord, LinkRecord, LinkState, Record, ScanRecord, TagSample};

@@ -155,7 +155,9 @@ class App {
   async #load(): Promise<void> {
     this.phase = "loading";
     try {
-      this.view = new SiteView(await api.site());
+      const view = new SiteView(await api.site());
+      live.prepare(view.site.tags);
+      this.view = view;
     } catch (error) {
       if (error instanceof ApiError && error.status === 401) return;
       this.#fail(error);

@@ -1,6 +1,5 @@
 // What is true now, as far as this screen knows: samples, alarms, outputs, links, tasks, and whether the feed lives.
 
-import { untrack } from "svelte";
 import { Feed } from "./feed";
 import type { AlarmItem, LinkItem, LiveMessage, OutputItem, TaskItem, ValueRow } from "./protocol";
 import { ABSENT, type Assessed, assess, type LiveSample } from "./quality";
@@ -42,11 +41,21 @@ export class Live {
     this.coarse = Math.floor(this.utc / 10_000) * 10_000;
   }
 
+  /**
+   * Makes the places of a site's tags before any picture asks for them: a derived value does not follow what was made while
+   * it was computed, and would never learn of the first sample.
+   */
+  prepare(tags: readonly { id: number; writable: unknown }[]): void {
+    for (const { id, writable } of tags) {
+      this.cell(id);
+      if (writable === "output") this.#outputCell(id);
+    }
+  }
+
   cell(id: number): Cell {
     let cell = this.#cells.get(id);
     if (!cell) {
-      // Made outside of whoever asks first: a derived value does not follow what it made itself.
-      cell = untrack(() => new Cell());
+      cell = new Cell();
       this.#cells.set(id, cell);
     }
     return cell;
@@ -65,7 +74,7 @@ export class Live {
   #outputCell(id: number): OutputCell {
     let cell = this.#outputs.get(id);
     if (!cell) {
-      cell = untrack(() => new OutputCell());
+      cell = new OutputCell();
       this.#outputs.set(id, cell);
     }
     return cell;

@@ -7,7 +7,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError};
 use penstock_historian::{Historian, Point, SeriesDef, SeriesId};
 use penstock_model::{
     AlarmDef, Clock, FaultRecord, LinkState, Now, Origin, OutcomeState, Record, Sample, SampleSink, TagId, TagSample,
-    TagTable, Utc, Value, ValueType, limits,
+    TagTable, Utc, Value, ValueType, limits, with_causes,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -92,7 +92,7 @@ impl Writer {
             }
             if Instant::now() >= next_retain {
                 if let Err(error) = self.context.historian.retain(self.context.clock.now().utc) {
-                    tracing::warn!(%error, "historian: retention failed");
+                    tracing::warn!(error = with_causes(&error), "historian: retention failed");
                 }
                 next_retain = Instant::now() + RETAIN_EVERY;
             }
@@ -114,7 +114,7 @@ impl Writer {
                 if let Some((kind, body, utc)) = self.journal_row(other)
                     && let Err(error) = self.context.historian.events_append(utc, kind, &body)
                 {
-                    self.report(Some(error.to_string()));
+                    self.report(Some(with_causes(&error)));
                 }
             }
         }
@@ -140,7 +140,7 @@ impl Writer {
                         id
                     }
                     Err(error) => {
-                        self.report(Some(error.to_string()));
+                        self.report(Some(with_causes(&error)));
                         return;
                     }
                 }
@@ -160,13 +160,14 @@ impl Writer {
         self.context.historian.append(&self.batch);
         self.batch.clear();
         let result = self.context.historian.commit();
-        self.report(result.err().map(|e| e.to_string()));
+        self.report(result.err().map(|e| with_causes(&e)));
         self.publish_health();
     }
 
     /// Publishes the historian's own fault once when it comes and once when it goes.
     fn report(&mut self, fault: Option<String>) {
-        if fault == self.fault {
+        if same_trouble(fault.as_deref(), self.fault.as_deref()) {
+            self.fault = fault;
             return;
         }
         let now = self.context.clock.now();
@@ -187,7 +188,7 @@ impl Writer {
             if let Some((kind, body, utc)) = self.journal_row(&Record::Fault(record))
                 && let Err(error) = self.context.historian.events_append(utc, kind, &body)
             {
-                tracing::warn!(%error, "historian: the fault itself could not be journalled");
+                tracing::warn!(error = with_causes(&error), "historian: the fault itself could not be journalled");
             }
         }
         self.fault = fault;
@@ -254,6 +255,12 @@ impl Writer {
         };
         Some((kind, body.to_string(), at))
     }
+}
+
+/// True where two messages differ in figures only: the bytes left on a full disk change every second, the trouble does not.
+fn same_trouble(a: Option<&str>, b: Option<&str>) -> bool {
+    let words = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+    a.map(words) == b.map(words)
 }
 
 /// System tags that the historian's thread publishes: path, Chinese, English, unit, type.

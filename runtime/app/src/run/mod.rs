@@ -2,6 +2,7 @@
 //!
 //! Each part can die or be absent and the rest goes on: the scan threads wait for nobody.
 
+mod drivers;
 mod fanout;
 pub mod history;
 mod ledger;
@@ -18,7 +19,7 @@ use penstock_engine::{Engine, EngineConfig};
 use penstock_historian::Historian;
 use penstock_hmi::{DeviceInfo, HmiConfig, HmiContext, SiteInfo};
 use penstock_ledger::{ActionLog, Ledger};
-use penstock_model::{Clock, Command, SystemClock, TagSample, Utc};
+use penstock_model::{Clock, Command, SystemClock, TagSample, Utc, with_causes};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,7 +46,7 @@ pub struct Options {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A file or folder of the state directory.
-    #[error("{what}: {source}")]
+    #[error("{what}")]
     Io {
         /// What was tried.
         what: String,
@@ -53,20 +54,20 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// The engine refuses the configuration.
-    #[error("engine: {0}")]
+    #[error("engine")]
     Engine(#[from] penstock_engine::BuildError),
     /// The record of operators' actions.
-    #[error("action log: {0}")]
+    #[error("action log")]
     Actions(#[from] penstock_ledger::LogError),
     /// The historian, where not even an empty store can be opened.
-    #[error("historian: {0}")]
+    #[error("historian")]
     Historian(#[from] penstock_historian::OpenError),
     /// The ledger.
-    #[error("ledger: {0}")]
+    #[error("ledger")]
     Ledger(#[from] penstock_ledger::LedgerError),
     /// The HMI.
-    #[error("HMI on {0}: {1}")]
-    Hmi(SocketAddr, String),
+    #[error("{0}")]
+    Hmi(String),
 }
 
 /// A running site.
@@ -120,8 +121,6 @@ impl Runtime {
         restore::alarms(&engine, &historian, &site.alarms, now.utc);
         restore::holds(&engine, &actions.holds());
 
-        let (drivers_stop, stopped) = watch::channel(false);
-        let drivers = start_drivers(&site, &engine, receivers, &clock, &stopped, state);
         let actions = Arc::new(actions);
         let hmi_config = HmiConfig {
             bind: options.hmi,
@@ -143,6 +142,9 @@ impl Runtime {
         };
         let (hmi_stop, stopped) = watch::channel(false);
         let (hmi, hmi_task) = start_hmi(hmi_config, context, stopped).await?;
+        // Only now a device is touched: where the address is taken, another runtime may be running this plant.
+        let (drivers_stop, stopped) = watch::channel(false);
+        let drivers = drivers::start(&site, &engine, receivers, &clock, &stopped, state);
 
         let workers_stop = Arc::new(AtomicBool::new(false));
         let history_stop = Arc::new(AtomicBool::new(false));
@@ -298,61 +300,24 @@ fn engine_config(site: &Site, actions: &ActionLog) -> EngineConfig {
     }
 }
 
-fn start_drivers(
-    site: &Site,
-    engine: &Engine,
-    receivers: Vec<mpsc::Receiver<Command>>,
-    clock: &Arc<dyn Clock>,
-    stop: &watch::Receiver<bool>,
-    state: &std::path::Path,
-) -> Vec<tokio::task::JoinHandle<()>> {
-    let mut tasks = Vec::new();
-    for (device, commands) in site.devices.iter().zip(receivers) {
-        let (sink, clock, stop) = (engine.sink(), clock.clone(), stop.clone());
-        tasks.push(match &device.driver {
-            DriverConfig::Modbus(config) => {
-                tokio::spawn(penstock_modbus::run(config.clone(), sink, commands, clock, stop))
-            }
-            DriverConfig::OpcUa(config) => {
-                let config = penstock_opcua::DeviceConfig { pki_dir: state.join("pki"), ..config.clone() };
-                tokio::spawn(penstock_opcua::run(config, sink, commands, clock, stop))
-            }
-        });
-    }
-    if let Some(config) = &site.mqtt {
-        let source = Arc::new(EngineMetrics(engine.clone()));
-        tasks.push(tokio::spawn(penstock_mqtt::run(config.clone(), source, clock.clone(), stop.clone())));
-    }
-    tasks
-}
-
-/// The engine's tags as a Sparkplug edge node's metrics.
-struct EngineMetrics(Engine);
-
-impl penstock_mqtt::MetricSource for EngineMetrics {
-    fn changed_since(&self, version: u64) -> (u64, Vec<TagSample>) {
-        self.0.changed_since(version)
-    }
-}
-
 async fn start_hmi(
     config: HmiConfig,
     context: HmiContext,
     stop: watch::Receiver<bool>,
 ) -> Result<(SocketAddr, tokio::task::JoinHandle<()>), StartError> {
-    let bind = config.bind;
     let (ready, address) = oneshot::channel();
     let (failed, failure) = oneshot::channel();
     let task = tokio::spawn(async move {
         if let Err(error) = penstock_hmi::serve(config, context, stop, ready).await {
-            tracing::error!(%error, "the HMI ended; control goes on without it");
-            // The receiver is gone once the HMI has been up: then the log line above is all there is to do.
-            let _ = failed.send(error.to_string());
+            // The receiver is gone once the HMI has been up; before, the start itself fails with this reason.
+            if let Err(reason) = failed.send(with_causes(&error)) {
+                tracing::error!(%reason, "the HMI ended; control goes on without it");
+            }
         }
     });
     match address.await {
         Ok(address) => Ok((address, task)),
-        Err(_) => Err(StartError::Hmi(bind, failure.await.unwrap_or_else(|_| "ended while starting".into()))),
+        Err(_) => Err(StartError::Hmi(failure.await.unwrap_or_else(|_| "the HMI ended while starting".into()))),
     }
 }
 

@@ -14,10 +14,7 @@ const ALARM_RESTORE_WINDOW: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Rows of the journal read for that; a site floods long before.
 const ALARM_RESTORE_ROWS: usize = 20_000;
 /// The last entries of persons that still fit the site: a tag may have gone or changed its range since.
-pub fn entries(
-    tags: &TagTable,
-    entries: Vec<(String, Value, String)>,
-) -> Vec<(TagId, Value, Arc<str>)> {
+pub fn entries(tags: &TagTable, entries: Vec<(String, Value, String)>) -> Vec<(TagId, Value, Arc<str>)> {
     let mut kept = Vec::new();
     for (path, value, who) in entries {
         let Some(def) = tags.find(&path).map(|id| tags.get(id)) else {
@@ -49,7 +46,7 @@ pub fn holds(engine: &Engine, holds: &[Hold]) {
     for Hold { tag: path, value, who, at, doubtful } in holds {
         if *doubtful {
             tracing::error!(
-                tag = %path, %value, who, since = %at,
+                tag = %path, %value, who, since = %shown(*at),
                 "an output was held by hand before the damaged record of the action log: its release may be lost, so it \
                  is left to its program; look at the output and take it by hand again where needed"
             );
@@ -63,7 +60,7 @@ pub fn holds(engine: &Engine, holds: &[Hold]) {
         let wish = Wish::Value(value.clone());
         match engine.claim(Claim { tag, wish, origin, priority: Priority::Manual, lease: None }) {
             Ok(()) => tracing::warn!(
-                tag = %path, %value, who, since = %at,
+                tag = %path, %value, who, since = %shown(*at),
                 "this output was held by hand before the restart and is held again, until a person releases it"
             ),
             Err(error) => tracing::error!(
@@ -105,5 +102,81 @@ pub fn alarms(engine: &Engine, historian: &Historian, alarms: &[AlarmDef], now: 
             acknowledged,
             value: None,
         });
+    }
+}
+
+/// A moment as a log line shows it.
+fn shown(at: Utc) -> String {
+    jiff::Timestamp::from_millisecond(at.millis()).map_or_else(|_| "?".to_owned(), |t| t.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use penstock_engine::{EngineConfig, ScanTiming, TaskCore, TaskDef};
+    use penstock_model::{
+        Command, CommandSink, DeviceId, Fallback, FallbackAction, Instant, Now, OutputDef, QueueFull, Record,
+        RecordSink, Source, TagDef, TaskId, Unit,
+    };
+
+    struct Nothing;
+
+    impl CommandSink for Nothing {
+        fn submit(&self, _: DeviceId, _: Command) -> Result<(), QueueFull> {
+            Ok(())
+        }
+    }
+
+    impl RecordSink for Nothing {
+        fn publish(&self, _: Record) {}
+    }
+
+    fn engine() -> (Engine, Vec<TaskCore>) {
+        let output = OutputDef {
+            device: None,
+            limits: Some((0.0, 100.0)),
+            rate_per_s: None,
+            min_on: Duration::ZERO,
+            min_off: Duration::ZERO,
+            fallback: Fallback::always(FallbackAction::Hold),
+        };
+        let tags = (0..3).map(|i| TagDef {
+            output: (i < 2).then(|| output.clone()),
+            ..TagDef::float(TagId(i), &format!("out{i}"), Unit::NONE, Source::System)
+        });
+        let config = EngineConfig {
+            tags: Arc::new(TagTable::new(tags.collect()).unwrap()),
+            tasks: vec![TaskDef { id: TaskId(0), name: "t".into(), period: Duration::from_secs(1) }],
+            programs: Vec::new(),
+            alarms: Vec::new(),
+            devices: Vec::new(),
+            entries: Vec::new(),
+        };
+        Engine::build(config, Arc::new(Nothing), Arc::new(Nothing), Now::default()).unwrap()
+    }
+
+    fn hold(tag: &str, value: f64, doubtful: bool) -> Hold {
+        Hold { tag: tag.into(), value: value.into(), who: "li".into(), at: Utc(0), doubtful }
+    }
+
+    #[test]
+    fn an_output_held_by_hand_is_held_from_the_first_scan_on() {
+        let (engine, mut tasks) = engine();
+        holds(&engine, &[hold("out0", 40.0, false)]);
+        tasks[0].scan(Now { mono: Instant(1), utc: Utc(1) }, ScanTiming::default());
+        let view = engine.output(TagId(0)).unwrap();
+        assert!(view.manual);
+        assert_eq!(view.granted, Some(Value::Float(40.0)));
+        assert_eq!(view.holder, Some((Origin::User("li".into()), Priority::Manual)));
+    }
+
+    #[test]
+    fn a_hold_that_is_doubtful_or_no_longer_fits_is_left_out() {
+        let (engine, mut tasks) = engine();
+        let all =
+            [hold("out0", 400.0, false), hold("out1", 40.0, true), hold("out2", 1.0, false), hold("gone", 1.0, false)];
+        holds(&engine, &all);
+        tasks[0].scan(Now { mono: Instant(1), utc: Utc(1) }, ScanTiming::default());
+        assert!((0..2).all(|i| !engine.output(TagId(i)).unwrap().manual));
     }
 }

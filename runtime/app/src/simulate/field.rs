@@ -2,8 +2,8 @@
 
 use crate::config::{DriverConfig, Site};
 use parking_lot::Mutex;
-use penstock_model::{Command, CommandSink, DeviceId, Now, QueueFull, SampleSink};
 use penstock_modbus::{Area, Lockstep as ModbusDevice, Registers};
+use penstock_model::{Command, CommandSink, DeviceId, Now, QueueFull, SampleSink};
 use penstock_opcua::{Lockstep as OpcUaDevice, NodeRef, Nodes, Plain};
 use penstock_simulators::devices::SharedImage;
 use penstock_simulators::devices::sludge::{COMMANDS, DEWATER_RUNNING, SharedNodes, double_nodes};
@@ -61,7 +61,10 @@ impl Field {
             devices.push(match &device.driver {
                 DriverConfig::Modbus(config) => {
                     let image = plant.image(socket, config.unit).ok_or_else(|| {
-                        format!("device `{}`: unit {} of `{socket}` is not in the plant model", device.name, config.unit)
+                        format!(
+                            "device `{}`: unit {} of `{socket}` is not in the plant model",
+                            device.name, config.unit
+                        )
                     })?;
                     Device::Modbus(Box::new(ModbusDevice::new(config.clone())), Memory(image))
                 }

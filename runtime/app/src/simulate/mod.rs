@@ -114,8 +114,7 @@ fn simulate(site: &Site, args: &SimulateArgs, progress: bool) -> Result<Report, 
         devices: site.devices.iter().map(|d| d.name.clone()).collect(),
         entries: Vec::new(),
     };
-    let (engine, cores) =
-        Engine::build(config, mailboxes, tally.clone(), clock.now()).map_err(|e| e.to_string())?;
+    let (engine, cores) = Engine::build(config, mailboxes, tally.clone(), clock.now()).map_err(|e| e.to_string())?;
     let scratch = Scratch::new()?;
     let ledger = open_ledger(site, &scratch.0)?;
     let step = base_step(&cores)?;
@@ -214,15 +213,7 @@ mod tests {
 
     fn args(seed: u64) -> SimulateArgs {
         let site = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/jinan-wwtp");
-        SimulateArgs {
-            site,
-            days: 0.02,
-            settle_hours: 0.1,
-            seed,
-            start: 1_781_452_800,
-            out: None,
-            compare: None,
-        }
+        SimulateArgs { site, days: 0.02, settle_hours: 0.1, seed, start: 1_781_452_800, out: None, compare: None }
     }
 
     #[test]

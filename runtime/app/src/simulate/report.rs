@@ -140,7 +140,9 @@ impl Tally {
         let outputs: serde_json::Map<String, Json> = self
             .outputs
             .iter()
-            .map(|(t, x)| (path(*t), json!({"unit": unit(*t), "travel_per_day": x.sum / days.max(1e-9), "moves": x.moves})))
+            .map(|(t, x)| {
+                (path(*t), json!({"unit": unit(*t), "travel_per_day": x.sum / days.max(1e-9), "moves": x.moves}))
+            })
             .collect();
         Report(json!({
             "site": site.id, "configuration": site.config_hash, "days": args.days, "settle_hours": args.settle_hours,
@@ -201,7 +203,11 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let r = &self.0;
         let number = |x: &Json| x.as_f64().map_or_else(|| "-".to_owned(), |x| format!("{x:.3}"));
-        writeln!(f, "{} ({}), {} days after {} h, seed {}", r["site"], r["configuration"], r["days"], r["settle_hours"], r["seed"])?;
+        writeln!(
+            f,
+            "{} ({}), {} days after {} h, seed {}",
+            r["site"], r["configuration"], r["days"], r["settle_hours"], r["seed"]
+        )?;
         writeln!(f, "\nloop                          mean |error|   max |error|   known")?;
         for l in r["loops"].as_array().into_iter().flatten() {
             writeln!(

@@ -29,6 +29,7 @@ export const en: Record<keyof typeof zh, string> = {
   "nav.system": "System",
   "nav.unknown": "Unknown page",
   "page.missing": "There is no such page. Choose one at the left, or press Ctrl+K to search.",
+  "page.failed": "This page cannot be shown. Try again or choose another at the left; the alarm line still works.",
   "top.language": "Language",
   "top.theme": "Light or dark",
   "top.alarms": "Open the alarm list",

@@ -27,6 +27,7 @@ export const zh = {
   "nav.system": "系统",
   "nav.unknown": "未知页面",
   "page.missing": "没有这个页面。请从左侧选择，或按 Ctrl+K 搜索。",
+  "page.failed": "此页无法显示。请重试，或从左侧选择其他页面；报警行仍然有效。",
   "top.language": "语言",
   "top.theme": "切换明暗",
   "top.alarms": "打开报警列表",
