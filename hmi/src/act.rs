@@ -22,7 +22,9 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use penstock_ledger::{Action, ActionKind};
 use penstock_model::limits::TEXT_BYTES_MAX;
-use penstock_model::{AlarmId, Claim, ClaimError, Origin, Priority, Role, TagDef, TaskId, Value, ValueType, Wish, with_causes};
+use penstock_model::{
+    AlarmId, Claim, ClaimError, Origin, Priority, Role, TagDef, TaskId, Value, ValueType, Wish, with_causes,
+};
 use serde::Deserialize;
 use serde_json::{Value as Json_, json};
 use std::sync::Arc;

@@ -290,7 +290,10 @@ impl UserStore {
             state.0 = mark;
             match Users::load(&self.path) {
                 Ok(users) => state.1 = Arc::new(users),
-                Err(error) => tracing::error!(error = with_causes(&error), "users file changed but cannot be used; the old users stay"),
+                Err(error) => tracing::error!(
+                    error = with_causes(&error),
+                    "users file changed but cannot be used; the old users stay"
+                ),
             }
         }
         state.1.clone()

@@ -27,8 +27,8 @@ pub use claim::{
     Claim, ClaimError, Command, CommandId, Fallback, FallbackAction, FallbackCause, Origin, Outcome, OutcomeState,
     Priority, Wish,
 };
-pub use error::with_causes;
 pub use contract::{CommandSink, QueueFull, RecordSink, SampleSink};
+pub use error::with_causes;
 pub use quality::{BadReason, Quality, UncertainReason};
 pub use record::{FaultRecord, LinkRecord, LinkState, Record, ScanRecord, TagSample};
 pub use sample::Sample;

@@ -286,3 +286,17 @@ pub fn publish(
         .collect();
     sink.samples(&batch);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::same_trouble;
+
+    #[test]
+    fn a_figure_that_moves_is_no_news_and_another_trouble_is() {
+        let full = |free: u64| format!("disk is nearly full: {free} bytes free");
+        assert!(same_trouble(Some(&full(12)), Some(&full(9_000))));
+        assert!(!same_trouble(Some(&full(12)), Some("history store is damaged")));
+        assert!(!same_trouble(Some(&full(12)), None));
+        assert!(same_trouble(None, None));
+    }
+}

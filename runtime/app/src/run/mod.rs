@@ -13,20 +13,20 @@ mod summary;
 pub use scan::Realtime;
 pub use summary::Summary;
 
-use crate::config::{DriverConfig, Site};
+use crate::config::Site;
 use fanout::{CommandQueues, Fanout};
 use penstock_engine::{Engine, EngineConfig};
 use penstock_historian::Historian;
 use penstock_hmi::{DeviceInfo, HmiConfig, HmiContext, SiteInfo};
 use penstock_ledger::{ActionLog, Ledger};
-use penstock_model::{Clock, Command, SystemClock, TagSample, Utc, with_causes};
+use penstock_model::{Clock, SystemClock, Utc, with_causes};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 /// Time given to drivers for the last commands of a stop.
 const LAST_COMMANDS_WAIT: Duration = Duration::from_millis(800);

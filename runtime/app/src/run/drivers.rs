@@ -1,0 +1,95 @@
+//! The drivers' tasks, and what happens when one breaks.
+
+use crate::config::{DriverConfig, Site};
+use penstock_engine::Engine;
+use penstock_model::{Clock, Command, DeviceId, LinkRecord, LinkState, TagSample};
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+/// Starts a task per device, and the publication over MQTT where the site has one.
+pub fn start(
+    site: &Site,
+    engine: &Engine,
+    receivers: Vec<mpsc::Receiver<Command>>,
+    clock: &Arc<dyn Clock>,
+    stop: &watch::Receiver<bool>,
+    state: &std::path::Path,
+) -> Vec<JoinHandle<()>> {
+    let mut tasks = Vec::new();
+    for (device, commands) in site.devices.iter().zip(receivers) {
+        let (sink, clock, stop) = (engine.sink(), clock.clone(), stop.clone());
+        let driver = match &device.driver {
+            DriverConfig::Modbus(config) => {
+                tokio::spawn(penstock_modbus::run(config.clone(), sink, commands, clock.clone(), stop))
+            }
+            DriverConfig::OpcUa(config) => {
+                let config = penstock_opcua::DeviceConfig { pki_dir: state.join("pki"), ..config.clone() };
+                tokio::spawn(penstock_opcua::run(config, sink, commands, clock.clone(), stop))
+            }
+        };
+        tasks.push(tokio::spawn(watch_over(driver, device.id, device.name.clone(), engine.clone(), clock)));
+    }
+    if let Some(config) = &site.mqtt {
+        let source = Arc::new(EngineMetrics(engine.clone()));
+        tasks.push(tokio::spawn(penstock_mqtt::run(config.clone(), source, clock.clone(), stop.clone())));
+    }
+    tasks
+}
+
+/// The engine's tags as a Sparkplug edge node's metrics.
+struct EngineMetrics(Engine);
+
+impl penstock_mqtt::MetricSource for EngineMetrics {
+    fn changed_since(&self, version: u64) -> (u64, Vec<TagSample>) {
+        self.0.changed_since(version)
+    }
+}
+
+/// Waits for a driver. One that breaks is a defect of ours, and would otherwise go unseen: the link is reported down, so
+/// that outputs take their fallback for a lost link and the link's alarm is raised.
+async fn watch_over(driver: JoinHandle<()>, device: DeviceId, name: Arc<str>, engine: Engine, clock: Arc<dyn Clock>) {
+    let Err(error) = driver.await else { return };
+    tracing::error!(device = %name, %error, "the driver broke, a defect of the runtime; restart the runtime to reach the device");
+    let Some(last) = engine.links().into_iter().find(|l| l.device == device) else { return };
+    let reason = "the driver broke; restart the runtime".into();
+    engine.sink().link(LinkRecord { state: LinkState::Down, reason, at: clock.now().utc, ..last });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use penstock_engine::EngineConfig;
+    use penstock_model::{CommandSink, ManualClock, QueueFull, Record, RecordSink, TagTable, Utc};
+
+    struct Nothing;
+
+    impl CommandSink for Nothing {
+        fn submit(&self, _: DeviceId, _: Command) -> Result<(), QueueFull> {
+            Ok(())
+        }
+    }
+
+    impl RecordSink for Nothing {
+        fn publish(&self, _: Record) {}
+    }
+
+    #[tokio::test]
+    async fn a_driver_that_breaks_is_a_link_that_is_down() {
+        let config = EngineConfig {
+            tags: Arc::new(TagTable::new(Vec::new()).unwrap()),
+            tasks: Vec::new(),
+            programs: Vec::new(),
+            alarms: Vec::new(),
+            devices: vec!["plc".into()],
+            entries: Vec::new(),
+        };
+        let clock = Arc::new(ManualClock::at(Utc(0)));
+        let (engine, _) = Engine::build(config, Arc::new(Nothing), Arc::new(Nothing), clock.now()).unwrap();
+        let driver = tokio::spawn(async { panic!("a defect") });
+        watch_over(driver, DeviceId(0), "plc".into(), engine.clone(), clock).await;
+        let link = &engine.links()[0];
+        assert_eq!(link.state, LinkState::Down);
+        assert!(link.reason.contains("restart the runtime"), "{}", link.reason);
+    }
+}
