@@ -149,6 +149,22 @@ mod tests {
     }
 
     #[test]
+    fn coarse_steps_follow_a_moving_truth_as_fine_ones_do() {
+        let follow = |class, dt: f64| {
+            let mut sensor = Sensor::new(Measured::InfluentFlow, class, 10.0, 0);
+            sensor.fill(5.0, &Noise::None, 0);
+            for step in 1..=(3600.0 / dt) as u32 {
+                sensor.see(5.0 + 2.0 * (f64::from(step) * dt / 300.0).sin(), dt);
+            }
+            sensor.value(&Noise::None, 0)
+        };
+        for class in [Class::A, Class::B0, Class::C0] {
+            let (coarse, fine) = (follow(class, 15.0), follow(class, 0.1));
+            assert!((coarse - fine).abs() < 0.005, "{class:?}: {coarse} and {fine}");
+        }
+    }
+
+    #[test]
     fn batches_hold_and_class_d_shows_the_last_but_one() {
         for (class, expected) in [(Class::B1, 300), (Class::C1, 300), (Class::D, 1800)] {
             let mut sensor = sensor(class);

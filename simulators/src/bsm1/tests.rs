@@ -162,7 +162,8 @@ fn mass_closes_and_nothing_turns_negative_whatever_the_handles_do() {
         }
         assert_eq!(plant.clipped_g_m3(), 0.0, "seed {seed}");
         let residual = Residual::between(&before, &Stock::of(plant.works()), plant.ledger());
-        assert!(residual.worst() < 1e-6, "seed {seed}: {residual:?}");
+        // Return sludge makes the reference large; what is left is rounding.
+        assert!(residual.worst() < 1e-9, "seed {seed}: {residual:?}");
     }
 }
 
@@ -181,7 +182,7 @@ fn extreme_carbon_leaves_the_plant_physical() {
         plant.advance(3600);
         assert_physical(&plant, &format!("hour {hour}"));
     }
-    eprintln!("XXX {}", plant.clipped_g_m3());
+    assert!(plant.clipped_g_m3() > 0.0, "the run is not extreme: nothing had to be lifted to zero");
 }
 
 #[test]
