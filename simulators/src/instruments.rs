@@ -18,20 +18,33 @@ pub enum Class {
     B0,
     /// Class B1: as B0, a new value every 5 min.
     B1,
+    /// Class C0 analyser with slow filtration, response 20 min: eight lags of 1.699 min.
+    C0,
+    /// Class C1: as C0, a new value every 5 min.
+    C1,
+    /// Class D: batch analysis, a new value every 30 min.
+    D,
 }
 
 impl Class {
-    fn lags(self) -> (usize, f64) {
+    /// Number of lags and the time constant of each, s.
+    pub(crate) fn lags(self) -> (usize, f64) {
         match self {
-            Class::Direct => (0, 1.0),
+            Class::Direct | Class::D => (0, 1.0),
             Class::Fast(tau_s) => (1, tau_s),
             Class::A => (2, 0.257 * 60.0),
             Class::B0 | Class::B1 => (8, 0.849 * 60.0),
+            Class::C0 | Class::C1 => (8, 1.699 * 60.0),
         }
     }
 
-    fn hold_s(self) -> f64 {
-        if self == Class::B1 { 300.0 } else { 0.0 }
+    /// Time between two new values, s; 0 for an instrument that measures all the time.
+    pub(crate) fn hold_s(self) -> f64 {
+        match self {
+            Class::B1 | Class::C1 => 300.0,
+            Class::D => 1800.0,
+            Class::Direct | Class::Fast(_) | Class::A | Class::B0 | Class::C0 => 0.0,
+        }
     }
 
     /// Distance of the points of the noise grid, s.
@@ -39,7 +52,7 @@ impl Class {
         match self {
             Class::Direct | Class::Fast(_) => 1.0,
             Class::A => 5.0,
-            Class::B0 | Class::B1 => 60.0,
+            Class::B0 | Class::B1 | Class::C0 | Class::C1 | Class::D => 60.0,
         }
     }
 }
@@ -122,8 +135,8 @@ mod tests {
 
     #[test]
     fn response_times_are_those_of_the_class() {
-        // Time to 90 % of a step, s: A about 1 min, B0 about 10 min.
-        for (class, expected) in [(Class::A, 60.0), (Class::B0, 600.0), (Class::Fast(2.0), 4.6)] {
+        // Time to 90 % of a step, s: A about 1 min, B0 about 10 min, C0 about 20 min.
+        for (class, expected) in [(Class::A, 60.0), (Class::B0, 600.0), (Class::C0, 1200.0), (Class::Fast(2.0), 4.6)] {
             let mut instrument = Instrument::new(1, "step", class, 0.0, (0.0, 10.0));
             instrument.see(0.0, 0.1);
             let steps = (1..20_000).find(|_| {

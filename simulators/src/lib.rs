@@ -11,9 +11,11 @@
 //! | device programs | [`devices`], [`instruments`] | registers, instruments, local control; no sockets |
 //! | simulation | [`simulation`] | plant and device programs, stepped; deterministic by seed |
 //! | servers | [`run`] | sockets, real time |
+//! | benchmark | [`bsm1`] | the same biology as the IWA benchmark BSM1 defines it, scored as it says |
 //!
 //! Nothing here is shared with the drivers of the runtime: a simulator with the same codec would share its errors.
 
+pub mod bsm1;
 mod clock;
 mod config;
 pub mod devices;

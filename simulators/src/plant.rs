@@ -262,7 +262,7 @@ impl Plant {
             q_ras: self.ras_m3_h * 24.0,
             q_was: (self.was_m3_h * 24.0).min(self.inflow.q),
             kla: [0.0, 0.0, kla[0], kla[1], kla[2]],
-            carbon: self.tertiary.carbon.flow_l_h * CARBON_COD_G_L * 24.0,
+            carbon: [self.tertiary.carbon.flow_l_h * CARBON_COD_G_L * 24.0, 0.0, 0.0, 0.0, 0.0],
             temp_c: self.weather.water_c,
         };
         self.works.step(dt, &inputs);

@@ -3,15 +3,16 @@
 use std::error::Error;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
-use penstock_simulators::{Ports, SimConfig, run};
+use clap::{Parser, Subcommand};
+use penstock_simulators::{Ports, SimConfig, bsm1, run};
 use tracing_subscriber::EnvFilter;
 
 /// The simulated wastewater plant at Jinan: Modbus TCP and OPC UA devices in front of process models.
 #[derive(Debug, Parser)]
-#[command(name = "penstock-sim", version)]
+#[command(name = "penstock-sim", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
     /// Seed of weather, influent and instrument noise.
     #[arg(long, default_value_t = 1)]
@@ -34,6 +35,50 @@ struct Arguments {
     /// Stop when standard input closes, so that the plant ends with the process that started it.
     #[arg(long)]
     exit_with_stdin: bool,
+    /// Something else than running the plant.
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the IWA benchmark BSM1 and prints its figures beside the published ones.
+    Bsm1 {
+        /// Folder of the benchmark's files; `PENSTOCK_BSM1_DATA` or `../shared/data/bsm1` where absent.
+        #[arg(long)]
+        data: Option<PathBuf>,
+        /// File for the table instead of standard output.
+        #[arg(long)]
+        out: Option<PathBuf>,
+        /// Measure the speed of the plant instead; needs no files.
+        #[arg(long, conflicts_with_all = ["data", "out"])]
+        speed: bool,
+    },
+}
+
+const BENCHMARK_HEAD: &str = "\
+# Fidelity to BSM1
+
+Published figures of the IWA benchmark beside those of this simulator. Made in the workspace by
+
+    cargo run -p penstock-simulators --bin penstock-sim -- bsm1 --out docs/bsm1-fidelity.md
+
+with the benchmark's files in `../shared/data/bsm1` or where `PENSTOCK_BSM1_DATA` points. The loops every 60 s are no part
+of the benchmark: the figures beside theirs are those of an independent implementation.
+
+";
+
+/// The benchmark; fails where a figure is off, after the table is written.
+fn benchmark(data: Option<PathBuf>, out: Option<PathBuf>) -> Result<bool, Box<dyn Error>> {
+    let report = bsm1::fidelity(&data.unwrap_or_else(bsm1::default_data_dir))?;
+    let text = format!("{BENCHMARK_HEAD}{report}");
+    match out {
+        Some(path) => {
+            std::fs::write(&path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        }
+        None => write!(std::io::stdout(), "{text}")?,
+    }
+    Ok(report.holds())
 }
 
 fn parse_start(text: &str) -> Result<i64, String> {
@@ -99,6 +144,20 @@ async fn main() -> ExitCode {
         .unwrap_or_else(|_| EnvFilter::new("warn,opcua_crypto=off,opcua_server=off,opcua_core=off"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let arguments = Arguments::parse();
+    match arguments.command {
+        Some(Command::Bsm1 { speed: true, .. }) => {
+            println!("{}", bsm1::speed());
+            return ExitCode::SUCCESS;
+        }
+        Some(Command::Bsm1 { data, out, .. }) => {
+            return match benchmark(data, out) {
+                Ok(true) => ExitCode::SUCCESS,
+                Ok(false) => failure(&*Box::<dyn Error>::from("a figure is outside its band: see the table")),
+                Err(error) => failure(&*error),
+            };
+        }
+        None => {}
+    }
     let mut ports = if arguments.free_ports { Ports::ephemeral() } else { Ports::default() };
     for (device, port) in &arguments.ports {
         if let Err(error) = ports.set(device, *port) {
@@ -110,15 +169,17 @@ async fn main() -> ExitCode {
         SimConfig { seed: arguments.seed, speed: arguments.speed, start: arguments.start, host: arguments.host, ports };
     match run(config, announce, stopped(arguments.exit_with_stdin)).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let mut text = error.to_string();
-            let mut cause = error.source();
-            while let Some(inner) = cause {
-                text = format!("{text}: {inner}");
-                cause = inner.source();
-            }
-            eprintln!("penstock-sim: {text}");
-            ExitCode::FAILURE
-        }
+        Err(error) => failure(&error),
     }
+}
+
+fn failure(error: &dyn Error) -> ExitCode {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    eprintln!("penstock-sim: {text}");
+    ExitCode::FAILURE
 }

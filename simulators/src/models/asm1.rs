@@ -149,6 +149,20 @@ pub fn rates(y: &Mix, p: &Params) -> Mix {
     r
 }
 
+/// Nitrogen gas formed by denitrification, g N/(m3 d).
+#[must_use]
+pub fn nitrogen_gas(y: &Mix, p: &Params) -> f64 {
+    let substrate = y[SS].max(0.0) / (KS + y[SS].max(0.0));
+    let anoxic = KOH / (KOH + y[SO].max(0.0)) * y[SNO].max(0.0) / (KNO + y[SNO].max(0.0));
+    (1.0 - YH) / (2.86 * YH) * p.mu_h * substrate * anoxic * ETA_G * y[XBH].max(0.0)
+}
+
+/// Nitrogen bound in ammonium and organic matter (Kjeldahl), g N/m3.
+#[must_use]
+pub fn kjeldahl_nitrogen(y: &Mix) -> f64 {
+    total_nitrogen(y) - y[SNO]
+}
+
 /// Upper bound of the fastest local rate constant of a tank, 1/d: oxygen uptake at zero oxygen, substrate uptake at
 /// the present substrate. It bounds the step an explicit method may take.
 #[must_use]

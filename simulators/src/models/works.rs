@@ -17,7 +17,7 @@ pub const LAYERS: usize = 10;
 /// Layer the feed enters, from the top, zero-based.
 const FEED: usize = 4;
 /// Soluble states, transported through the settler as they are.
-const SOLUBLE: [usize; 7] = [SI, SS, SO, SNO, SNH, SND, SALK];
+pub(crate) const SOLUBLE: [usize; 7] = [SI, SS, SO, SNO, SNH, SND, SALK];
 /// Particulate states, which follow the suspended solids.
 const PARTICULATE: [usize; 6] = [XI, XS, XBH, XBA, XP, XND];
 /// Product of step and fastest rate at which the Runge-Kutta method is still well inside its stability limit of 2.78.
@@ -56,8 +56,8 @@ pub struct Inputs {
     pub q_was: f64,
     /// Oxygen transfer coefficient per tank at 15 degC, 1/d.
     pub kla: [f64; 5],
-    /// External carbon into tank 1, g COD/d.
-    pub carbon: f64,
+    /// External carbon per tank, g COD/d.
+    pub carbon: [f64; 5],
     /// Water temperature, degC.
     pub temp_c: f64,
 }
@@ -84,17 +84,22 @@ impl Works {
     /// Goes on by `dt` seconds (classical Runge-Kutta, divided where the fastest rate asks for it).
     pub fn step(&mut self, dt: f64, inputs: &Inputs) {
         let params = Params::at(inputs.temp_c);
-        let through = (inputs.q_in + inputs.q_ras + inputs.q_internal) / VOLUMES_M3[0];
-        let fastest = (0..5)
-            .map(|k| asm1::stiffness(&self.tanks[k], &params) + inputs.kla[k] * params.kla_factor)
-            .fold(0.0, f64::max)
-            + through;
         let days = dt / DAY_S;
-        let parts = (days * fastest / STEP_RATE_MAX).ceil().clamp(1.0, 1000.0);
+        let parts = self.parts(days, inputs, &params);
         for _ in 0..parts as usize {
             self.runge_kutta(days / parts, inputs, &params);
         }
         self.keep_positive();
+    }
+
+    /// Steps the Runge-Kutta method has to take for so many days from here, a whole number.
+    pub(crate) fn parts(&self, days: f64, inputs: &Inputs, params: &Params) -> f64 {
+        let through = (inputs.q_in + inputs.q_ras + inputs.q_internal) / VOLUMES_M3[0];
+        let fastest = (0..5)
+            .map(|k| asm1::stiffness(&self.tanks[k], params) + inputs.kla[k] * params.kla_factor)
+            .fold(0.0, f64::max)
+            + through;
+        (days * fastest / STEP_RATE_MAX).ceil().clamp(1.0, 1000.0)
     }
 
     fn runge_kutta(&mut self, h: f64, inputs: &Inputs, params: &Params) {
@@ -105,7 +110,8 @@ impl Works {
         *self = self.plus(h / 6.0, &k1).plus(h / 3.0, &k2).plus(h / 3.0, &k3).plus(h / 6.0, &k4);
     }
 
-    fn plus(&self, h: f64, slope: &Works) -> Works {
+    /// This state and `h` days of the slope.
+    pub(crate) fn plus(&self, h: f64, slope: &Works) -> Works {
         let mut sum = *self;
         for (tank, rate) in sum.tanks.iter_mut().zip(&slope.tanks) {
             tank.iter_mut().zip(rate).for_each(|(y, r)| *y += h * r);
@@ -128,7 +134,8 @@ impl Works {
         all.for_each(|y| *y = y.max(0.0));
     }
 
-    fn derivative(&self, inputs: &Inputs, params: &Params) -> Works {
+    /// Change of every state per day.
+    pub(crate) fn derivative(&self, inputs: &Inputs, params: &Params) -> Works {
         let underflow = self.underflow();
         let through = inputs.q_in + inputs.q_ras + inputs.q_internal;
         let mut inlet: Mix = std::array::from_fn(|i| {
@@ -144,9 +151,9 @@ impl Works {
                 rate[i] += turnover * (inlet[i] - tank[i]);
             }
             rate[SO] += inputs.kla[k] * params.kla_factor * (params.so_sat - tank[SO]);
+            rate[SS] += inputs.carbon[k] / VOLUMES_M3[k];
             inlet = *tank;
         }
-        tanks[0][SS] += inputs.carbon / VOLUMES_M3[0];
         Works { tanks, settler: self.settler_derivative(inputs) }
     }
 

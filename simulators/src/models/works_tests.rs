@@ -17,7 +17,7 @@ fn open_loop() -> Inputs {
         q_ras: 18_446.0,
         q_was: 385.0,
         kla: [0.0, 0.0, 240.0, 240.0, 84.0],
-        carbon: 0.0,
+        carbon: [0.0; 5],
         temp_c: 15.0,
     }
 }
@@ -121,7 +121,7 @@ fn states_stay_positive_and_finite_whatever_the_handles_do() {
             inputs.q_ras = 36_892.0 * rng.uniform();
             inputs.q_was = (1844.6 * rng.uniform()).min(inputs.q_in);
             inputs.kla = std::array::from_fn(|_| 360.0 * rng.uniform());
-            inputs.carbon = 2_000_000.0 * rng.uniform();
+            inputs.carbon[0] = 2_000_000.0 * rng.uniform();
             inputs.temp_c = 8.0 + 16.0 * rng.uniform();
             let dt = [1.0, 10.0, 60.0, 300.0][(rng.uniform() * 4.0) as usize];
             works.step(dt, &inputs);
