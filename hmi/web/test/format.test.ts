@@ -13,8 +13,19 @@ import {
   formatValue,
   parseEntry,
   periodSpan,
+  stepDecimals,
 } from "../src/lib/format";
 import { tag } from "./helpers";
+
+describe("an axis", () => {
+  it.each([
+    [0.25, 2],
+    [0.5, 1],
+    [2.5, 1],
+    [20, 0],
+    [0.001, 3],
+  ])("with steps of %d shows %d decimals", (step, decimals) => expect(stepDecimals(step)).toBe(decimals));
+});
 
 describe("numbers", () => {
   it.each([

@@ -49,6 +49,17 @@ describe("the two languages", () => {
     expect(origin("something newer")).toBe("something newer");
   });
 
+  it("say why a link is down and an input is bad, where the cause is a known one", async () => {
+    const { inputReason, linkReason } = await import("../src/lib/i18n");
+    const { prefs } = await import("../src/lib/prefs.svelte");
+    prefs.setLang("zh");
+    expect(linkReason("10.0.0.7:502: connection refused: nothing listens there")).toBe("设备拒绝连接");
+    expect(linkReason("opc.tcp://h: kind: ConnectionRefused")).toBe("设备拒绝连接");
+    expect(linkReason("no answer within 1s")).toBe("设备没有应答");
+    expect(linkReason("something newer")).toBe("something newer");
+    expect(inputReason("flow: bad(link)")).toBe("flow: 坏 (链路中断)");
+  });
+
   it("hold no word that nothing uses", () => {
     const all = sources(join(import.meta.dirname, "../src")).map((f) => readFileSync(f, "utf8")).join("\n");
     // Keys put together at run time: word("reason", …) and t(`energy.${p}`).

@@ -53,6 +53,15 @@ describe.each(sites)("site %s", (site) => {
     expect(pageTags(pages).filter((p) => !known(p))).toEqual([]);
   });
 
+  it("names the pens of a trend one by one or not at all, and no trend twice in a section", () => {
+    for (const section of pages.groups.flatMap((g) => g.sections)) {
+      const keys = section.trends.map((t) => t.tags.join());
+      expect(new Set(keys).size).toBe(keys.length);
+    }
+    expect(readPages({ overview: { trends: [{ tags: ["a", "b"], names: ["x"] }] } }).problems).toEqual(["overview.trends[0]: as many names as tags are needed"]);
+    expect(readPages({ overview: { trends: [{ tags: ["a"], names: [{ zh: "甲", en: "x" }] }] } }).pages.overview.trends[0]?.names).toEqual([{ zh: "甲", en: "x" }]);
+  });
+
   it("has a mimic that is harmless as it stands and names only declared tags", () => {
     if (pages.overview.mimic === null) return;
     const { svg, removed } = sanitiseSvg(readFileSync(join(dir, "hmi", `${pages.overview.mimic}.svg`), "utf8"));

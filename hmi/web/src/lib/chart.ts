@@ -179,7 +179,7 @@ export class Chart {
         height: Math.max(40, this.#host.clientHeight),
         ms: 1,
         tzDate: (ms) => uPlot.tzDate(new Date(ms), this.#input.timeZone),
-        padding: [input.small ? 8 : 24, units.length > 1 ? 0 : 12, 0, 0],
+        padding: [input.small ? 8 : 24, units.length > 1 ? 0 : 18, 0, 0],
         legend: { show: false },
         cursor: {
           show: !input.small,
