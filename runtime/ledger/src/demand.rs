@@ -43,33 +43,38 @@ impl Demand {
     }
 }
 
-/// The running quarter: energy so far and the time since its begin.
+/// The running quarter: energy so far, the time since its begin, and how much of that nobody has seen.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Running {
     pub kwh: f64,
     pub elapsed_ns: i64,
+    /// Time at the quarter's begin before the meters were first looked at.
+    pub unseen_ns: i64,
 }
 
 impl Running {
-    pub(crate) fn at(t: i64, kwh: f64) -> Running {
-        Running { kwh, elapsed_ns: t - start_of(quarter_of(t)) }
+    pub(crate) fn at(t: i64, kwh: f64, unseen_ns: i64) -> Running {
+        let elapsed_ns = t - start_of(quarter_of(t));
+        Running { kwh, elapsed_ns, unseen_ns: unseen_ns.clamp(0, elapsed_ns) }
     }
 
     /// Mean power so far, kW.
     pub(crate) fn mean_kw(&self) -> f64 {
-        self.kwh / hours(self.elapsed_ns.max(1_000_000_000))
+        self.kwh / hours((self.elapsed_ns - self.unseen_ns).max(1_000_000_000))
     }
 
-    /// Demand of the quarter if the rest of it runs at `power_kw`.
+    /// Demand of the quarter if the rest of it runs at `power_kw`, and the part that nobody has seen did too: a supplier's
+    /// meter has counted it.
     pub(crate) fn projected_kw(&self, power_kw: f64) -> f64 {
-        (self.kwh + power_kw * hours(QUARTER_NS - self.elapsed_ns)) / hours(QUARTER_NS)
+        (self.kwh + power_kw * hours(QUARTER_NS - self.elapsed_ns + self.unseen_ns)) / hours(QUARTER_NS)
     }
 
     /// Mean power for the rest of the quarter at which its demand meets the limit: (P·T − E) / (T − t). Negative
-    /// when the limit is already passed. In its last minute the rest is taken as a whole minute: a power that no load
-    /// can follow for seconds says nothing.
+    /// when the limit is already passed. The part that nobody has seen is taken at the mean of the rest. In its last
+    /// minute the rest is taken as a whole minute: a power that no load can follow for seconds says nothing.
     pub(crate) fn allowed_kw(&self, limit_kw: f64) -> f64 {
-        (limit_kw * hours(QUARTER_NS) - self.kwh) / hours((QUARTER_NS - self.elapsed_ns).max(60_000_000_000))
+        let spent = self.kwh + self.mean_kw() * hours(self.unseen_ns);
+        (limit_kw * hours(QUARTER_NS) - spent) / hours((QUARTER_NS - self.elapsed_ns).max(60_000_000_000))
     }
 }
 
@@ -112,9 +117,14 @@ mod tests {
     #[test]
     fn what_remains_of_the_quarter_is_shared_out() {
         // A third of the quarter at 300 kW, limit 200 kW: 150 kW for the rest.
-        let running = Running::at(300 * S, 25.0);
+        let running = Running::at(300 * S, 25.0, 0);
         assert!((running.mean_kw() - 300.0).abs() < 1e-9);
         assert!((running.allowed_kw(200.0) - 150.0).abs() < 1e-9);
         assert!((running.projected_kw(150.0) - 200.0).abs() < 1e-9);
+        // First look in the middle of the quarter: a minute at 300 kW was seen, seven and a half were not.
+        let late = Running::at(510 * S, 5.0, 450 * S);
+        assert!((late.mean_kw() - 300.0).abs() < 1e-9);
+        assert!((late.projected_kw(300.0) - 300.0).abs() < 1e-9, "a steady load projects to itself");
+        assert!((late.allowed_kw(300.0) - 300.0).abs() < 1e-9);
     }
 }

@@ -444,6 +444,13 @@ impl Inner {
         }
     }
 
+    /// How much of the running quarter's begin lies before the first look at the grid's meters.
+    pub(crate) fn unseen_ns(&self, book: &Book, t: i64) -> i64 {
+        let begin = start_of(quarter_of(t));
+        let born = book.of_kind(MeterKind::Grid, false).into_iter().filter_map(|i| self.streams[i].born).max();
+        born.map_or(0, |born| (born - begin).max(0))
+    }
+
     /// What is known of a stream in a quarter, written and pending.
     fn row(&self, quarter: i64, i: usize, t: i64) -> Option<Row> {
         let of = |map: &BTreeMap<i64, Rows>| map.get(&quarter).and_then(|rows| rows[i]);

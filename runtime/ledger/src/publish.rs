@@ -121,7 +121,9 @@ fn demand(
         Quality::Uncertain(UncertainReason::Initial)
     };
     out.ratio(path::DEMAND, sliding.map(|(kw, _)| kw), quality.worst(full));
-    let running = Running::at(t, inner.running_kwh(book, t));
+    let running = Running::at(t, inner.running_kwh(book, t), inner.unseen_ns(book, t));
+    let seen = if running.unseen_ns == 0 { Quality::Good } else { Quality::Uncertain(UncertainReason::Initial) };
+    let quality = quality.worst(seen);
     out.number(path::DEMAND_QUARTER, running.mean_kw(), quality);
     if let Some(limit) = book.config.demand_limit_kw {
         out.number(path::DEMAND_ALLOWED, running.allowed_kw(limit), quality);
