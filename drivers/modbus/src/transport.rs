@@ -12,7 +12,7 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_modbus::client::{Client, Context, tcp};
-use tokio_modbus::{Error, ExceptionCode, Request as Frame, Response, Slave};
+use tokio_modbus::{Error, ExceptionCode, ProtocolError, Request as Frame, Response, Slave};
 
 /// Where a device is reached.
 #[derive(Debug, Clone)]
@@ -111,8 +111,7 @@ impl Channel {
         };
         let result = match tokio::time::timeout(timeout, context.call(frame(request))).await {
             Err(_) => return Err(CallError::Lost(format!("no answer within {timeout:?}"))),
-            Ok(Err(Error::Transport(e))) => return Err(CallError::Lost(in_words(&e))),
-            Ok(Err(Error::Protocol(e))) => return Err(CallError::Lost(format!("an answer to another question: {e}"))),
+            Ok(Err(e)) => return Err(CallError::Lost(lost_in_words(&e))),
             Ok(Ok(result)) => result,
         };
         self.context = Some(context);
@@ -173,16 +172,62 @@ fn answer(request: &Request, response: Response) -> Result<Answer, CallError> {
     }
 }
 
+/// A call without an answer in words for a person, short enough for a screen: what came instead may be a whole frame.
+fn lost_in_words(e: &Error) -> String {
+    match e {
+        // The library reports a closed connection as whatever the thread failed with last, be it years ago.
+        Error::Transport(e) if e.raw_os_error().is_some() && !NETWORK.contains(&e.kind()) => CLOSED.to_owned(),
+        Error::Transport(e) => in_words(e),
+        Error::Protocol(ProtocolError::HeaderMismatch { message, .. }) => {
+            format!("an answer to another question: {message}")
+        }
+        Error::Protocol(ProtocolError::FunctionCodeMismatch { request, .. }) => {
+            format!("an answer to another question: function {} was asked", request.value())
+        }
+    }
+}
+
+/// The device, or what lies between, ended the connection.
+const CLOSED: &str = "the device closed the connection";
+/// What the system really says of a connection that breaks.
+const NETWORK: [ErrorKind; 8] = [
+    ErrorKind::ConnectionReset,
+    ErrorKind::ConnectionAborted,
+    ErrorKind::ConnectionRefused,
+    ErrorKind::BrokenPipe,
+    ErrorKind::TimedOut,
+    ErrorKind::HostUnreachable,
+    ErrorKind::NetworkUnreachable,
+    ErrorKind::NetworkDown,
+];
+
 /// A broken connection in words for a person.
 fn in_words(e: &io::Error) -> String {
     match e.kind() {
         ErrorKind::ConnectionRefused => "connection refused: nothing listens there".to_owned(),
         ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof | ErrorKind::NotConnected => {
-            "the device closed the connection".to_owned()
+            CLOSED.to_owned()
         }
         ErrorKind::InvalidData | ErrorKind::InvalidInput => format!("an answer that is not Modbus: {e}"),
-        // The library reports a closed connection as whatever error the thread met last.
-        _ if matches!(e.raw_os_error(), Some(0 | 11)) => "the device closed the connection".to_owned(),
         _ => e.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_answer_is_told_in_a_few_words() {
+        // 115 is what an earlier, finished connect of the same thread left behind.
+        for stale in [0, 2, 11, 115] {
+            assert_eq!(lost_in_words(&io::Error::from_raw_os_error(stale).into()), CLOSED, "{stale}");
+        }
+        let unreachable = lost_in_words(&io::Error::from_raw_os_error(113).into());
+        assert!(unreachable.to_lowercase().contains("no route"), "{unreachable}");
+        let message = "transaction 2 instead of 1".to_owned();
+        let result = Ok(Response::ReadHoldingRegisters(vec![0x55AA; 125]));
+        let other = lost_in_words(&ProtocolError::HeaderMismatch { message, result }.into());
+        assert_eq!(other, "an answer to another question: transaction 2 instead of 1");
     }
 }

@@ -8,6 +8,8 @@ use bench::{Device, PATIENCE, Rig, device, read, write};
 use penstock_modbus::{DeviceConfig, Heartbeat, WireType, parse_address};
 use penstock_model::{BadReason, LinkState, OutcomeState, Quality, TagId, Value};
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio_modbus::{ExceptionCode, Request};
 
 const FAST: Duration = Duration::from_millis(20);
@@ -393,4 +395,63 @@ async fn the_last_commands_of_a_stopping_runtime_still_go_out() {
     let sink = rig.stop().await;
     let delivered = sink.delivered.lock().unwrap();
     assert!(matches!(delivered.outcomes_of(2).as_slice(), [OutcomeState::Failed(r)] if r.contains("stopped")));
+}
+
+/// Answers of a device that speaks no proper Modbus, from the question's transaction id; the right one is 1234 in one
+/// holding register of unit 1.
+const HOSTILE: [(&str, fn([u8; 2]) -> Vec<u8>); 16] = [
+    ("garbage", |_| (0..=255).rev().collect()),
+    ("half a frame", |[a, b]| vec![a, b, 0, 0, 0, 5, 1, 3, 2]),
+    ("another transaction", |[a, b]| vec![a, b ^ 1, 0, 0, 0, 5, 1, 3, 2, 0x55, 0xAA]),
+    ("another unit", |[a, b]| vec![a, b, 0, 0, 0, 5, 2, 3, 2, 0x55, 0xAA]),
+    ("another protocol", |[a, b]| vec![a, b, 0, 7, 0, 5, 1, 3, 2, 0x55, 0xAA]),
+    ("another function", |[a, b]| vec![a, b, 0, 0, 0, 5, 1, 4, 2, 0x55, 0xAA]),
+    ("no function", |[a, b]| vec![a, b, 0, 0, 0, 1, 1]),
+    ("length nought", |[a, b]| vec![a, b, 0, 0, 0, 0, 1, 3, 2, 0x55, 0xAA]),
+    ("a function alone", |[a, b]| vec![a, b, 0, 0, 0, 2, 1, 3]),
+    ("an exception without its code", |[a, b]| vec![a, b, 0, 0, 0, 2, 1, 0x83]),
+    ("an exception of another function", |[a, b]| vec![a, b, 0, 0, 0, 3, 1, 0x84, 2]),
+    ("an exception nobody knows", |[a, b]| vec![a, b, 0, 0, 0, 3, 1, 0x83, 99]),
+    ("a huge length", |[a, b]| vec![a, b, 0, 0, 0xFF, 0xFF, 1, 3, 2, 0x55, 0xAA]),
+    ("too few bytes", |[a, b]| vec![a, b, 0, 0, 0, 4, 1, 3, 2, 0x55]),
+    ("too many registers", |[a, b]| vec![a, b, 0, 0, 0, 7, 1, 3, 4, 0x55, 0xAA, 0x55, 0xAA]),
+    ("bytes beyond the count", |[a, b]| vec![a, b, 0, 0, 0, 7, 1, 3, 2, 0x04, 0xD2, 0x55, 0xAA]),
+];
+
+/// Answers the first question with the hostile frame, and every later one rightly, on whatever connection it comes.
+async fn answer_badly_once(listener: TcpListener, hostile: fn([u8; 2]) -> Vec<u8>) {
+    let mut first = true;
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut question = [0; 12];
+        while stream.read_exact(&mut question).await.is_ok() {
+            let id = [question[0], question[1]];
+            let right = vec![id[0], id[1], 0, 0, 0, 5, 1, 3, 2, 0x04, 0xD2];
+            let answer = if std::mem::take(&mut first) { hostile(id) } else { right };
+            if stream.write_all(&answer).await.is_err() {
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_device_that_answers_nonsense_never_gives_a_wrong_value_and_is_read_again() {
+    let one = |(name, hostile): (&'static str, _)| async move {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let points = vec![read(0, "40001", WireType::Uint16)];
+        let config = DeviceConfig { points, ..device(listener.local_addr().unwrap().to_string(), FAST) };
+        let server = tokio::spawn(answer_badly_once(listener, hostile));
+        let rig = Rig::start(config);
+        rig.until(name, |d| d.is(0, 1_234.0, GOOD)).await;
+        let wrong =
+            |s: &&penstock_model::TagSample| s.sample.value.as_ref().is_some_and(|v| *v != Value::Float(1_234.0));
+        assert_eq!(rig.see(|d| d.samples.iter().find(wrong).cloned()), None, "{name}");
+        rig.stop().await;
+        server.abort();
+    };
+    let all = HOSTILE.map(|row| tokio::spawn(one(row)));
+    for done in all {
+        done.await.unwrap();
+    }
 }
