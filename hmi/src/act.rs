@@ -187,7 +187,11 @@ fn wished(def: &TagDef, json: &Json_) -> Result<Value, ClaimError> {
             (None, Some(x)) => Value::Float(x),
             (None, None) => return Err(ClaimError::NotFinite(def.path.clone())),
         },
-        Json_::String(s) if s.len() <= TEXT_BYTES_MAX => Value::from(s.as_str()),
+        Json_::String(s) if s.len() > TEXT_BYTES_MAX => {
+            let (value, high) = (s.len() as f64, TEXT_BYTES_MAX as f64);
+            return Err(ClaimError::OutOfRange { path: def.path.clone(), value, low: 0.0, high });
+        }
+        Json_::String(s) => Value::from(s.as_str()),
         _ => return Err(wrong(ValueType::Text)),
     };
     let value = value.convert(def.value_type).ok_or_else(|| wrong(value.value_type()))?;
@@ -305,7 +309,7 @@ mod tests {
             (ValueType::Float, json!([1]), Err("takes a float")),
             (ValueType::Int, json!(2.5), Err("takes a int, not a float")),
             (ValueType::Int, json!(3), Ok(Value::Int(3))),
-            (ValueType::Text, json!("x".repeat(TEXT_BYTES_MAX + 1)), Err("takes a text")),
+            (ValueType::Text, json!("x".repeat(TEXT_BYTES_MAX + 1)), Err("257 is outside 0..256")),
         ];
         for (value_type, json, wanted) in rows {
             let got = wished(&entry(value_type), &json).map_err(|e| e.to_string());

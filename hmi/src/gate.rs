@@ -1,6 +1,8 @@
 //! The door: how many connections there are, from whom, and how long one may stand still.
 
-use crate::limits::{CONNECTION_IDLE_MAX, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX};
+use crate::limits::{
+    CONNECTION_IDLE_MAX, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, FIRST_ANSWER_WAIT_MAX, QUESTION_TIME_MAX,
+};
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use parking_lot::Mutex;
@@ -15,7 +17,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Wait after the system refused an accept (out of file handles): trying at once would only burn the core.
 const ACCEPT_RETRY: Duration = Duration::from_millis(250);
@@ -63,8 +65,9 @@ impl Listener for Gate {
                 Ok((stream, from)) => match self.enter(from.ip()) {
                     Some(place) => {
                         let _ = stream.set_nodelay(true);
-                        let idle = Box::pin(tokio::time::sleep(CONNECTION_IDLE_MAX));
-                        return (GatedStream { stream, idle, _place: place, _permit: permit }, from);
+                        let patience = Patience::new(Instant::now());
+                        let end = Box::pin(sleep_until(patience.end));
+                        return (GatedStream { stream, patience, end, _place: place, _permit: permit }, from);
                     }
                     None => {
                         self.turned_away.fetch_add(1, Ordering::Relaxed);
@@ -100,37 +103,73 @@ impl Drop for Place {
     }
 }
 
-/// A connection that ends with an error when nothing moves on it for [`CONNECTION_IDLE_MAX`].
+/// How long a connection may go on without an answer of ours. What a client sends never prolongs it: only what we
+/// answer does, and the live feed answers four times a second.
+#[derive(Debug, PartialEq)]
+struct Patience {
+    end: Instant,
+    asked: bool,
+}
+
+impl Patience {
+    fn new(now: Instant) -> Patience {
+        Patience { end: now + FIRST_ANSWER_WAIT_MAX, asked: true }
+    }
+
+    /// Bytes of a client came.
+    fn asked(&mut self, now: Instant) {
+        if !std::mem::replace(&mut self.asked, true) {
+            self.end = now + QUESTION_TIME_MAX;
+        }
+    }
+
+    /// Bytes of ours went.
+    fn answered(&mut self, now: Instant) {
+        self.asked = false;
+        self.end = now + CONNECTION_IDLE_MAX;
+    }
+}
+
+/// A connection that ends with an error when its [`Patience`] is over.
 pub(crate) struct GatedStream {
     stream: TcpStream,
-    idle: Pin<Box<Sleep>>,
+    patience: Patience,
+    end: Pin<Box<Sleep>>,
     _place: Place,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl GatedStream {
-    /// Passes a result on; a pending one only while the connection may still stand still.
-    fn watched<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    /// Passes a result on while the connection may go on; `moved` tells what a finished one means.
+    fn watched<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        polled: Poll<io::Result<T>>,
+        moved: fn(&mut Patience, Instant),
+    ) -> Poll<io::Result<T>> {
         if polled.is_ready() {
-            let at = tokio::time::Instant::now() + CONNECTION_IDLE_MAX;
-            self.idle.as_mut().reset(at);
-            return polled;
+            moved(&mut self.patience, Instant::now());
+            let end = self.patience.end;
+            self.end.as_mut().reset(end);
         }
-        self.idle.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        match self.end.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => polled,
+        }
     }
 }
 
 impl AsyncRead for GatedStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.watched(cx, polled)
+        self.watched(cx, polled, Patience::asked)
     }
 }
 
 impl AsyncWrite for GatedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.watched(cx, polled)
+        self.watched(cx, polled, Patience::answered)
     }
 
     fn poll_write_vectored(
@@ -139,7 +178,7 @@ impl AsyncWrite for GatedStream {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.watched(cx, polled)
+        self.watched(cx, polled, Patience::answered)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -162,5 +201,26 @@ pub(crate) struct Peer(pub(crate) IpAddr);
 impl Connected<IncomingStream<'_, Gate>> for Peer {
     fn connect_info(stream: IncomingStream<'_, Gate>) -> Peer {
         Peer(stream.remote_addr().ip())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_answer_prolongs_a_connection_and_dripping_bytes_do_not() {
+        let start = Instant::now();
+        let mut new = Patience::new(start);
+        new.asked(start + FIRST_ANSWER_WAIT_MAX / 2);
+        assert_eq!(new.end, start + FIRST_ANSWER_WAIT_MAX);
+        new.answered(start);
+        assert_eq!(new.end, start + CONNECTION_IDLE_MAX);
+        for second in 0..30 {
+            new.asked(start + Duration::from_secs(second));
+        }
+        assert_eq!(new.end, start + QUESTION_TIME_MAX);
+        new.answered(start + Duration::from_secs(1));
+        assert_eq!(new.end, start + Duration::from_secs(1) + CONNECTION_IDLE_MAX);
     }
 }

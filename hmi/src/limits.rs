@@ -36,6 +36,11 @@ pub const CONNECTIONS_MAX: usize = 512;
 pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 96;
 /// A connection on which nothing moves in either direction for this long is closed.
 pub const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(60);
+/// A question must have arrived whole and be answered this long after its first byte, however busily its bytes drip: a
+/// client on a slow line needs a second, and a connection that only pretends to ask keeps no place from a person.
+pub const QUESTION_TIME_MAX: Duration = Duration::from_secs(20);
+/// A new connection must have asked and been answered within this time.
+pub const FIRST_ANSWER_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Live clients: every screen of a large site.
 pub const LIVE_CLIENTS_MAX: usize = 64;
 /// Pace of the live feed: faster than a person sees a change, slow enough that a client's cost is bounded.
