@@ -179,7 +179,7 @@ await step("the pages of the site have no problem", async () => {
   };
   collect(site.pages, "");
   const svg = await page.evaluate((name) => fetch(`/api/mimic/${name}`).then((r) => r.text()), site.pages.overview.mimic);
-  for (const [, tag] of svg.matchAll(/data-(?:value|bar|sp|level|open|running|shown|state|faceplate)="([^"]+)"/g)) named.add(tag);
+  for (const [, tags] of svg.matchAll(/data-(?:value|bar|sp|level|open|running|shown|state|faceplate|mode)="([^"]+)"/g)) for (const tag of tags.split(" ")) named.add(tag);
   const unknown = [...named].filter((t) => !known.has(t));
   expect(unknown.length === 0, `pages name tags the site has not: ${unknown.join(", ")}`);
 });
@@ -198,7 +198,7 @@ await step("a trend shows recorded history", async () => {
     return got.series[0].points.some((p) => p[3] !== null);
   }, [SETPOINT], { polling: 1000 });
   await page.waitForTimeout(2500);
-  await page.mouse.move(box.x + box.width - 24, box.y + box.height / 2);
+  await page.mouse.move(box.x + box.width - 40, box.y + box.height / 2);
   await page.waitForFunction(() => /\d/.test(document.querySelector("[data-test=cursor-value]")?.textContent ?? ""));
 });
 
