@@ -397,9 +397,12 @@ async fn the_last_commands_of_a_stopping_runtime_still_go_out() {
     assert!(matches!(delivered.outcomes_of(2).as_slice(), [OutcomeState::Failed(r)] if r.contains("stopped")));
 }
 
+/// The bytes that answer a question of this transaction id.
+type Frame = fn([u8; 2]) -> Vec<u8>;
+
 /// Answers of a device that speaks no proper Modbus, from the question's transaction id; the right one is 1234 in one
 /// holding register of unit 1.
-const HOSTILE: [(&str, fn([u8; 2]) -> Vec<u8>); 16] = [
+const HOSTILE: [(&str, Frame); 16] = [
     ("garbage", |_| (0..=255).rev().collect()),
     ("half a frame", |[a, b]| vec![a, b, 0, 0, 0, 5, 1, 3, 2]),
     ("another transaction", |[a, b]| vec![a, b ^ 1, 0, 0, 0, 5, 1, 3, 2, 0x55, 0xAA]),
@@ -419,7 +422,7 @@ const HOSTILE: [(&str, fn([u8; 2]) -> Vec<u8>); 16] = [
 ];
 
 /// Answers the first question with the hostile frame, and every later one rightly, on whatever connection it comes.
-async fn answer_badly_once(listener: TcpListener, hostile: fn([u8; 2]) -> Vec<u8>) {
+async fn answer_badly_once(listener: TcpListener, hostile: Frame) {
     let mut first = true;
     loop {
         let (mut stream, _) = listener.accept().await.unwrap();

@@ -154,8 +154,11 @@ fn check(site: &std::path::Path, json: bool) -> ExitCode {
         Ok(loaded) => {
             let s = &loaded.site;
             if json {
-                println!("[]");
+                println!("{}", loaded.warnings.to_json());
             } else {
+                if !loaded.warnings.is_empty() {
+                    eprintln!("{}", loaded.warnings);
+                }
                 println!(
                     "{}: {} tags, {} devices, {} programs, {} alarms: no mistakes (configuration {})",
                     site.display(),
@@ -209,6 +212,9 @@ fn test(path: &std::path::Path) -> ExitCode {
 async fn run(args: RunArgs) -> Result<(), String> {
     let overrides = Overrides { device_address: args.devices };
     let loaded = crate::config::load(&args.site, &overrides).map_err(|d| d.to_string())?;
+    if !loaded.warnings.is_empty() {
+        eprintln!("{}", loaded.warnings);
+    }
     let options = Options { state_dir: args.state, hmi: args.hmi };
     let runtime = Runtime::start(loaded.site, options).await.map_err(|e| penstock_model::with_causes(&e))?;
     println!("open http://{}", runtime.hmi_address());

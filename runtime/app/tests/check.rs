@@ -389,6 +389,43 @@ fn a_file_that_cannot_be_read_is_named() {
 }
 
 #[test]
+fn a_wrong_site_folder_is_told_as_such() {
+    let dir = mini();
+    std::fs::create_dir(dir.path().join("empty")).unwrap();
+    for (folder, problem) in [
+        ("none", "does not exist"),
+        ("empty", "has no site.yaml; give the folder that holds it"),
+        ("site/site.yaml", "is a file; give the folder that holds site.yaml"),
+    ] {
+        let found = config::load(&dir.path().join(folder), &Overrides::default()).unwrap_err().to_string();
+        assert!(found.contains(&format!("{folder}` {problem}")), "{found}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_is_none_is_not_waited_for() {
+    let dir = mini();
+    let path = dir.path().join("site/tags.yaml");
+    std::fs::remove_file(&path).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let found = load(dir.path()).unwrap_err().to_string();
+    assert!(found.contains("tags.yaml` is no ordinary file"), "{found}");
+}
+
+#[test]
+fn files_of_another_systems_editor_are_read_as_they_are() {
+    let dir = mini();
+    for file in ["site.yaml", "tags.yaml", "programs.yaml", PLC, "scripts/volume.rhai"] {
+        let path = dir.path().join("site").join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("\u{FEFF}{}", text.replace('\n', "\r\n"))).unwrap();
+    }
+    let loaded = load(dir.path());
+    assert!(loaded.is_ok(), "{}", loaded.err().unwrap());
+}
+
+#[test]
 fn diagnostics_are_also_json() {
     let (found, _) = broken("json", &[(PLC, "range: [0, 5]", "rnage: [0, 5]")]);
     let json = found.to_json();

@@ -174,6 +174,15 @@ fn load_limited(site_dir: &Path, overrides: &Overrides, tags_max: usize) -> Resu
 }
 
 fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize) -> Option<Site> {
+    if !dir.join("site.yaml").exists() {
+        let problem = match std::fs::metadata(dir) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => "does not exist",
+            Ok(meta) if !meta.is_dir() => "is a file; give the folder that holds site.yaml",
+            _ => "has no site.yaml; give the folder that holds it",
+        };
+        reader.report.error_outside(format!("site folder `{}` {problem}", dir.display()));
+        return None;
+    }
     let (file, text) = reader.text(&dir.join("site.yaml"), None)?;
     let form = reader.form::<SiteFile>(file, &text)?;
     let (time_zone, tasks) = (time_zone(reader, file, &form.time_zone), tasks(reader, file, &form));
@@ -239,7 +248,7 @@ type Named = (PathBuf, Option<(FileId, Pos)>);
 /// The files of an include list; the default where the site says nothing, which may be absent.
 fn found(reader: &mut Reader, dir: &Path, file: FileId, list: Option<&[At<String>]>, default: &str) -> Vec<Named> {
     let Some(list) = list else {
-        return reader.find(dir, default).into_iter().filter(|p| p.is_file()).map(|p| (p, None)).collect();
+        return reader.find(dir, default).into_iter().filter(|p| p.exists()).map(|p| (p, None)).collect();
     };
     let mut out = Vec::new();
     for pattern in list {
@@ -362,7 +371,7 @@ fn read_accounts(
             Some(at) => (dir.join(&at.value), Some((file, at.pos))),
             None => (dir.join(default), None),
         };
-        if named.is_none() && !path.is_file() { None } else { reader.text(&path, named) }
+        if named.is_none() && !path.exists() { None } else { reader.text(&path, named) }
     };
     let energy = one(reader, &include.energy, "energy.yaml");
     let carbon = one(reader, &include.carbon, "carbon.yaml");

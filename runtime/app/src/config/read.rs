@@ -58,11 +58,15 @@ impl Reader {
         let problem = match std::fs::metadata(&path) {
             Ok(meta) if meta.len() > FILE_BYTES_MAX => format!("is larger than {FILE_BYTES_MAX} bytes"),
             Ok(meta) if meta.is_dir() => "is a folder, not a file".to_owned(),
+            // A pipe or a device would be waited for, perhaps for ever.
+            Ok(meta) if !meta.is_file() => "is no ordinary file".to_owned(),
             Ok(_) => match std::fs::read(&path) {
                 Ok(bytes) => {
                     self.contents.insert(path.clone(), bytes.clone());
                     match String::from_utf8(bytes) {
                         Ok(text) => {
+                            // Editors of one system begin a file with this mark; it is no part of the text.
+                            let text = text.strip_prefix('\u{FEFF}').map(str::to_owned).unwrap_or(text);
                             let id = self.report.add_file(&path, &text);
                             return Some((id, text));
                         }

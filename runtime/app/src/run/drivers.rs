@@ -59,8 +59,9 @@ async fn watch_over(driver: JoinHandle<()>, device: DeviceId, name: Arc<str>, en
 #[cfg(test)]
 mod tests {
     use super::*;
-    use penstock_engine::EngineConfig;
-    use penstock_model::{CommandSink, ManualClock, QueueFull, Record, RecordSink, TagTable, Utc};
+    use penstock_engine::{EngineConfig, TaskDef};
+    use penstock_model::{CommandSink, ManualClock, QueueFull, Record, RecordSink, TagTable, TaskId, Utc};
+    use std::time::Duration;
 
     struct Nothing;
 
@@ -78,7 +79,7 @@ mod tests {
     async fn a_driver_that_breaks_is_a_link_that_is_down() {
         let config = EngineConfig {
             tags: Arc::new(TagTable::new(Vec::new()).unwrap()),
-            tasks: Vec::new(),
+            tasks: vec![TaskDef { id: TaskId(0), name: "t".into(), period: Duration::from_secs(1) }],
             programs: Vec::new(),
             alarms: Vec::new(),
             devices: vec!["plc".into()],

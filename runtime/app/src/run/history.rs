@@ -111,6 +111,12 @@ impl Writer {
                 }
             }
             other => {
+                // Told here and not where it happens: a scan thread must never wait for whoever reads the log.
+                match other {
+                    Record::Fault(f) if f.active => tracing::error!(part = &*f.part, message = &*f.message, "fault"),
+                    Record::Fault(f) => tracing::info!(part = &*f.part, "the fault is over"),
+                    _ => {}
+                }
                 if let Some((kind, body, utc)) = self.journal_row(other)
                     && let Err(error) = self.context.historian.events_append(utc, kind, &body)
                 {

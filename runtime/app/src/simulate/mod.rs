@@ -18,6 +18,7 @@ use report::{Report, Tally};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Options of a simulation.
@@ -87,7 +88,10 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new() -> Result<Scratch, String> {
-        let dir = std::env::temp_dir().join(format!("penstock-simulate-{}", std::process::id()));
+        // Numbered, because a process may simulate twice at a time.
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("penstock-simulate-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
         Ok(Scratch(dir))
     }
@@ -228,7 +232,8 @@ mod tests {
     #[test]
     fn the_plant_is_controlled_in_virtual_time_as_on_the_wire() {
         let site = crate::config::load(&args(1).site, &Overrides::default()).unwrap().site;
-        let report = simulate(&site, &args(1), false).unwrap().to_json();
+        let run = simulate(&site, &args(1), false).unwrap();
+        let report = run.to_json();
         assert_eq!(report["faults"].as_array().unwrap().len(), 0, "{report:#}");
         let loops = report["loops"].as_array().unwrap();
         let pressure = loops.iter().find(|l| l["measured"] == "aer/header/pressure").unwrap();
