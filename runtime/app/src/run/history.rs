@@ -18,6 +18,12 @@ use std::time::{Duration, Instant};
 /// Old chunks are looked for this often; retention is a matter of days.
 const RETAIN_EVERY: Duration = Duration::from_secs(600);
 
+/// A larger step of civil time against the monotonic clock is a jump, not a correction.
+const UTC_STEP_MAX: Duration = Duration::from_secs(60);
+/// By age nothing is deleted until civil time has gone on without a jump for this long: time servers put a wrong clock
+/// right within minutes, and what a clock in the wrong year deletes is gone.
+const UTC_STEADY_MIN: Duration = Duration::from_secs(3_600);
+
 /// A source time older than this against the scan says when a value began, not when it was seen.
 const SOURCE_TIME_AGE_MAX: Duration = Duration::from_secs(60);
 
@@ -59,12 +65,48 @@ struct Writer {
     links: HashMap<u16, LinkState>,
     failing: HashMap<TagId, Arc<str>>,
     fault: Option<String>,
+    steady: SteadyTime,
+}
+
+/// Whether civil time may be believed for what cannot be undone.
+struct SteadyTime {
+    since: Now,
+    last: Now,
+}
+
+impl SteadyTime {
+    fn new(now: Now) -> SteadyTime {
+        SteadyTime { since: now, last: now }
+    }
+
+    /// Looks at the clocks; true when civil time jumped since the last look.
+    fn jumped(&mut self, now: Now) -> bool {
+        let utc_ns = i128::from(now.utc.0) - i128::from(self.last.utc.0);
+        let mono_ns = i128::try_from(now.mono.since(self.last.mono).as_nanos()).unwrap_or(i128::MAX);
+        self.last = now;
+        let jumped = utc_ns.saturating_sub(mono_ns).unsigned_abs() > UTC_STEP_MAX.as_nanos();
+        if jumped {
+            self.since = now;
+        }
+        jumped
+    }
+
+    fn is_trusted(&self) -> bool {
+        self.last.mono.since(self.since.mono) >= UTC_STEADY_MIN
+    }
+
+    /// The time to delete by: while civil time is in doubt nothing is old, and only the bound of size counts.
+    fn retain_at(&self) -> Utc {
+        if self.is_trusted() { self.last.utc } else { Utc(0) }
+    }
 }
 
 impl Writer {
     fn new(context: HistoryContext) -> Self {
+        let steady = SteadyTime::new(context.clock.now());
         Self {
             context,
+            steady,
             series: HashMap::new(),
             recorded: HashMap::new(),
             batch: Vec::new(),
@@ -85,13 +127,16 @@ impl Writer {
             }
             if Instant::now() >= next_commit {
                 self.commit();
+                if self.steady.jumped(self.context.clock.now()) {
+                    tracing::warn!("civil time jumped; nothing old is deleted until it has been steady for an hour");
+                }
                 next_commit = Instant::now() + limits::HISTORY_COMMIT_EVERY;
                 if stop.load(Ordering::SeqCst) && records.is_empty() {
                     break;
                 }
             }
             if Instant::now() >= next_retain {
-                if let Err(error) = self.context.historian.retain(self.context.clock.now().utc) {
+                if let Err(error) = self.context.historian.retain(self.steady.retain_at()) {
                     tracing::warn!(error = with_causes(&error), "historian: retention failed");
                 }
                 next_retain = Instant::now() + RETAIN_EVERY;
@@ -295,7 +340,30 @@ pub fn publish(
 
 #[cfg(test)]
 mod tests {
-    use super::same_trouble;
+    use super::*;
+    use penstock_model::Instant as Mono;
+
+    #[test]
+    fn nothing_is_old_until_civil_time_has_been_steady_and_after_a_jump() {
+        let year = 365 * 86_400;
+        let at =
+            |mono_s: u64, utc_s: i64| Now { mono: Mono(mono_s * 1_000_000_000), utc: Utc::from_millis(utc_s * 1_000) };
+        let mut time = SteadyTime::new(at(0, 50 * year));
+        for (mono, utc, jumped, trusted) in [
+            (1, 50 * year + 1, false, false),
+            (3_600, 50 * year + 3_600, false, true),
+            // A correction of some seconds is none.
+            (3_610, 50 * year + 3_630, false, true),
+            (3_611, 52 * year, true, false),
+            (3_711, 50 * year + 3_731, true, false),
+            (7_310, 50 * year + 7_330, false, false),
+            (7_311, 50 * year + 7_331, false, true),
+        ] {
+            assert_eq!((time.jumped(at(mono, utc)), time.is_trusted()), (jumped, trusted), "at {mono} s");
+            let expected = if trusted { Utc::from_millis(utc * 1_000) } else { Utc(0) };
+            assert_eq!(time.retain_at(), expected);
+        }
+    }
 
     #[test]
     fn a_figure_that_moves_is_no_news_and_another_trouble_is() {
