@@ -8,7 +8,8 @@ use crate::codec::{Encoded, Places, decode, encode};
 use crate::config::{DeviceConfig, PointConfig};
 use crate::plan::ReadRequest;
 use penstock_model::{
-    BadReason, Command, Instant, LinkRecord, LinkState, Now, Outcome, OutcomeState, Sample, SampleSink, TagSample, Value,
+    BadReason, Command, Instant, LinkRecord, LinkState, Now, Outcome, OutcomeState, Sample, SampleSink, TagSample,
+    Value,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -178,7 +179,9 @@ fn put(point: &PointConfig, encoded: &Encoded, device: &mut dyn Registers) -> bo
             device.write_words(at, words) && device.words(point.address.area, at, count).as_ref() == Some(words)
         }
         Encoded::Part { mask, bits } => {
-            let Some(old) = device.words(point.address.area, at, 1).and_then(|w| w.first().copied()) else { return false };
+            let Some(old) = device.words(point.address.area, at, 1).and_then(|w| w.first().copied()) else {
+                return false;
+            };
             device.write_words(at, &[(old & !mask) | bits])
         }
     }

@@ -5,7 +5,8 @@ use crate::convert;
 use crate::node::{NodeRef, parse_node};
 use opcua::types::{DataValue, Variant, VariantScalarTypeId};
 use penstock_model::{
-    BadReason, Command, Instant, LinkRecord, LinkState, Now, Outcome, OutcomeState, Quality, Sample, SampleSink, TagSample,
+    BadReason, Command, Instant, LinkRecord, LinkState, Now, Outcome, OutcomeState, Quality, Sample, SampleSink,
+    TagSample,
 };
 use std::time::Duration;
 
@@ -104,7 +105,9 @@ impl Lockstep {
         let Some(value) = &command.value else { return OutcomeState::Acknowledged };
         let found = self.config.points.iter().zip(&self.nodes).find(|(p, _)| p.tag == command.tag && p.write.is_some());
         let Some((point, Some(node))) = found else {
-            return OutcomeState::Failed(format!("device `{}` has no writable node for this tag", self.config.name).into());
+            return OutcomeState::Failed(
+                format!("device `{}` has no writable node for this tag", self.config.name).into(),
+            );
         };
         let kind = match server.read(node) {
             Some(Plain::Boolean(_)) => VariantScalarTypeId::Boolean,
