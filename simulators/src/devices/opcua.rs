@@ -27,6 +27,8 @@ use super::sludge::{COMMANDS, DEWATER_RUNNING, SharedNodes, double_nodes};
 pub const NAMESPACE: &str = "urn:penstock:sim:sludge-effluent";
 /// The server's own namespace; the library gives it nodes of its own, so it must not be that of the PLC.
 const APPLICATION: &str = "urn:penstock:sim";
+/// OPC UA counts time in steps of 100 ns.
+const TICKS_PER_S: f64 = 1e7;
 /// Time open connections have to close.
 const STOP_WAIT: Duration = Duration::from_secs(2);
 
@@ -195,9 +197,11 @@ impl OpcUaServer {
 
     /// Sets the read-only nodes to what the PLC shows now. The command nodes change by writes alone: setting them from
     /// here too could bring back the value before a write that is under way.
-    pub fn publish(&self) {
+    ///
+    /// Source times are UTC plus `skew_s` seconds: the clock of the device may be wrong.
+    pub fn publish(&self, skew_s: f64) {
         let namespace = self.manager.inner().namespace;
-        let now = DateTime::now();
+        let now = DateTime::from(DateTime::now().ticks() + (skew_s * TICKS_PER_S) as i64);
         let nodes = self.shared.lock().clone();
         let doubles = double_nodes().into_iter().zip(nodes.doubles);
         let values: Vec<(NodeId, DataValue)> = doubles
