@@ -45,6 +45,8 @@ pub async fn run(
     for fault in &config.faults {
         simulation.inject(fault.clone()).map_err(|full| SimError::Faults { reason: full.to_string() })?;
     }
+    // The first client must not see a moment of health.
+    simulation.publish();
     let mut servers = JoinSet::new();
     let mut links = Links::new(&simulation);
     let mut addresses = Vec::new();
@@ -57,6 +59,7 @@ pub async fn run(
     addresses.push(open(&config, &links, OPCUA_DEVICE, Protocol::Stream, inner_address, &mut servers).await?);
     let public = addresses[addresses.len() - 1].1;
     let opcua = OpcUaServer::start(inner, public, simulation.sludge_nodes())
+        .await
         .map_err(|reason| SimError::OpcUa { device: OPCUA_DEVICE.to_owned(), reason })?;
     opcua.publish(simulation.link(OPCUA_DEVICE).skew_s);
     let (asks, mut asked) = mpsc::channel(ASKS_MAX);

@@ -90,6 +90,11 @@ impl Simulation {
             stations.iter_mut().for_each(|station| station.sense(plant, dt));
             self.age_faults(dt, real_dt);
         }
+        self.publish();
+    }
+
+    /// Lays what the instruments show now where clients read it.
+    pub(crate) fn publish(&mut self) {
         let (plant, mut stations) = self.stations();
         stations.iter_mut().for_each(|station| station.publish(plant));
     }
