@@ -1,7 +1,10 @@
 //! What a simulation is started with: seed, speed, start time and where each device listens.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use crate::faults::Injection;
+use crate::models::wet::Weather;
 
 /// The device sockets of the plant with their default ports, in the order they are reported.
 pub const DEVICES: [(&str, u16); 6] = [
@@ -25,6 +28,12 @@ pub struct SimConfig {
     pub speed: f64,
     /// Start of the plant clock in Unix seconds; the time of the host where absent.
     pub start: Option<i64>,
+    /// Weather over the catchment.
+    pub weather: Weather,
+    /// Faults active from the start.
+    pub faults: Vec<Injection>,
+    /// Loopback address of the fault interface; none where absent.
+    pub api: Option<SocketAddr>,
     /// Address all devices listen on.
     pub host: IpAddr,
     /// Where each device listens.
@@ -33,7 +42,16 @@ pub struct SimConfig {
 
 impl Default for SimConfig {
     fn default() -> SimConfig {
-        SimConfig { seed: 1, speed: 1.0, start: None, host: IpAddr::V4(Ipv4Addr::LOCALHOST), ports: Ports::default() }
+        SimConfig {
+            seed: 1,
+            speed: 1.0,
+            start: None,
+            weather: Weather::Dry,
+            faults: Vec::new(),
+            api: None,
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            ports: Ports::default(),
+        }
     }
 }
 
@@ -41,13 +59,16 @@ impl Default for SimConfig {
 const START_RANGE: std::ops::RangeInclusive<i64> = 0..=4_102_444_800;
 
 impl SimConfig {
-    /// Checks the ranges of speed and start.
+    /// Checks the ranges of speed and start, and the address of the fault interface.
     ///
     /// # Errors
-    /// [`SimError::Range`] with the setting that is out of range.
+    /// [`SimError::Range`] with the setting that is out of range, [`SimError::Api`] for an address others could reach.
     pub fn check(&self) -> Result<(), SimError> {
         if !(self.speed > 0.0 && self.speed <= SPEED_MAX) {
             return Err(SimError::Range { what: "speed", value: self.speed, allowed: "above 0, up to 2000" });
+        }
+        if let Some(address) = self.api.filter(|address| !address.ip().is_loopback()) {
+            return Err(SimError::Api { address });
         }
         match self.start {
             Some(start) if !START_RANGE.contains(&start) => {
@@ -130,6 +151,18 @@ pub enum SimError {
         /// What the library reported.
         reason: String,
     },
+    /// The fault interface has no passwords and must not be reachable from elsewhere.
+    #[error("the fault interface may listen on a loopback address only, not on {address}")]
+    Api {
+        /// The address given.
+        address: SocketAddr,
+    },
+    /// The faults of the start do not fit.
+    #[error("faults of the start: {reason}")]
+    Faults {
+        /// Why not.
+        reason: String,
+    },
     /// A number in the configuration is outside its range.
     #[error("simulation {what} is {value}, allowed is {allowed}")]
     Range {
@@ -159,6 +192,8 @@ mod tests {
         for speed in [0.0, -1.0, f64::NAN, SPEED_MAX * 2.0] {
             assert!(SimConfig { speed, ..SimConfig::default() }.check().is_err(), "{speed}");
         }
+        let api = |text: &str| SimConfig { api: Some(text.parse().unwrap()), ..SimConfig::default() }.check();
+        assert!(api("127.0.0.1:0").is_ok() && api("[::1]:80").is_ok() && api("0.0.0.0:80").is_err());
         assert!(SimConfig { start: Some(-1), ..SimConfig::default() }.check().is_err());
         assert!(SimConfig::default().check().is_ok());
     }

@@ -8,10 +8,14 @@ use crate::devices::modbus::Units;
 use crate::devices::power_meters::PowerMeters;
 use crate::devices::sludge::{SharedNodes, SludgePlc};
 use crate::devices::{SharedImage, Station};
+use crate::faults::FaultBook;
+use crate::models::wet::Weather;
 use crate::plant::{Plant, STEP_MAX_S};
 
 /// The plant with its devices.
 pub struct Simulation {
+    seed: u64,
+    pub(crate) faults: FaultBook,
     plant: Plant,
     aeration: AerationPlc,
     dosing: DosingSkid,
@@ -25,8 +29,16 @@ impl Simulation {
     /// A plant near its operating point with instruments that have settled on it.
     #[must_use]
     pub fn new(seed: u64, start_unix_s: i64) -> Simulation {
-        let plant = Plant::new(seed, start_unix_s);
+        Simulation::in_weather(seed, start_unix_s, Weather::Dry)
+    }
+
+    /// The same with a choice of weather.
+    #[must_use]
+    pub fn in_weather(seed: u64, start_unix_s: i64, weather: Weather) -> Simulation {
+        let plant = Plant::new(seed, start_unix_s, weather);
         let mut simulation = Simulation {
+            seed,
+            faults: FaultBook::default(),
             aeration: AerationPlc::new(seed, &plant),
             dosing: DosingSkid::new(seed, &plant),
             inverter: Inverter::new(seed),
@@ -39,7 +51,8 @@ impl Simulation {
         simulation
     }
 
-    fn stations(&mut self) -> (&mut Plant, [&mut dyn Station; 6]) {
+    /// The device programs in the order of [`DEVICES`](crate::DEVICES).
+    pub(crate) fn stations(&mut self) -> (&mut Plant, [&mut dyn Station; 6]) {
         let stations: [&mut dyn Station; 6] = [
             &mut self.aeration,
             &mut self.dosing,
@@ -51,16 +64,38 @@ impl Simulation {
         (&mut self.plant, stations)
     }
 
+    /// The same for looking at.
+    pub(crate) fn stations_ref(&self) -> [&dyn Station; 6] {
+        [&self.aeration, &self.dosing, &self.inverter, &self.meters, &self.heat_pump, &self.sludge]
+    }
+
+    /// The aeration PLC obeys its client.
+    #[must_use]
+    pub fn remote(&self) -> bool {
+        self.aeration.remote()
+    }
+
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// Goes on by `plant_dt` seconds of plant time, during which `real_dt` seconds of real time passed, and publishes.
     pub fn step(&mut self, plant_dt: f64, real_dt: f64) {
         let parts = (plant_dt / STEP_MAX_S).ceil().max(1.0);
         let (dt, real_dt) = (plant_dt / parts, real_dt / parts);
-        let (plant, mut stations) = self.stations();
         for _ in 0..parts as usize {
+            let (plant, mut stations) = self.stations();
             stations.iter_mut().for_each(|station| station.control(plant, dt, real_dt));
             plant.step(dt);
             stations.iter_mut().for_each(|station| station.sense(plant, dt));
+            self.age_faults(dt, real_dt);
         }
+        self.publish();
+    }
+
+    /// Lays what the instruments show now where clients read it.
+    pub(crate) fn publish(&mut self) {
+        let (plant, mut stations) = self.stations();
         stations.iter_mut().for_each(|station| station.publish(plant));
     }
 
@@ -99,6 +134,13 @@ impl Simulation {
     pub fn image(&self, device: &str, unit: u8) -> Option<SharedImage> {
         let (_, units) = self.images().into_iter().find(|(name, _)| *name == device)?;
         units.into_iter().find(|(u, _)| *u == unit).map(|(_, image)| image)
+    }
+
+    /// Registers of a device's first unit.
+    #[cfg(test)]
+    pub(crate) fn images_of(&self, device: &str) -> SharedImage {
+        let found = self.images().into_iter().find(|(name, _)| *name == device);
+        found.and_then(|(_, units)| units.into_iter().next()).map(|(_, image)| image).expect("a Modbus device")
     }
 
     fn images(&self) -> Vec<(&'static str, Vec<(u8, SharedImage)>)> {

@@ -1,6 +1,7 @@
 //! `penstock sim`: the bundled simulators as a process of their own, and the handle by which the demo holds that process.
 
-use penstock_simulators::{Ports, SimConfig};
+use penstock_simulators::faults::Injection;
+use penstock_simulators::{Ports, SimConfig, Weather};
 use std::net::{IpAddr, SocketAddr};
 use std::process::Stdio;
 use std::time::Duration;
@@ -19,6 +20,16 @@ pub struct SimArgs {
     /// Start of the plant clock, seconds since 1970 UTC; the present when absent.
     #[arg(long)]
     pub start: Option<i64>,
+    /// Weather over the catchment: dry, rain or storm.
+    #[arg(long, default_value = "dry")]
+    pub weather: Weather,
+    /// A fault active from the start, as `stuck aer/z5/nh4 0.5 for 30min`; may be repeated. The menu is in
+    /// docs/simulator-faults.md.
+    #[arg(long = "fault", value_name = "TEXT")]
+    pub faults: Vec<Injection>,
+    /// Loopback address of the HTTP interface that sets and clears faults; off when absent.
+    #[arg(long, value_name = "ADDRESS")]
+    pub api: Option<SocketAddr>,
     /// Address the devices listen on.
     #[arg(long, default_value = "127.0.0.1")]
     pub host: IpAddr,
@@ -45,7 +56,16 @@ impl SimArgs {
         for (device, port) in &self.ports {
             ports.set(device, *port).map_err(|e| e.to_string())?;
         }
-        Ok(SimConfig { seed: self.seed, speed: self.speed, start: self.start, host: self.host, ports })
+        Ok(SimConfig {
+            seed: self.seed,
+            speed: self.speed,
+            start: self.start,
+            weather: self.weather,
+            faults: self.faults.clone(),
+            api: self.api,
+            host: self.host,
+            ports,
+        })
     }
 }
 

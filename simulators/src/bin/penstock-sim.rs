@@ -1,19 +1,24 @@
 //! Runs the simulated plant on its own: prints where every device listens, then `ready`, and goes on until told to stop.
+//! `penstock-sim run <file>` runs a scenario in virtual time instead and prints its verdict.
 
 use std::error::Error;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use penstock_simulators::{Ports, SimConfig, bsm1, run};
+use penstock_simulators::faults::Injection;
+use penstock_simulators::scenario::Scenario;
+use penstock_simulators::{Ports, SimConfig, Weather, bsm1, run};
 use tracing_subscriber::EnvFilter;
 
 /// The simulated wastewater plant at Jinan: Modbus TCP and OPC UA devices in front of process models.
 #[derive(Debug, Parser)]
 #[command(name = "penstock-sim", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Seed of weather, influent and instrument noise.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -23,6 +28,15 @@ struct Arguments {
     /// Start of the plant clock: RFC 3339 (`2026-06-21T12:00:00+08:00`) or Unix seconds; now where absent.
     #[arg(long, value_parser = parse_start)]
     start: Option<i64>,
+    /// Weather over the catchment: dry, rain or storm.
+    #[arg(long, default_value = "dry")]
+    weather: Weather,
+    /// A fault active from the start, as `stuck aer/z5/nh4 0.5 for 30min`; may be given several times.
+    #[arg(long = "fault", value_name = "TEXT")]
+    faults: Vec<Injection>,
+    /// Loopback address of the HTTP fault interface, as `127.0.0.1:5090`; off where absent.
+    #[arg(long, value_name = "ADDRESS")]
+    api: Option<SocketAddr>,
     /// Address all devices listen on.
     #[arg(long, default_value = "127.0.0.1")]
     host: IpAddr,
@@ -35,13 +49,18 @@ struct Arguments {
     /// Stop when standard input closes, so that the plant ends with the process that started it.
     #[arg(long)]
     exit_with_stdin: bool,
-    /// Something else than running the plant.
-    #[command(subcommand)]
-    command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Runs a scenario file in virtual time and prints its verdict.
+    Run {
+        /// The file.
+        file: PathBuf,
+        /// Exit with 1 when an assertion fails.
+        #[arg(long)]
+        assert: bool,
+    },
     /// Runs the IWA benchmark BSM1 and prints its figures beside the published ones.
     Bsm1 {
         /// Folder of the benchmark's files; `PENSTOCK_BSM1_DATA` or `../shared/data/bsm1` where absent.
@@ -79,6 +98,34 @@ fn benchmark(data: Option<PathBuf>, out: Option<PathBuf>) -> Result<bool, Box<dy
         None => write!(std::io::stdout(), "{text}")?,
     }
     Ok(report.holds())
+}
+
+/// Runs a scenario; a file that cannot be read or parsed is a failure with and without `--assert`.
+fn run_scenario(file: &Path, assert: bool) -> ExitCode {
+    let read = std::fs::read_to_string(file).map_err(|e| e.to_string());
+    match read.and_then(|text| Scenario::parse(&text).map_err(|e| with_cause(&e))) {
+        Ok(scenario) => {
+            let verdict = scenario.run();
+            // A reader that has gone away does not change the verdict.
+            let _ = writeln!(std::io::stdout().lock(), "{verdict}");
+            if assert && !verdict.passed() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+        }
+        Err(reason) => {
+            eprintln!("penstock-sim: {}: {reason}", file.display());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error with what lies behind it, on one line, each part once.
+fn with_cause(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
 }
 
 fn parse_start(text: &str) -> Result<i64, String> {
@@ -145,6 +192,7 @@ async fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let arguments = Arguments::parse();
     match arguments.command {
+        Some(Command::Run { file, assert }) => return run_scenario(&file, assert),
         Some(Command::Bsm1 { speed: true, .. }) => {
             println!("{}", bsm1::speed());
             return ExitCode::SUCCESS;
@@ -165,8 +213,16 @@ async fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    let config =
-        SimConfig { seed: arguments.seed, speed: arguments.speed, start: arguments.start, host: arguments.host, ports };
+    let config = SimConfig {
+        seed: arguments.seed,
+        speed: arguments.speed,
+        start: arguments.start,
+        weather: arguments.weather,
+        faults: arguments.faults,
+        api: arguments.api,
+        host: arguments.host,
+        ports,
+    };
     match run(config, announce, stopped(arguments.exit_with_stdin)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure(&error),
@@ -174,12 +230,6 @@ async fn main() -> ExitCode {
 }
 
 fn failure(error: &dyn Error) -> ExitCode {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    eprintln!("penstock-sim: {text}");
+    eprintln!("penstock-sim: {}", with_cause(error));
     ExitCode::FAILURE
 }

@@ -7,7 +7,7 @@
 use super::image::{Image, Map, Order, Rule, coil, discrete, encode_f32, encode_u16, holding, input};
 use super::panel::{Panel, Spec, Wire};
 use super::{SharedImage, Station, shared};
-use crate::instruments::Class;
+use crate::instruments::{Class, Instrument};
 use crate::plant::{Measured, Plant};
 
 /// Modbus unit of the PLC.
@@ -55,6 +55,7 @@ impl AerationPlc {
             image.put_holding(RECYCLE_COMMAND, &encode_f32(plant.handles.recycle_m3_h, ORDER));
             image.put_holding(NH4_SET_POINT, &encode_f32(2.0, ORDER));
             image.put_holding(PRESSURE_SET_POINT, &encode_f32(55.0, ORDER));
+            image.keep_power_on();
         }
         AerationPlc {
             image,
@@ -136,6 +137,19 @@ impl Station for AerationPlc {
         }
         image.put_discrete(discrete(10_007), remote);
     }
+
+    fn restart(&mut self) {
+        self.image.lock().power_on();
+        (self.beats, self.silence_s, self.local_speed) = (0, 0.0, None);
+    }
+
+    fn instrument(&mut self, tag: &str) -> Option<&mut Instrument> {
+        self.panel.instrument(tag)
+    }
+
+    fn quantities(&self, plant: &Plant, see: &mut dyn FnMut(&str, f64, f64)) {
+        self.panel.quantities(plant.measured(), see);
+    }
 }
 
 fn map() -> Map {
@@ -158,40 +172,40 @@ fn map() -> Map {
 fn points() -> Vec<Spec<Measured>> {
     fn spec(
         number: u16,
-        name: &'static str,
+        tag: &'static str,
         read: fn(&Measured) -> f64,
         class: Class,
         sigma: f64,
         top: f64,
     ) -> Spec<Measured> {
-        Spec { at: input(number), name, read, class, sigma, range: (0.0, top) }
+        Spec { at: input(number), tag: tag.to_owned(), read, class, sigma, range: (0.0, top) }
     }
     let flow = Class::Fast(2.0);
     let power = Class::Fast(1.0);
     vec![
-        spec(30_001, "z3 do", |m| m.tank_do[2], Class::A, 0.02, 10.0),
-        spec(30_003, "z4 do", |m| m.tank_do[3], Class::A, 0.02, 10.0),
-        spec(30_005, "z5 do", |m| m.tank_do[4], Class::A, 0.02, 10.0),
-        spec(30_007, "z5 nh4", |m| m.z5_nh4, Class::B0, 0.08, 50.0),
-        spec(30_009, "z2 no3", |m| m.z2_no3, Class::B0, 0.05, 20.0),
-        spec(30_011, "z3 air", |m| m.zone_air[0], flow, 8.0, 4000.0),
-        spec(30_013, "z4 air", |m| m.zone_air[1], flow, 8.0, 4000.0),
-        spec(30_015, "z5 air", |m| m.zone_air[2], flow, 8.0, 4000.0),
-        spec(30_017, "z3 valve", |m| m.valve_pct[0], Class::Direct, 0.0, 100.0),
-        spec(30_019, "z4 valve", |m| m.valve_pct[1], Class::Direct, 0.0, 100.0),
-        spec(30_021, "z5 valve", |m| m.valve_pct[2], Class::Direct, 0.0, 100.0),
-        spec(30_023, "header", |m| m.header_kpa, Class::Fast(0.3), 0.06, 90.0),
-        spec(30_025, "b1 speed", |m| m.blower_speed[0], Class::Direct, 0.0, 105.0),
-        spec(30_027, "b2 speed", |m| m.blower_speed[1], Class::Direct, 0.0, 105.0),
-        spec(30_029, "b3 speed", |m| m.blower_speed[2], Class::Direct, 0.0, 105.0),
-        spec(30_031, "b1 power", |m| m.blower_kw[0], power, 0.15, 150.0),
-        spec(30_033, "b2 power", |m| m.blower_kw[1], power, 0.15, 150.0),
-        spec(30_035, "b3 power", |m| m.blower_kw[2], power, 0.15, 150.0),
-        spec(30_037, "water temperature", |m| m.water_c, Class::A, 0.01, 40.0),
-        spec(30_039, "influent flow", |m| m.inf_flow, flow, 4.0, 3000.0),
-        spec(30_041, "influent nh4", |m| m.inf_nh4, Class::B0, 0.25, 80.0),
-        spec(30_043, "recycle flow", |m| m.recycle_flow, flow, 6.0, 4000.0),
-        spec(30_045, "mlss", |m| m.mlss, Class::A, 20.0, 10_000.0),
-        spec(30_047, "influent cod", |m| m.inf_cod, Class::B1, 4.0, 1500.0),
+        spec(30_001, "aer/z3/do", |m| m.tank_do[2], Class::A, 0.02, 10.0),
+        spec(30_003, "aer/z4/do", |m| m.tank_do[3], Class::A, 0.02, 10.0),
+        spec(30_005, "aer/z5/do", |m| m.tank_do[4], Class::A, 0.02, 10.0),
+        spec(30_007, "aer/z5/nh4", |m| m.z5_nh4, Class::B0, 0.08, 50.0),
+        spec(30_009, "aer/z2/no3", |m| m.z2_no3, Class::B0, 0.05, 20.0),
+        spec(30_011, "aer/z3/air", |m| m.zone_air[0], flow, 8.0, 4000.0),
+        spec(30_013, "aer/z4/air", |m| m.zone_air[1], flow, 8.0, 4000.0),
+        spec(30_015, "aer/z5/air", |m| m.zone_air[2], flow, 8.0, 4000.0),
+        spec(30_017, "aer/z3/valve/pos", |m| m.valve_pct[0], Class::Direct, 0.0, 100.0),
+        spec(30_019, "aer/z4/valve/pos", |m| m.valve_pct[1], Class::Direct, 0.0, 100.0),
+        spec(30_021, "aer/z5/valve/pos", |m| m.valve_pct[2], Class::Direct, 0.0, 100.0),
+        spec(30_023, "aer/header/pressure", |m| m.header_kpa, Class::Fast(0.3), 0.06, 90.0),
+        spec(30_025, "aer/b1/speed", |m| m.blower_speed[0], Class::Direct, 0.0, 105.0),
+        spec(30_027, "aer/b2/speed", |m| m.blower_speed[1], Class::Direct, 0.0, 105.0),
+        spec(30_029, "aer/b3/speed", |m| m.blower_speed[2], Class::Direct, 0.0, 105.0),
+        spec(30_031, "aer/b1/power", |m| m.blower_kw[0], power, 0.15, 150.0),
+        spec(30_033, "aer/b2/power", |m| m.blower_kw[1], power, 0.15, 150.0),
+        spec(30_035, "aer/b3/power", |m| m.blower_kw[2], power, 0.15, 150.0),
+        spec(30_037, "aer/water/temp", |m| m.water_c, Class::A, 0.01, 40.0),
+        spec(30_039, "inf/flow", |m| m.inf_flow, flow, 4.0, 3000.0),
+        spec(30_041, "inf/nh4", |m| m.inf_nh4, Class::B0, 0.25, 80.0),
+        spec(30_043, "aer/recycle/flow", |m| m.recycle_flow, flow, 6.0, 4000.0),
+        spec(30_045, "aer/mlss", |m| m.mlss, Class::A, 20.0, 10_000.0),
+        spec(30_047, "inf/cod", |m| m.inf_cod, Class::B1, 4.0, 1500.0),
     ]
 }

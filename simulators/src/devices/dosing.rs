@@ -6,7 +6,7 @@
 use super::image::{Map, Order, Rule, discrete, encode_u16, holding, input};
 use super::panel::{Panel, Spec, Wire};
 use super::{SharedImage, Station, shared};
-use crate::instruments::Class;
+use crate::instruments::{Class, Instrument};
 use crate::models::tertiary::DoseCommands;
 use crate::plant::{Measured, Plant};
 
@@ -44,6 +44,7 @@ impl DosingSkid {
         let doses = plant.handles.doses;
         let commands = [doses.pac_l_h, doses.carbon_l_h, doses.naclo_l_h].map(|l_h| encode_u16(l_h, COMMAND_STEP));
         image.lock().put_holding(COMMANDS, &commands);
+        image.lock().keep_power_on();
         DosingSkid { image, panel: Panel::new(seed, Wire::F32(Order::Cdab), points()), cleaning: false }
     }
 
@@ -75,30 +76,42 @@ impl Station for DosingSkid {
         }
         image.put_discrete(discrete(10_004), self.cleaning);
     }
+
+    fn restart(&mut self) {
+        self.image.lock().power_on();
+    }
+
+    fn instrument(&mut self, tag: &str) -> Option<&mut Instrument> {
+        self.panel.instrument(tag)
+    }
+
+    fn quantities(&self, plant: &Plant, see: &mut dyn FnMut(&str, f64, f64)) {
+        self.panel.quantities(plant.measured(), see);
+    }
 }
 
 fn points() -> Vec<Spec<Measured>> {
     fn spec(
         number: u16,
-        name: &'static str,
+        tag: &'static str,
         read: fn(&Measured) -> f64,
         class: Class,
         sigma: f64,
         top: f64,
     ) -> Spec<Measured> {
-        Spec { at: input(number), name, read, class, sigma, range: (0.0, top) }
+        Spec { at: input(number), tag: tag.to_owned(), read, class, sigma, range: (0.0, top) }
     }
     let flow = Class::Fast(1.0);
     vec![
-        spec(30_001, "po4 in", |m| m.po4_in, Class::B1, 0.015, 5.0),
-        spec(30_003, "po4 out", |m| m.po4_out, Class::B1, 0.006, 2.0),
-        spec(30_005, "pac flow", |m| m.dose_flow[0], flow, 0.05, 300.0),
-        spec(30_007, "carbon flow", |m| m.dose_flow[1], flow, 0.05, 300.0),
-        spec(30_009, "naclo flow", |m| m.dose_flow[2], flow, 0.02, 100.0),
-        spec(30_011, "pac level", |m| m.dose_level[0], flow, 0.02, 100.0),
-        spec(30_013, "carbon level", |m| m.dose_level[1], flow, 0.02, 100.0),
-        spec(30_015, "naclo level", |m| m.dose_level[2], flow, 0.02, 100.0),
-        spec(30_017, "chlorine", |m| m.chlorine, Class::A, 0.01, 5.0),
-        spec(30_019, "tp out", |m| m.tp_out, Class::B1, 0.01, 5.0),
+        spec(30_001, "dos/po4/in", |m| m.po4_in, Class::B1, 0.015, 5.0),
+        spec(30_003, "dos/po4/out", |m| m.po4_out, Class::B1, 0.006, 2.0),
+        spec(30_005, "dos/pac/flow", |m| m.dose_flow[0], flow, 0.05, 300.0),
+        spec(30_007, "dos/carbon/flow", |m| m.dose_flow[1], flow, 0.05, 300.0),
+        spec(30_009, "dos/naclo/flow", |m| m.dose_flow[2], flow, 0.02, 100.0),
+        spec(30_011, "dos/pac/level", |m| m.dose_level[0], flow, 0.02, 100.0),
+        spec(30_013, "dos/carbon/level", |m| m.dose_level[1], flow, 0.02, 100.0),
+        spec(30_015, "dos/naclo/level", |m| m.dose_level[2], flow, 0.02, 100.0),
+        spec(30_017, "dos/cl2/residual", |m| m.chlorine, Class::A, 0.01, 5.0),
+        spec(30_019, "dos/tp/out", |m| m.tp_out, Class::B1, 0.01, 5.0),
     ]
 }

@@ -3,7 +3,7 @@
 use super::image::{Map, Order, Rule, encode_i16, encode_u16, encode_u32, holding, input};
 use super::panel::{Panel, Spec, Wire};
 use super::{SharedImage, Station, shared};
-use crate::instruments::Class;
+use crate::instruments::{Class, Instrument};
 use crate::models::heat::HeatCommands;
 use crate::plant::Plant;
 
@@ -39,6 +39,7 @@ impl HeatPumpController {
         let words =
             [u16::from(commands.run), encode_u16(commands.capacity_pct, 0.1), encode_i16(commands.supply_c, 0.1)];
         image.lock().put_holding(RUN, &words);
+        image.lock().keep_power_on();
         HeatPumpController {
             image,
             temperatures: Panel::new(seed, Wire::I16(0.1), temperatures()),
@@ -77,30 +78,50 @@ impl Station for HeatPumpController {
         let energy = encode_u32(plant.heat().heat_energy.count() as u32, Order::Abcd);
         image.put_input(input(30_010), &energy);
     }
+
+    fn restart(&mut self) {
+        self.image.lock().power_on();
+    }
+
+    fn instrument(&mut self, tag: &str) -> Option<&mut Instrument> {
+        self.temperatures.instrument(tag).or_else(|| self.quantities.instrument(tag))
+    }
+
+    fn quantities(&self, plant: &Plant, see: &mut dyn FnMut(&str, f64, f64)) {
+        self.temperatures.quantities(plant, see);
+        self.quantities.quantities(plant, see);
+    }
 }
 
 fn temperatures() -> Vec<Spec<Plant>> {
-    fn spec(number: u16, name: &'static str, read: fn(&Plant) -> f64, tau_s: f64) -> Spec<Plant> {
-        Spec { at: input(number), name, read, class: Class::Fast(tau_s), sigma: 0.03, range: (-40.0, 120.0) }
+    fn spec(number: u16, tag: &'static str, read: fn(&Plant) -> f64, tau_s: f64) -> Spec<Plant> {
+        Spec {
+            at: input(number),
+            tag: tag.to_owned(),
+            read,
+            class: Class::Fast(tau_s),
+            sigma: 0.03,
+            range: (-40.0, 120.0),
+        }
     }
     vec![
-        spec(30_002, "source in", |p| p.heat().source_in_c, 5.0),
-        spec(30_003, "source out", |p| p.heat().source_out_c, 5.0),
-        spec(30_004, "supply", |p| p.heat().supply_c, 5.0),
-        spec(30_005, "return", |p| p.heat().return_c, 5.0),
-        spec(30_006, "tank", |p| p.heat().tank_c, 20.0),
-        spec(30_012, "outdoor", |p| p.measured().outdoor_c, 60.0),
+        spec(30_002, "hp/source/temp_in", |p| p.heat().source_in_c, 5.0),
+        spec(30_003, "hp/source/temp_out", |p| p.heat().source_out_c, 5.0),
+        spec(30_004, "hp/supply/temp", |p| p.heat().supply_c, 5.0),
+        spec(30_005, "hp/return/temp", |p| p.heat().return_c, 5.0),
+        spec(30_006, "hp/tank/temp", |p| p.heat().tank_c, 20.0),
+        spec(30_012, "hp/outdoor/temp", |p| p.measured().outdoor_c, 60.0),
     ]
 }
 
 fn quantities() -> Vec<Spec<Plant>> {
-    fn spec(number: u16, name: &'static str, read: fn(&Plant) -> f64, sigma: f64) -> Spec<Plant> {
-        Spec { at: input(number), name, read, class: Class::Fast(2.0), sigma, range: (0.0, 6000.0) }
+    fn spec(number: u16, tag: &'static str, read: fn(&Plant) -> f64, sigma: f64) -> Spec<Plant> {
+        Spec { at: input(number), tag: tag.to_owned(), read, class: Class::Fast(2.0), sigma, range: (0.0, 6000.0) }
     }
     vec![
-        spec(30_007, "source flow", |p| p.heat().source_m3_h, 0.1),
-        spec(30_008, "heat pump power", |p| p.heat().power_kw, 0.1),
-        spec(30_009, "heat", |p| p.heat().heat_kw, 0.2),
-        spec(30_013, "heat demand", |p| p.heat().demand_kw, 0.0),
+        spec(30_007, "hp/source/flow", |p| p.heat().source_m3_h, 0.1),
+        spec(30_008, "hp/power", |p| p.heat().power_kw, 0.1),
+        spec(30_009, "hp/heat", |p| p.heat().heat_kw, 0.2),
+        spec(30_013, "hp/demand", |p| p.heat().demand_kw, 0.0),
     ]
 }

@@ -145,6 +145,7 @@ pub struct Image {
     coils: Area<bool>,
     rules: Vec<Rule>,
     writes: BTreeMap<u16, u64>,
+    power_on: Option<Box<(Area<u16>, Area<bool>)>>,
 }
 
 impl Image {
@@ -158,6 +159,7 @@ impl Image {
             coils: Area::new(&map.coils),
             rules: map.rules,
             writes: BTreeMap::new(),
+            power_on: None,
         }
     }
 
@@ -226,6 +228,19 @@ impl Image {
         self.read_coils(at, bits.len() as u16)?;
         self.coils.put(at, bits);
         Ok(())
+    }
+
+    /// Takes what holding registers and coils hold now as their power-on values.
+    pub fn keep_power_on(&mut self) {
+        self.power_on = Some(Box::new((self.holding.clone(), self.coils.clone())));
+    }
+
+    /// Returns holding registers and coils to their power-on values and forgets what clients wrote.
+    pub fn power_on(&mut self) {
+        if let Some(kept) = &self.power_on {
+            (self.holding, self.coils) = (**kept).clone();
+        }
+        self.writes.clear();
     }
 
     /// How often clients have written the value that starts at a holding register.

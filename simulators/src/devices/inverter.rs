@@ -3,7 +3,8 @@
 //! The power limit is held only while the client keeps writing it: after the revert time (register 40003, real-time
 //! seconds, 0 for never) without a write of limit or enable the limit register returns to 100 %.
 
-use super::image::{Map, Order, Rule, encode_i16, encode_u16, encode_u32, encode_u64, holding, input};
+use super::image::{Map, Rule, encode_u64, holding, input};
+use super::panel::{Panel, Spec, Wire};
 use super::{SharedImage, Station, shared};
 use crate::instruments::{Class, Instrument};
 use crate::plant::{Feeder, Plant};
@@ -20,8 +21,7 @@ const REVERT_DEFAULT_S: u16 = 60;
 /// The inverter.
 pub struct Inverter {
     image: SharedImage,
-    irradiance: Instrument,
-    module: Instrument,
+    panel: Panel<Plant>,
     writes: u64,
     unwritten_s: f64,
 }
@@ -42,13 +42,8 @@ impl Inverter {
             ],
         });
         image.lock().put_holding(LIMIT, &[FULL, 0, REVERT_DEFAULT_S]);
-        Inverter {
-            image,
-            irradiance: Instrument::new(seed, "irradiance", Class::Fast(3.0), 1.0, (0.0, 1400.0)),
-            module: Instrument::new(seed, "module temperature", Class::Fast(5.0), 0.05, (-40.0, 100.0)),
-            writes: 0,
-            unwritten_s: 0.0,
-        }
+        image.lock().keep_power_on();
+        Inverter { image, panel: panel(seed), writes: 0, unwritten_s: 0.0 }
     }
 
     /// Registers.
@@ -73,22 +68,57 @@ impl Station for Inverter {
     }
 
     fn sense(&mut self, plant: &Plant, dt: f64) {
-        self.irradiance.see(plant.pv().irradiance, dt);
-        self.module.see(plant.pv().module_c, dt);
+        self.panel.see(plant, dt);
     }
 
     fn publish(&mut self, plant: &Plant) {
         let pv = plant.pv();
-        let milli = |kw: f64| encode_u32((kw * 1000.0).round() as i32 as u32, Order::Abcd);
         let mut image = self.image.lock();
         image.put_input(input(30_001), &[pv.state as u16]);
-        image.put_input(input(30_002), &milli(pv.power_kw));
         image.put_input(input(30_004), &encode_u64(pv.energy.count()));
-        image.put_input(input(30_008), &milli(pv.dc_kw));
+        self.panel.publish(&mut image);
         // In the dark the sensor's noise would be light.
-        let irradiance = if pv.irradiance > 0.0 { self.irradiance.value() } else { 0.0 };
-        image.put_input(input(30_010), &[encode_u16(irradiance, 1.0)]);
-        image.put_input(input(30_011), &[encode_i16(self.module.value(), 0.1)]);
-        image.put_input(input(30_012), &[encode_u16(plant.meter(Feeder::Pv).frequency_hz, 0.01)]);
+        let dark = pv.irradiance <= 0.0;
+        if dark && self.panel.instrument("pv/irradiance").is_some_and(|sensor| !sensor.broken()) {
+            image.put_input(input(30_010), &[0]);
+        }
     }
+
+    fn restart(&mut self) {
+        self.image.lock().power_on();
+        (self.writes, self.unwritten_s) = (0, 0.0);
+    }
+
+    fn instrument(&mut self, tag: &str) -> Option<&mut Instrument> {
+        self.panel.instrument(tag)
+    }
+
+    fn quantities(&self, plant: &Plant, see: &mut dyn FnMut(&str, f64, f64)) {
+        self.panel.quantities(plant, see);
+    }
+}
+
+fn panel(seed: u64) -> Panel<Plant> {
+    type Read = fn(&Plant) -> f64;
+    let spec = |number, tag: &str, read: Read, class, sigma, range| Spec {
+        at: input(number),
+        tag: tag.to_owned(),
+        read,
+        class,
+        sigma,
+        range,
+    };
+    let direct = Class::Direct;
+    let kw = (-2000.0, 2000.0);
+    let powers = vec![
+        spec(30_002, "pv/power", |p| p.pv().power_kw, direct, 0.0, kw),
+        spec(30_008, "pv/dc_power", |p| p.pv().dc_kw, direct, 0.0, kw),
+    ];
+    let sun = spec(30_010, "pv/irradiance", |p| p.pv().irradiance, Class::Fast(3.0), 1.0, (0.0, 1400.0));
+    let module = spec(30_011, "pv/module_temp", |p| p.pv().module_c, Class::Fast(5.0), 0.05, (-40.0, 100.0));
+    let frequency = spec(30_012, "pv/freq", |p| p.meter(Feeder::Pv).frequency_hz, direct, 0.0, (0.0, 100.0));
+    Panel::new(seed, Wire::I32(0.001), powers)
+        .and(Panel::new(seed, Wire::U16(1.0), vec![sun]))
+        .and(Panel::new(seed, Wire::I16(0.1), vec![module]))
+        .and(Panel::new(seed, Wire::U16(0.01), vec![frequency]))
 }

@@ -7,6 +7,7 @@
 
 pub mod aeration;
 pub mod dosing;
+pub mod gate;
 pub mod heat_pump;
 pub mod image;
 pub mod inverter;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::instruments::Instrument;
 use crate::plant::Plant;
 use image::Image;
 
@@ -34,8 +36,15 @@ pub trait Station {
     fn sense(&mut self, plant: &Plant, dt: f64);
     /// Lays what the instruments show where clients read it.
     fn publish(&mut self, plant: &Plant);
+    /// Starts again: what clients wrote is gone, commands hold their power-on values.
+    fn restart(&mut self);
+    /// The instrument of a measured quantity, if it is one of this device.
+    fn instrument(&mut self, tag: &str) -> Option<&mut Instrument>;
+    /// Reports tag, truth and shown value of every measured quantity.
+    fn quantities(&self, plant: &Plant, see: &mut dyn FnMut(&str, f64, f64));
 }
 
+/// Registers of zeros; a device lays its power-on values in and calls [`Image::keep_power_on`].
 fn shared(map: image::Map) -> SharedImage {
     Arc::new(Mutex::new(Image::new(map)))
 }

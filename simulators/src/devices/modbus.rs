@@ -27,7 +27,7 @@ const WRITE_REGISTERS_MAX: usize = 123;
 const WRITE_BITS_MAX: usize = 1968;
 
 /// Units behind one socket.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Units(Arc<BTreeMap<u8, SharedImage>>);
 
 impl Units {

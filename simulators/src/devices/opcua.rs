@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use opcua::nodes::VariableBuilder;
@@ -27,6 +28,10 @@ use super::sludge::{COMMANDS, DEWATER_RUNNING, SharedNodes, double_nodes};
 pub const NAMESPACE: &str = "urn:penstock:sim:sludge-effluent";
 /// The server's own namespace; the library gives it nodes of its own, so it must not be that of the PLC.
 const APPLICATION: &str = "urn:penstock:sim";
+/// OPC UA counts time in steps of 100 ns.
+const TICKS_PER_S: f64 = 1e7;
+/// Time the server has to begin to listen.
+const START_WAIT: Duration = Duration::from_secs(10);
 /// Time open connections have to close.
 const STOP_WAIT: Duration = Duration::from_secs(2);
 
@@ -162,11 +167,18 @@ pub struct OpcUaServer {
 }
 
 impl OpcUaServer {
-    /// Serves the nodes on a listening socket.
+    /// Serves the nodes on a listening socket; clients are told to come to `address`, where a gate may stand.
     ///
     /// # Errors
-    /// What the library says when it refuses the configuration.
-    pub fn start(listener: TcpListener, address: SocketAddr, shared: SharedNodes) -> Result<OpcUaServer, String> {
+    /// What the library says when it refuses the configuration, or that it did not begin to listen.
+    pub async fn start(listener: TcpListener, address: SocketAddr, shared: SharedNodes) -> Result<OpcUaServer, String> {
+        let inner = listener.local_addr().map_err(|e| e.to_string())?;
+        let server = OpcUaServer::spawn(listener, address, shared)?;
+        server.advertise(inner.port(), address.port()).await?;
+        Ok(server)
+    }
+
+    fn spawn(listener: TcpListener, address: SocketAddr, shared: SharedNodes) -> Result<OpcUaServer, String> {
         // The library keeps certificates in a folder even where none are used: one that goes with the process.
         let pki = std::env::temp_dir().join(format!("penstock-sim-{}-{}", std::process::id(), address.port()));
         let nodes = shared.clone();
@@ -193,11 +205,27 @@ impl OpcUaServer {
         Ok(OpcUaServer { handle, manager, shared, task, pki })
     }
 
+    /// When it begins to listen the library takes the port of its socket for that of its endpoints, and clients go to
+    /// where those are: past the gate. So wait for that, and put the public port in its place.
+    async fn advertise(&self, inner: u16, public: u16) -> Result<(), String> {
+        let port = &self.handle.info().port;
+        let listening = async {
+            while port.load(Ordering::Relaxed) != inner && self.running() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(START_WAIT, listening).await.map_err(|_| "it does not begin to listen".to_owned())?;
+        port.store(public, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Sets the read-only nodes to what the PLC shows now. The command nodes change by writes alone: setting them from
     /// here too could bring back the value before a write that is under way.
-    pub fn publish(&self) {
+    ///
+    /// Source times are UTC plus `skew_s` seconds: the clock of the device may be wrong.
+    pub fn publish(&self, skew_s: f64) {
         let namespace = self.manager.inner().namespace;
-        let now = DateTime::now();
+        let now = DateTime::from(DateTime::now().ticks() + (skew_s * TICKS_PER_S) as i64);
         let nodes = self.shared.lock().clone();
         let doubles = double_nodes().into_iter().zip(nodes.doubles);
         let values: Vec<(NodeId, DataValue)> = doubles

@@ -1,6 +1,6 @@
 //! The analogue side of a device: instruments and where their values stand in the registers.
 
-use super::image::{Image, Order, encode_f32, encode_i16, encode_u16};
+use super::image::{Image, Order, encode_f32, encode_i16, encode_u16, encode_u32};
 use crate::instruments::{Class, Instrument};
 
 /// How a value is laid into input registers.
@@ -12,11 +12,14 @@ pub enum Wire {
     U16(f64),
     /// Signed register in steps of a resolution.
     I16(f64),
+    /// Signed value in two registers, high word first, in steps of a resolution.
+    I32(f64),
 }
 
 /// One point: what it sees in `S`, through which instrument, and its PDU address.
 pub struct Point<S> {
     at: u16,
+    tag: String,
     wire: Wire,
     read: fn(&S) -> f64,
     instrument: Instrument,
@@ -26,8 +29,8 @@ pub struct Point<S> {
 pub struct Spec<S> {
     /// PDU address of the first input register.
     pub at: u16,
-    /// Name of the noise stream.
-    pub name: &'static str,
+    /// Tag of the quantity, also the name of its noise stream.
+    pub tag: String,
     /// Truth the point sees.
     pub read: fn(&S) -> f64,
     /// Behaviour of the instrument.
@@ -53,10 +56,30 @@ impl<S> Panel<S> {
                 at: spec.at,
                 wire,
                 read: spec.read,
-                instrument: Instrument::new(seed, spec.name, spec.class, spec.sigma, spec.range),
+                instrument: Instrument::new(seed, &spec.tag, spec.class, spec.sigma, spec.range),
+                tag: spec.tag,
             })
             .collect();
         Panel { points }
+    }
+
+    /// Points of another wire format on the same panel.
+    #[must_use]
+    pub fn and(mut self, other: Panel<S>) -> Panel<S> {
+        self.points.extend(other.points);
+        self
+    }
+
+    /// The instrument of a tag.
+    pub fn instrument(&mut self, tag: &str) -> Option<&mut Instrument> {
+        self.points.iter_mut().find(|point| point.tag == tag).map(|point| &mut point.instrument)
+    }
+
+    /// Reports tag, truth and shown value of every point.
+    pub fn quantities(&self, truth: &S, see: &mut dyn FnMut(&str, f64, f64)) {
+        for point in &self.points {
+            see(&point.tag, (point.read)(truth), point.instrument.value());
+        }
     }
 
     /// The instruments see the truth for `dt` seconds.
@@ -81,6 +104,10 @@ impl<S> Panel<S> {
                 Wire::F32(order) => image.put_input(point.at, &encode_f32(value, order)),
                 Wire::U16(resolution) => image.put_input(point.at, &[encode_u16(value, resolution)]),
                 Wire::I16(resolution) => image.put_input(point.at, &[encode_i16(value, resolution)]),
+                Wire::I32(resolution) => {
+                    let steps = (value / resolution).round() as i32;
+                    image.put_input(point.at, &encode_u32(steps as u32, Order::Abcd));
+                }
             }
         }
     }

@@ -2,8 +2,11 @@
 //!
 //! Power is float32 ABCD; the energy registers are 32 bits of 0.01 kWh, low word first, and roll over.
 
-use super::image::{Map, Order, encode_f32, encode_i16, encode_u16, encode_u32, input};
+use super::image::{Map, Order, encode_u32, input};
+use super::panel::{Panel, Spec, Wire};
 use super::{SharedImage, Station, shared};
+use crate::instruments::{Class, Instrument};
+use crate::models::meters::Meter;
 use crate::plant::{Feeder, Plant};
 
 /// Units of the gateway and what they measure.
@@ -16,9 +19,13 @@ pub const UNITS: [(u8, Feeder); 6] = [
     (16, Feeder::Pv),
 ];
 
+/// Names of the feeders in tags, in the order of [`UNITS`].
+const FEEDERS: [&str; 6] = ["grid", "blowers", "pumps", "heat_pump", "aux", "pv"];
+
 /// The meters.
 pub struct PowerMeters {
     images: [SharedImage; 6],
+    panels: [Panel<Meter>; 6],
 }
 
 impl Default for PowerMeters {
@@ -33,6 +40,7 @@ impl PowerMeters {
     pub fn new() -> PowerMeters {
         PowerMeters {
             images: std::array::from_fn(|_| shared(Map { input: vec![(input(30_001), 12)], ..Map::default() })),
+            panels: FEEDERS.map(panel),
         }
     }
 
@@ -46,20 +54,57 @@ impl PowerMeters {
 impl Station for PowerMeters {
     fn control(&mut self, _plant: &mut Plant, _dt: f64, _real_dt: f64) {}
 
-    fn sense(&mut self, _plant: &Plant, _dt: f64) {}
-
-    fn publish(&mut self, plant: &Plant) {
-        for ((_, feeder), image) in UNITS.iter().zip(&self.images) {
-            let meter = plant.meter(*feeder);
-            let mut image = image.lock();
-            image.put_input(input(30_001), &encode_f32(meter.power_kw, Order::Abcd));
-            image.put_input(input(30_003), &encode_f32(meter.reactive_kvar, Order::Abcd));
-            image.put_input(input(30_005), &encode_u32(meter.import.count() as u32, Order::Cdab));
-            image.put_input(input(30_007), &encode_u32(meter.export.count() as u32, Order::Cdab));
-            image.put_input(input(30_009), &[encode_u16(meter.voltage_v, 0.1)]);
-            image.put_input(input(30_010), &[encode_u16(meter.current_a(), 0.1)]);
-            image.put_input(input(30_011), &[encode_u16(meter.frequency_hz, 0.01)]);
-            image.put_input(input(30_012), &[encode_i16(meter.power_factor(), 0.001)]);
+    fn sense(&mut self, plant: &Plant, dt: f64) {
+        for ((_, feeder), panel) in UNITS.iter().zip(&mut self.panels) {
+            panel.see(plant.meter(*feeder), dt);
         }
     }
+
+    fn publish(&mut self, plant: &Plant) {
+        for (((_, feeder), image), panel) in UNITS.iter().zip(&self.images).zip(&self.panels) {
+            let meter = plant.meter(*feeder);
+            let mut image = image.lock();
+            panel.publish(&mut image);
+            image.put_input(input(30_005), &encode_u32(meter.import.count() as u32, Order::Cdab));
+            image.put_input(input(30_007), &encode_u32(meter.export.count() as u32, Order::Cdab));
+        }
+    }
+
+    fn restart(&mut self) {
+        // Nothing can be written to a meter, and its energy registers outlive its supply.
+    }
+
+    fn instrument(&mut self, tag: &str) -> Option<&mut Instrument> {
+        self.panels.iter_mut().find_map(|panel| panel.instrument(tag))
+    }
+
+    fn quantities(&self, plant: &Plant, see: &mut dyn FnMut(&str, f64, f64)) {
+        for ((_, feeder), panel) in UNITS.iter().zip(&self.panels) {
+            panel.quantities(plant.meter(*feeder), see);
+        }
+    }
+}
+
+/// A meter adds neither lag nor noise: its points are there for faults to act on.
+fn panel(feeder: &str) -> Panel<Meter> {
+    type Read = fn(&Meter) -> f64;
+    let of = |wire, points: &[(u16, &str, Read, f64)]| {
+        let specs = points.iter().map(|(number, quantity, read, most)| Spec {
+            at: input(*number),
+            tag: format!("met/{feeder}/{quantity}"),
+            read: *read,
+            class: Class::Direct,
+            sigma: 0.0,
+            range: (-most, *most),
+        });
+        Panel::new(0, wire, specs.collect())
+    };
+    let powers: [(u16, &str, Read, f64); 2] =
+        [(30_001, "power", |m| m.power_kw, 5000.0), (30_003, "reactive", |m| m.reactive_kvar, 5000.0)];
+    let volts_amperes: [(u16, &str, Read, f64); 2] =
+        [(30_009, "voltage", |m| m.voltage_v, 1000.0), (30_010, "current", |m| m.current_a(), 6000.0)];
+    of(Wire::F32(Order::Abcd), &powers)
+        .and(of(Wire::U16(0.1), &volts_amperes))
+        .and(of(Wire::U16(0.01), &[(30_011, "freq", |m| m.frequency_hz, 100.0)]))
+        .and(of(Wire::I16(0.001), &[(30_012, "pf", |m| m.power_factor(), 1.0)]))
 }

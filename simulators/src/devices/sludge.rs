@@ -44,6 +44,7 @@ pub type SharedNodes = Arc<Mutex<Nodes>>;
 
 struct Spec {
     id: &'static str,
+    tag: &'static str,
     read: fn(&Measured) -> f64,
     class: Class,
     sigma: f64,
@@ -51,23 +52,30 @@ struct Spec {
 }
 
 fn specs() -> Vec<Spec> {
-    fn spec(id: &'static str, read: fn(&Measured) -> f64, class: Class, sigma: f64, top: f64) -> Spec {
-        Spec { id, read, class, sigma, range: (0.0, top) }
+    fn spec(
+        id: &'static str,
+        tag: &'static str,
+        read: fn(&Measured) -> f64,
+        class: Class,
+        sigma: f64,
+        top: f64,
+    ) -> Spec {
+        Spec { id, tag, read, class, sigma, range: (0.0, top) }
     }
     let flow = Class::Fast(2.0);
     vec![
-        spec("Effluent.Flow", |m| m.eff_flow, flow, 3.0, 3000.0),
-        spec("Effluent.NH4", |m| m.eff_nh4, Class::B0, 0.05, 50.0),
-        spec("Effluent.COD", |m| m.eff_cod, Class::B1, 0.4, 500.0),
-        spec("Effluent.TN", |m| m.eff_tn, Class::B1, 0.1, 50.0),
-        spec("Effluent.TSS", |m| m.eff_tss, Class::A, 0.05, 200.0),
-        spec("Effluent.PH", |m| m.eff_ph, Class::A, 0.005, 14.0),
-        spec("Effluent.Temp", |m| m.eff_c, Class::A, 0.01, 40.0),
-        spec("Sludge.RasFlow", |m| m.ras_flow, flow, 3.0, 2000.0),
-        spec("Sludge.WasFlow", |m| m.was_flow, flow, 0.05, 100.0),
-        spec("Sludge.Blanket", |m| m.blanket_m, Class::A, 0.005, 4.0),
-        spec("Sludge.RasTss", |m| m.ras_tss, Class::A, 30.0, 20_000.0),
-        spec("Sludge.DewaterPower", |m| m.dewater_kw, Class::Fast(1.0), 0.1, 100.0),
+        spec("Effluent.Flow", "eff/flow", |m| m.eff_flow, flow, 3.0, 3000.0),
+        spec("Effluent.NH4", "eff/nh4", |m| m.eff_nh4, Class::B0, 0.05, 50.0),
+        spec("Effluent.COD", "eff/cod", |m| m.eff_cod, Class::B1, 0.4, 500.0),
+        spec("Effluent.TN", "eff/tn", |m| m.eff_tn, Class::B1, 0.1, 50.0),
+        spec("Effluent.TSS", "eff/tss", |m| m.eff_tss, Class::A, 0.05, 200.0),
+        spec("Effluent.PH", "eff/ph", |m| m.eff_ph, Class::A, 0.005, 14.0),
+        spec("Effluent.Temp", "eff/temp", |m| m.eff_c, Class::A, 0.01, 40.0),
+        spec("Sludge.RasFlow", "slu/ras/flow", |m| m.ras_flow, flow, 3.0, 2000.0),
+        spec("Sludge.WasFlow", "slu/was/flow", |m| m.was_flow, flow, 0.05, 100.0),
+        spec("Sludge.Blanket", "slu/blanket", |m| m.blanket_m, Class::A, 0.005, 4.0),
+        spec("Sludge.RasTss", "slu/ras/tss", |m| m.ras_tss, Class::A, 30.0, 20_000.0),
+        spec("Sludge.DewaterPower", "slu/dewater/power", |m| m.dewater_kw, Class::Fast(1.0), 0.1, 100.0),
     ]
 }
 
@@ -81,6 +89,7 @@ pub fn double_nodes() -> Vec<&'static str> {
 pub struct SludgePlc {
     nodes: SharedNodes,
     points: Vec<(Spec, Instrument)>,
+    power_on: [f64; 2],
 }
 
 impl SludgePlc {
@@ -90,7 +99,7 @@ impl SludgePlc {
         let points: Vec<(Spec, Instrument)> = specs()
             .into_iter()
             .map(|spec| {
-                let instrument = Instrument::new(seed, spec.id, spec.class, spec.sigma, spec.range);
+                let instrument = Instrument::new(seed, spec.tag, spec.class, spec.sigma, spec.range);
                 (spec, instrument)
             })
             .collect();
@@ -99,7 +108,7 @@ impl SludgePlc {
             dewater_running: false,
             commands: [plant.handles.ras_m3_h, plant.handles.was_m3_h],
         };
-        SludgePlc { nodes: Arc::new(Mutex::new(nodes)), points }
+        SludgePlc { power_on: nodes.commands, nodes: Arc::new(Mutex::new(nodes)), points }
     }
 
     /// Values shared with the server.
@@ -124,5 +133,19 @@ impl Station for SludgePlc {
         let mut nodes = self.nodes.lock();
         nodes.doubles = self.points.iter().map(|(_, instrument)| instrument.value()).collect();
         nodes.dewater_running = plant.measured().dewater_running;
+    }
+
+    fn restart(&mut self) {
+        self.nodes.lock().commands = self.power_on;
+    }
+
+    fn instrument(&mut self, tag: &str) -> Option<&mut Instrument> {
+        self.points.iter_mut().find(|(spec, _)| spec.tag == tag).map(|(_, instrument)| instrument)
+    }
+
+    fn quantities(&self, plant: &Plant, see: &mut dyn FnMut(&str, f64, f64)) {
+        for (spec, instrument) in &self.points {
+            see(spec.tag, (spec.read)(plant.measured()), instrument.value());
+        }
     }
 }

@@ -135,6 +135,18 @@ impl Blower {
         if self.phase == BlowerPhase::Running && flow > 0.0 { (flow, -BLOWER_SLIP) } else { (0.0, 0.0) }
     }
 
+    /// Trips the blower, in whatever phase it is.
+    pub fn trip(&mut self) {
+        self.phase = BlowerPhase::Tripped;
+    }
+
+    /// The contactor drops: the blower stands and starts again by its run command after the inhibit.
+    pub fn lose_power(&mut self) {
+        if self.phase != BlowerPhase::Tripped {
+            self.phase = BlowerPhase::Stopped(RESTART_INHIBIT_S);
+        }
+    }
+
     fn settle_power(&mut self, header_kpa: f64) {
         self.flow = self.delivery(header_kpa).0;
         self.power_kw = match self.phase {

@@ -125,6 +125,11 @@ impl HeatPlant {
         }
     }
 
+    /// The machine stands at once, whatever its minimum run time, and waits before it may start again.
+    pub fn lose_power(&mut self) {
+        self.state = HeatState::Inhibited(RESTART_INHIBIT_S);
+    }
+
     /// Goes on by `dt` seconds.
     pub fn step(&mut self, dt: f64, commands: &HeatCommands, water: &SourceWater, outdoor_c: f64, hour: f64) {
         self.state = self.next_state(dt, commands.run);

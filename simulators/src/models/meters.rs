@@ -79,10 +79,10 @@ impl Meter {
         self.power_kw.hypot(self.reactive_kvar)
     }
 
-    /// Line current, A.
+    /// Line current, A; 0 without voltage.
     #[must_use]
     pub fn current_a(&self) -> f64 {
-        self.apparent_kva() * 1000.0 / (3.0_f64.sqrt() * self.voltage_v)
+        if self.voltage_v < 1.0 { 0.0 } else { self.apparent_kva() * 1000.0 / (3.0_f64.sqrt() * self.voltage_v) }
     }
 
     /// Power factor, negative on export; 1 without load.

@@ -9,6 +9,7 @@ pub mod pv;
 mod settled;
 pub mod tertiary;
 pub mod weather;
+pub mod wet;
 pub mod works;
 
 #[cfg(test)]

@@ -48,6 +48,8 @@ pub struct Pv {
     pub irradiance: f64,
     /// Energy fed in (64 bits of 0.001 kWh).
     pub energy: EnergyRegister,
+    /// The mains are there to feed into.
+    pub mains: bool,
     limit_kw: f64,
 }
 
@@ -62,6 +64,7 @@ impl Pv {
             module_c: outdoor_c,
             irradiance: 0.0,
             energy: EnergyRegister::new(64, 0.001, energy_kwh),
+            mains: true,
             limit_kw: RATED_KW,
         }
     }
@@ -79,7 +82,7 @@ impl Pv {
         let possible = (EFFICIENCY * sun_kw - OWN_KW).clamp(0.0, RATED_KW);
         (self.state, self.power_kw) = if irradiance < WAKE_W {
             (PvState::Off, 0.0)
-        } else if irradiance < FEED_W || possible <= 0.0 {
+        } else if irradiance < FEED_W || possible <= 0.0 || !self.mains {
             (PvState::Standby, 0.0)
         } else if possible > self.limit_kw + 0.5 {
             (PvState::Curtailed, self.limit_kw)

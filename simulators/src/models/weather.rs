@@ -12,6 +12,11 @@ pub const LONGITUDE: f64 = 116.98;
 /// Tilt of the modules towards the south, degrees.
 const TILT: f64 = 12.0;
 
+/// Lasting rain cools the water of the reactors by so many K, with this time constant, s; the air by a multiple.
+const RAIN_CHILL_C: f64 = 2.0;
+const RAIN_TAU_S: f64 = 10.0 * 3600.0;
+const AIR_PER_WATER: f64 = 2.0;
+
 /// Place of the sun.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sun {
@@ -53,7 +58,7 @@ pub fn clear_sky(sin_height: f64) -> f64 {
 
 /// The weather at one moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Weather {
+pub struct Conditions {
     /// Irradiance in the module plane, W/m2.
     pub irradiance: f64,
     /// Air temperature, degC.
@@ -70,6 +75,7 @@ pub struct Sky {
     air: Wander,
     water: Wander,
     shade: f64,
+    chill_c: f64,
     ripple: Rng,
 }
 
@@ -83,13 +89,15 @@ impl Sky {
             air: Wander::new(seed, "air temperature", 2.2, 1.5 * DAY_S),
             water: Wander::new(seed, "water temperature", 0.3, 2.0 * DAY_S),
             shade: 0.0,
+            chill_c: 0.0,
             ripple: Rng::new(seed, "irradiance ripple"),
         }
     }
 
-    /// Goes on by `dt` seconds and returns the weather at the clock's time.
-    pub fn step(&mut self, clock: &PlantClock, dt: f64) -> Weather {
-        let cover = (0.35 + self.cover.step(dt)).clamp(0.0, 1.0);
+    /// Goes on by `dt` seconds and returns the weather at the clock's time; `wet` is how hard it rains, 0 to 1.
+    pub fn step(&mut self, clock: &PlantClock, dt: f64, wet: f64) -> Conditions {
+        let cover = (0.35 + self.cover.step(dt)).clamp(0.0, 1.0).max(wet);
+        self.chill_c += (RAIN_CHILL_C * wet - self.chill_c) * (1.0 - (-dt / RAIN_TAU_S).exp());
         // The more cover, the more often a cloud stands before the sun; its edge takes some seconds to pass.
         let behind = self.passing.step(dt) < 2.6 * (cover - 0.5);
         let shade = if behind { 0.45 + 0.35 * cover } else { 0.06 * cover };
@@ -102,10 +110,10 @@ impl Sky {
         // Near the horizon the ratio of the angles has no limit; the modules' own horizon is at about 3 degrees.
         let tilted = if sun.sin_height > 0.05 { beam * (sun.cos_module / sun.sin_height).clamp(0.0, 3.0) } else { 0.0 };
         let irradiance = (tilted + diffuse) * (1.0 + 0.002 * self.ripple.gauss());
-        Weather {
+        Conditions {
             irradiance: irradiance.clamp(0.0, 1400.0),
-            outdoor_c: outdoor_mean(clock) + self.air.step(dt),
-            water_c: water_mean(clock) + self.water.step(dt),
+            outdoor_c: outdoor_mean(clock) + self.air.step(dt) - AIR_PER_WATER * self.chill_c,
+            water_c: water_mean(clock) + self.water.step(dt) - self.chill_c,
         }
     }
 }
@@ -156,7 +164,7 @@ mod tests {
             let mut day_wh = 0.0;
             for _ in 0..8640 {
                 clock.advance(10.0);
-                let weather = sky.step(&clock, 10.0);
+                let weather = sky.step(&clock, 10.0, 0.0);
                 if sun(&clock).sin_height < 0.0 {
                     assert_eq!(weather.irradiance, 0.0);
                 }

@@ -13,6 +13,8 @@ use penstock_engine::{Engine, EngineConfig, ScanTiming, TaskCore};
 use penstock_historian::Historian;
 use penstock_ledger::Ledger;
 use penstock_model::{Clock, ManualClock, Record, RecordSink, TagSample, Utc};
+use penstock_simulators::Weather;
+use penstock_simulators::faults::Injection;
 use penstock_simulators::simulation::Simulation;
 use report::{Report, Tally};
 use std::io::{IsTerminal, Write};
@@ -32,6 +34,12 @@ pub struct SimulateArgs {
     /// Hours at the beginning that are run but not judged: the plant and the programs settle.
     #[arg(long, default_value_t = 2.0)]
     pub settle_hours: f64,
+    /// Weather over the catchment: dry, rain or storm.
+    #[arg(long, default_value = "dry")]
+    pub weather: Weather,
+    /// A fault active from the start, as `stuck aer/z5/nh4 0.5 for 12h`; may be repeated. Faults of links do nothing here.
+    #[arg(long = "fault", value_name = "TEXT")]
+    pub faults: Vec<Injection>,
     /// Seed of weather, influent and instrument noise.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -106,7 +114,10 @@ impl Drop for Scratch {
 
 fn simulate(site: &Site, args: &SimulateArgs, progress: bool) -> Result<Report, String> {
     let clock = ManualClock::at(Utc::from_millis(args.start.saturating_mul(1000)));
-    let mut plant = Simulation::new(args.seed, args.start);
+    let mut plant = Simulation::in_weather(args.seed, args.start, args.weather);
+    for fault in &args.faults {
+        plant.inject(fault.clone()).map_err(|e| e.to_string())?;
+    }
     let mailboxes = Mailboxes::new(site.devices.len());
     let mut field = Field::new(site, &plant, mailboxes.clone())?;
     let tally = Arc::new(TallySink(Mutex::new(Tally::new(site))));
@@ -217,7 +228,17 @@ mod tests {
 
     fn args(seed: u64) -> SimulateArgs {
         let site = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/jinan-wwtp");
-        SimulateArgs { site, days: 0.02, settle_hours: 0.1, seed, start: 1_781_452_800, out: None, compare: None }
+        SimulateArgs {
+            site,
+            days: 0.02,
+            settle_hours: 0.1,
+            weather: Weather::Dry,
+            faults: Vec::new(),
+            seed,
+            start: 1_781_452_800,
+            out: None,
+            compare: None,
+        }
     }
 
     #[test]

@@ -1,0 +1,121 @@
+//! Faults at work in the simulation: where they begin, end and are listed.
+
+use super::{ActiveFault, Fault, FaultsFull, Injection, LinkFault, LinkState};
+use crate::config::DEVICES;
+use crate::simulation::Simulation;
+
+/// A measured quantity now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Quantity {
+    /// Its tag.
+    pub tag: String,
+    /// The truth.
+    pub truth: f64,
+    /// What its instrument shows; none for a state the device knows by itself.
+    pub shown: Option<f64>,
+}
+
+impl Simulation {
+    /// Begins a fault and returns its number.
+    ///
+    /// # Errors
+    /// [`FaultsFull`] when [`FAULTS_MAX`](super::FAULTS_MAX) faults are active.
+    pub fn inject(&mut self, injection: Injection) -> Result<u64, FaultsFull> {
+        let fault = injection.fault.clone();
+        let id = self.faults.enter(injection)?;
+        match fault {
+            Fault::Link { device, fault: LinkFault::Restart { .. }, .. } => {
+                if let Some(index) = DEVICES.iter().position(|(name, _)| *name == device) {
+                    self.stations().1[index].restart();
+                }
+            }
+            Fault::Link { .. } => {}
+            Fault::Sensor { tag, fault } => {
+                let seed = self.seed();
+                let (_, stations) = self.stations();
+                for instrument in stations.into_iter().filter_map(|station| station.instrument(tag)) {
+                    instrument.break_down(id, fault, seed);
+                }
+            }
+            Fault::Machine(_) => self.disturb(),
+        }
+        Ok(id)
+    }
+
+    /// Ends a fault; false when none has that number.
+    pub fn clear(&mut self, id: u64) -> bool {
+        let Some(ended) = self.faults.take(id) else { return false };
+        match ended.fault {
+            Fault::Link { .. } => {}
+            Fault::Sensor { tag, .. } => {
+                let (_, stations) = self.stations();
+                for instrument in stations.into_iter().filter_map(|station| station.instrument(tag)) {
+                    instrument.repair(id);
+                }
+            }
+            Fault::Machine(_) => self.disturb(),
+        }
+        true
+    }
+
+    /// Ends all faults.
+    pub fn clear_all(&mut self) {
+        let ids: Vec<u64> = self.faults().iter().map(|fault| fault.id).collect();
+        for id in ids {
+            self.clear(id);
+        }
+    }
+
+    /// Active faults in the order in which they began.
+    #[must_use]
+    pub fn faults(&self) -> &[ActiveFault] {
+        self.faults.active()
+    }
+
+    /// State of the link to a device.
+    #[must_use]
+    pub fn link(&self, device: &str) -> LinkState {
+        self.faults.link(device)
+    }
+
+    /// Lets time pass for the faults that end by themselves.
+    pub(crate) fn age_faults(&mut self, dt: f64, real_dt: f64) {
+        for id in self.faults.advance(dt, real_dt) {
+            self.clear(id);
+        }
+    }
+
+    fn disturb(&mut self) {
+        self.stations().0.disturbances = self.faults.disturbances();
+    }
+
+    /// All measured quantities and the states of machines (1 for running, tripped or obeying).
+    #[must_use]
+    pub fn quantities(&self) -> Vec<Quantity> {
+        let mut all = Vec::new();
+        let plant = self.plant();
+        for station in self.stations_ref() {
+            station.quantities(plant, &mut |tag, truth, shown| {
+                all.push(Quantity { tag: tag.to_owned(), truth, shown: Some(shown) });
+            });
+        }
+        let m = plant.measured();
+        let mut state = |tag: String, on: bool| {
+            all.push(Quantity { tag, truth: f64::from(u8::from(on)), shown: None });
+        };
+        for i in 0..3 {
+            state(format!("aer/b{}/running", i + 1), m.blower_running[i]);
+            state(format!("aer/b{}/fault", i + 1), m.blower_fault[i]);
+        }
+        state("aer/remote".to_owned(), self.remote());
+        for (i, pump) in ["pac", "carbon", "naclo"].into_iter().enumerate() {
+            state(format!("dos/{pump}/running"), m.dose_running[i]);
+        }
+        state("slu/dewater/running".to_owned(), m.dewater_running);
+        all
+    }
+}
+
+#[cfg(test)]
+#[path = "act_tests.rs"]
+mod tests;

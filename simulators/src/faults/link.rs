@@ -1,0 +1,79 @@
+//! What the faults of a device's link add up to.
+
+use super::{Fault, LinkFault};
+
+/// State of the link to one device.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LinkState {
+    /// Connections are closed as soon as they are open.
+    pub dropped: bool,
+    /// Nobody listens.
+    pub refused: bool,
+    /// Seconds the device's clock is ahead.
+    pub skew_s: f64,
+    rules: Vec<(Option<u8>, LinkFault)>,
+}
+
+/// What happens to a request for one unit and its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Treatment {
+    /// No answer.
+    pub mute: bool,
+    /// The answer is held back, ms.
+    pub delay_ms: f64,
+    /// And by a random time up to this, ms.
+    pub jitter_ms: f64,
+    /// The request is refused with this code.
+    pub exception: Option<u8>,
+    /// The answer carries an old transaction identifier.
+    pub stale: bool,
+    /// The answer is cut.
+    pub short: bool,
+}
+
+impl LinkState {
+    /// The sum of those of `faults` that concern `device`.
+    pub(crate) fn of<'a>(device: &str, faults: impl IntoIterator<Item = &'a Fault>) -> LinkState {
+        let mut state = LinkState::default();
+        for fault in faults {
+            let Fault::Link { device: target, unit, fault } = fault else { continue };
+            if *target != device {
+                continue;
+            }
+            match fault {
+                LinkFault::Drop => state.dropped = true,
+                LinkFault::Refuse | LinkFault::Restart { .. } => state.refused = true,
+                LinkFault::Skew { s } => state.skew_s += s,
+                other => state.rules.push((*unit, *other)),
+            }
+        }
+        state
+    }
+
+    /// No connection may live.
+    #[must_use]
+    pub fn closed(&self) -> bool {
+        self.dropped || self.refused
+    }
+
+    /// What happens to a unit; `None` is a link without units.
+    #[must_use]
+    pub fn treatment(&self, unit: Option<u8>) -> Treatment {
+        let mut sum = Treatment::default();
+        for (of, fault) in &self.rules {
+            if of.is_some() && *of != unit {
+                continue;
+            }
+            match fault {
+                LinkFault::Mute => sum.mute = true,
+                LinkFault::Delay { ms } => sum.delay_ms += ms,
+                LinkFault::Jitter { ms } => sum.jitter_ms += ms,
+                LinkFault::Exception { code } => sum.exception = Some(*code),
+                LinkFault::Stale => sum.stale = true,
+                LinkFault::Short => sum.short = true,
+                LinkFault::Drop | LinkFault::Refuse | LinkFault::Restart { .. } | LinkFault::Skew { .. } => {}
+            }
+        }
+        sum
+    }
+}
