@@ -51,10 +51,8 @@ const DEMO_USERS: &[(&str, Role)] =
 fn follow(site: &crate::config::Site, sim: &SimProcess) -> Vec<(String, String)> {
     let mut addresses = Vec::new();
     for device in &site.devices {
-        let followed = penstock_simulators::DEVICES
-            .iter()
-            .find(|(_, port)| device.address.ends_with(&format!(":{port}")))
-            .and_then(|(name, _)| sim.devices.iter().find(|(d, _)| d == name));
+        let followed =
+            crate::sim::socket_of(&device.address).and_then(|name| sim.devices.iter().find(|(d, _)| d == name));
         if let Some((_, address)) = followed {
             addresses.push((device.name.to_string(), address.to_string()));
         }

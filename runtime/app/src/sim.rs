@@ -69,6 +69,13 @@ impl SimArgs {
     }
 }
 
+/// The simulator at whose default port an address (`host:port` or an endpoint) is configured.
+#[must_use]
+pub fn socket_of(address: &str) -> Option<&'static str> {
+    let at_port = |port: u16| address.ends_with(&format!(":{port}"));
+    penstock_simulators::DEVICES.iter().find(|(_, port)| at_port(*port)).map(|(name, _)| *name)
+}
+
 /// Runs the simulators until a signal, or until standard input closes where that was asked for.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use penstock_engine::Engine;
 use penstock_ledger::Ledger;
-use penstock_model::{Clock, TagSample};
+use penstock_model::{Clock, Now, TagSample};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -21,17 +21,21 @@ pub fn start(
     stop: Arc<AtomicBool>,
 ) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("ledger".into()).spawn(move || {
-        let sink = engine.sink();
-        let tags = engine.tags().clone();
         while !stop.load(Ordering::SeqCst) {
-            let read = |path: &str| tags.find(path).map(|id| engine.read(id));
-            let figures = ledger.observe(clock.now(), &read);
-            let batch: Vec<TagSample> = figures
-                .into_iter()
-                .filter_map(|(path, sample)| Some(TagSample { tag: tags.find(&path)?, sample }))
-                .collect();
-            sink.samples(&batch);
+            observe(&ledger, &engine, clock.now());
             std::thread::sleep(OBSERVE_EVERY);
         }
     })
+}
+
+/// Shows the ledger the meters as they stand and delivers its figures as tags; to be called once a second of the clock.
+pub fn observe(ledger: &Ledger, engine: &Engine, now: Now) {
+    let tags = engine.tags();
+    let read = |path: &str| tags.find(path).map(|id| engine.read(id));
+    let batch: Vec<TagSample> = ledger
+        .observe(now, &read)
+        .into_iter()
+        .filter_map(|(path, sample)| Some(TagSample { tag: tags.find(&path)?, sample }))
+        .collect();
+    engine.sink().samples(&batch);
 }

@@ -10,6 +10,7 @@ mod restore;
 mod scan;
 mod summary;
 
+pub(crate) use ledger::observe as observe_ledger;
 pub use scan::Realtime;
 pub use summary::Summary;
 

@@ -51,13 +51,9 @@ impl Field {
     pub fn new(site: &Site, plant: &Simulation, mailboxes: Arc<Mailboxes>) -> Result<Field, String> {
         let mut devices = Vec::new();
         for device in &site.devices {
-            let socket = penstock_simulators::DEVICES
-                .iter()
-                .find(|(_, port)| device.address.ends_with(&format!(":{port}")))
-                .map(|(name, _)| *name)
-                .ok_or_else(|| {
-                    format!("device `{}` at {} has no counterpart in the plant model", device.name, device.address)
-                })?;
+            let socket = crate::sim::socket_of(&device.address).ok_or_else(|| {
+                format!("device `{}` at {} has no counterpart in the plant model", device.name, device.address)
+            })?;
             devices.push(match &device.driver {
                 DriverConfig::Modbus(config) => {
                     let image = plant.image(socket, config.unit).ok_or_else(|| {

@@ -7,12 +7,13 @@ mod field;
 mod report;
 
 use crate::config::{Overrides, Site};
+use crate::run::observe_ledger;
 use field::{Field, Mailboxes};
 use parking_lot::Mutex;
 use penstock_engine::{Engine, EngineConfig, ScanTiming, TaskCore};
 use penstock_historian::Historian;
 use penstock_ledger::Ledger;
-use penstock_model::{Clock, ManualClock, Record, RecordSink, TagSample, Utc};
+use penstock_model::{Clock, ManualClock, Record, RecordSink, Utc};
 use penstock_simulators::Weather;
 use penstock_simulators::faults::Injection;
 use penstock_simulators::simulation::Simulation;
@@ -150,7 +151,7 @@ fn simulate(site: &Site, args: &SimulateArgs, progress: bool) -> Result<Report, 
         if second <= elapsed {
             second += Duration::from_secs(1);
             if let Some(ledger) = &ledger {
-                observe(ledger, &engine, &clock);
+                observe_ledger(ledger, &engine, clock.now());
             }
             if elapsed >= settled {
                 tally.0.lock().second(&engine);
@@ -185,17 +186,6 @@ fn open_ledger(site: &Site, dir: &Path) -> Result<Option<Ledger>, String> {
     })
     .map_err(|e| e.to_string())?;
     Ledger::open(&dir.join("ledger"), config.clone(), Arc::new(historian)).map(Some).map_err(|e| e.to_string())
-}
-
-fn observe(ledger: &Ledger, engine: &Engine, clock: &ManualClock) {
-    let tags = engine.tags();
-    let read = |path: &str| tags.find(path).map(|id| engine.read(id));
-    let batch: Vec<TagSample> = ledger
-        .observe(clock.now(), &read)
-        .into_iter()
-        .filter_map(|(path, sample)| Some(TagSample { tag: tags.find(&path)?, sample }))
-        .collect();
-    engine.sink().samples(&batch);
 }
 
 /// The step of the common clock: the fastest task's period, which every other period must be a multiple of.
