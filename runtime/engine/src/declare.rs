@@ -173,6 +173,9 @@ impl Declarer {
 }
 
 fn parse_unit(name: &str, unit: &str) -> Result<Unit, Fail> {
+    if unit == Unit::ANY.as_str() {
+        return Ok(Unit::ANY);
+    }
     Unit::parse(unit).map_err(|e| {
         let help = crate::nearest::did_you_mean(unit, Unit::all()).map(|h| format!(" ({h})")).unwrap_or_default();
         fail(format!("`{name}`: {e}{help}"))

@@ -9,6 +9,7 @@ const UNITS: &[(&str, &[&str])] = &[
     ("mg/L", &["mg/l", "g/m3", "g/m³"]),
     ("ug/L", &["ug/l", "µg/L"]),
     ("kg/m3", &["kg/m³", "g/L"]),
+    ("mol/m3", &["mol/m³", "mmol/L"]),
     ("mol/mol", &[]),
     ("kg/kg", &[]),
     ("m3/h", &["m³/h"]),
@@ -110,6 +111,10 @@ impl Unit {
     /// No unit: counts, ratios, switches.
     pub const NONE: Unit = Unit("");
 
+    /// Whatever unit stands on the other side: for ports of programs that are written for no unit in particular. No tag
+    /// has it, and no spelling parses to it.
+    pub const ANY: Unit = Unit("any");
+
     /// The unit of that spelling.
     ///
     /// # Errors
@@ -150,7 +155,7 @@ mod tests {
     fn spellings_of_one_unit_meet_and_no_spelling_is_taken_twice() {
         assert_eq!(Unit::parse("g/m3"), Unit::parse("mg/L"));
         assert_eq!(Unit::parse(" °C ").unwrap().as_str(), "degC");
-        assert!(Unit::parse("mg/Liter").is_err());
+        assert!(Unit::parse("mg/Liter").is_err() && Unit::parse("any").is_err());
         let mut seen = HashSet::new();
         for (name, aliases) in UNITS {
             for spelling in std::iter::once(name).chain(*aliases) {

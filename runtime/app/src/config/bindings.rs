@@ -8,7 +8,7 @@ use crate::diagnostics::{FileId, Pos, nearest, suggest};
 use penstock_engine::{ParamDecl, PortDecl, ProgramDef, Script, TaskDef};
 use penstock_model::limits::SCRIPT_SOURCE_BYTES_MAX;
 use penstock_model::{
-    AlarmCondition, AlarmDef, AlarmId, AlarmPriority, Source, TagDef, TagId, TaskId, Value, ValueType,
+    AlarmCondition, AlarmDef, AlarmId, AlarmPriority, Source, TagDef, TagId, TaskId, Unit, Value, ValueType,
 };
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -166,7 +166,7 @@ impl<'a> Programs<'a> {
         if def.value_type != port.value_type && !widened {
             let message = format!("{what} `{name}` takes a {}, but `{path}` is a {}", port.value_type, def.value_type);
             self.reader.report.error(file, pos, message);
-        } else if port.value_type == ValueType::Float && def.unit != port.unit {
+        } else if port.value_type == ValueType::Float && def.unit != port.unit && port.unit != Unit::ANY {
             let say = |unit: &str| if unit.is_empty() { "no unit".to_owned() } else { format!("`{unit}`") };
             let message = format!(
                 "{what} `{name}` is in {}, but `{path}` is in {}",
