@@ -20,12 +20,12 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
-use crate::faults::{ActiveFault, FaultsFull, Injection};
-use crate::simulation::Simulation;
+use crate::faults::{ActiveFault, Injection};
+use crate::field::{Field, InjectError};
 
 /// What a request asks of the running simulation.
 pub(crate) enum Ask {
-    Inject(Injection, oneshot::Sender<Result<(u64, Option<ActiveFault>), FaultsFull>>),
+    Inject(Injection, oneshot::Sender<Result<(u64, Option<ActiveFault>), InjectError>>),
     Clear(u64, oneshot::Sender<bool>),
     ClearAll(oneshot::Sender<()>),
     Look(oneshot::Sender<Snapshot>),
@@ -57,7 +57,7 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    pub(crate) fn of(simulation: &Simulation) -> Snapshot {
+    pub(crate) fn of(simulation: &dyn Field) -> Snapshot {
         let (mut truth, mut shown) = (BTreeMap::new(), BTreeMap::new());
         for quantity in simulation.quantities() {
             if let Some(value) = quantity.shown {
@@ -65,9 +65,8 @@ impl Snapshot {
             }
             truth.insert(quantity.tag, quantity.truth);
         }
-        let clock = simulation.plant().clock();
         let faults = simulation.faults().iter().map(ToldFault::of).collect();
-        Snapshot { unix_s: clock.unix_s(), elapsed_s: clock.elapsed_s(), truth, shown, faults }
+        Snapshot { unix_s: simulation.unix_s(), elapsed_s: simulation.elapsed_s(), truth, shown, faults }
     }
 }
 
@@ -108,7 +107,13 @@ async fn inject(
     let injection: Injection = wanted.fault.parse().map_err(|e| Refused(StatusCode::BAD_REQUEST, format!("{e}")))?;
     let text = injection.fault.to_string();
     let entered = ask(&asks, |reply| Ask::Inject(injection, reply)).await?;
-    let (id, active) = entered.map_err(|full| Refused(StatusCode::CONFLICT, full.to_string()))?;
+    let (id, active) = entered.map_err(|error| {
+        let status = match error {
+            InjectError::Full(_) => StatusCode::CONFLICT,
+            InjectError::Elsewhere { .. } | InjectError::Weather { .. } => StatusCode::BAD_REQUEST,
+        };
+        Refused(status, error.to_string())
+    })?;
     let told = active.map_or(ToldFault { id, fault: text, left_s: None }, |active| ToldFault::of(&active));
     Ok((StatusCode::CREATED, Json(told)))
 }

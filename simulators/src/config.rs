@@ -2,18 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
+use crate::bsm1::Bsm1Error;
 use crate::faults::Injection;
+use crate::field::PlantKind;
 use crate::models::wet::Weather;
 
 /// The device sockets of the plant with their default ports, in the order they are reported.
-pub const DEVICES: [(&str, u16); 6] = [
+pub const DEVICES: [(&str, u16); 7] = [
     ("aeration_plc", 5021),
     ("dosing_skid", 5022),
     ("pv_inverter", 5023),
     ("power_meters", 5024),
     ("heat_pump", 5025),
     ("sludge_effluent_plc", 4841),
+    ("bsm1_plc", 5031),
 ];
 
 /// Largest accepted speed, in simulated seconds per second: above it the models cannot keep up on one core.
@@ -22,6 +26,10 @@ pub const SPEED_MAX: f64 = 2000.0;
 /// What a simulation is started with.
 #[derive(Debug, Clone)]
 pub struct SimConfig {
+    /// Which plant.
+    pub plant: PlantKind,
+    /// Folder with the benchmark's influent and noise, for its plant; our own generator where absent.
+    pub influent: Option<PathBuf>,
     /// Seed of weather, influent and instrument noise: the same seed gives the same plant, byte for byte.
     pub seed: u64,
     /// Simulated seconds per second of real time, above 0 and up to [`SPEED_MAX`].
@@ -43,6 +51,8 @@ pub struct SimConfig {
 impl Default for SimConfig {
     fn default() -> SimConfig {
         SimConfig {
+            plant: PlantKind::Jinan,
+            influent: None,
             seed: 1,
             speed: 1.0,
             start: None,
@@ -157,6 +167,9 @@ pub enum SimError {
         /// The address given.
         address: SocketAddr,
     },
+    /// A file of the benchmark is missing or wrong.
+    #[error(transparent)]
+    Benchmark(#[from] Bsm1Error),
     /// The faults of the start do not fit.
     #[error("faults of the start: {reason}")]
     Faults {

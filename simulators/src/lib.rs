@@ -10,6 +10,7 @@
 //! | plant | [`plant`] | all models on one clock, typed handles, true values |
 //! | device programs | [`devices`], [`instruments`] | registers, instruments, local control; no sockets |
 //! | simulation | [`simulation`] | plant and device programs, stepped; deterministic by seed |
+//! | field | [`field`] | one face of the two plants; [`score`] judges a run by the truth |
 //! | faults | [`faults`] | what is wrong with links, instruments, machines |
 //! | scenarios | [`scenario`] | faults and assertions over plant time |
 //! | servers | [`run`] | sockets, real time, the fault interface |
@@ -23,15 +24,19 @@ mod clock;
 mod config;
 pub mod devices;
 pub mod faults;
+pub mod field;
 pub mod instruments;
 pub mod models;
 pub mod plant;
 mod rng;
 mod runner;
 pub mod scenario;
+pub mod score;
 pub mod simulation;
+mod works_score;
 
 pub use clock::PlantClock;
 pub use config::{DEVICES, PortError, Ports, SPEED_MAX, SimConfig, SimError};
+pub use field::{Field, FieldConfig, PlantKind};
 pub use models::wet::{Weather, WeatherError};
 pub use runner::run;

@@ -251,6 +251,11 @@ impl Plant {
         self.air = AirSystem::new(&self.handles.air);
     }
 
+    /// Changes the weather over the catchment from now on; its first event begins as after a start.
+    pub fn set_weather(&mut self, weather: Weather) {
+        self.influent.set_weather(weather, self.clock.unix_s());
+    }
+
     /// Goes on by `dt` seconds, in steps of at most [`STEP_MAX_S`].
     pub fn step(&mut self, dt: f64) {
         let parts = (dt / STEP_MAX_S).ceil().max(1.0);

@@ -15,13 +15,13 @@ use crate::devices::gate::{Gate, Protocol, inner_listener};
 use crate::devices::modbus;
 use crate::devices::opcua::OpcUaServer;
 use crate::faults::LinkState;
-use crate::simulation::Simulation;
+use crate::field::{self, Field, FieldConfig};
+use crate::simulation::OPCUA_DEVICE;
 
 /// Real time between two updates of the registers.
 const UPDATE: Duration = Duration::from_millis(100);
 /// Real time made up for at most after the process was held up: beyond it the plant simply stood still.
 const CATCH_UP_MAX_S: f64 = 1.0;
-const OPCUA_DEVICE: &str = "sludge_effluent_plc";
 /// Name under which the address of the fault interface is reported.
 const API: &str = "api";
 /// Requests of the fault interface that wait for the next step at most; further ones wait in their sockets.
@@ -41,27 +41,37 @@ pub async fn run(
 ) -> Result<(), SimError> {
     config.check()?;
     let start = config.start.unwrap_or_else(host_unix_s);
-    let mut simulation = Simulation::in_weather(config.seed, start, config.weather);
+    let mut simulation = field::build(&FieldConfig {
+        kind: config.plant,
+        seed: config.seed,
+        start_unix_s: start,
+        weather: config.weather,
+        influent: config.influent.clone(),
+    })?;
     for fault in &config.faults {
-        simulation.inject(fault.clone()).map_err(|full| SimError::Faults { reason: full.to_string() })?;
+        simulation.inject(fault.clone()).map_err(|error| SimError::Faults { reason: error.to_string() })?;
     }
     // The first client must not see a moment of health.
     simulation.publish();
     let mut servers = JoinSet::new();
-    let mut links = Links::new(&simulation);
+    let mut links = Links::new(&*simulation);
     let mut addresses = Vec::new();
     for (device, units) in simulation.modbus_devices() {
         let (inner, inner_address) = inner(device).await?;
         servers.spawn(modbus::serve(device, inner, units));
         addresses.push(open(&config, &links, device, Protocol::Modbus, inner_address, &mut servers).await?);
     }
-    let (inner, inner_address) = inner(OPCUA_DEVICE).await?;
-    addresses.push(open(&config, &links, OPCUA_DEVICE, Protocol::Stream, inner_address, &mut servers).await?);
-    let public = addresses[addresses.len() - 1].1;
-    let opcua = OpcUaServer::start(inner, public, simulation.sludge_nodes())
-        .await
-        .map_err(|reason| SimError::OpcUa { device: OPCUA_DEVICE.to_owned(), reason })?;
-    opcua.publish(simulation.link(OPCUA_DEVICE).skew_s);
+    let mut opcua = None;
+    if let Some(nodes) = simulation.opcua_nodes() {
+        let (inner, inner_address) = inner(OPCUA_DEVICE).await?;
+        let opened = open(&config, &links, OPCUA_DEVICE, Protocol::Stream, inner_address, &mut servers).await?;
+        let server = OpcUaServer::start(inner, opened.1, nodes)
+            .await
+            .map_err(|reason| SimError::OpcUa { device: OPCUA_DEVICE.to_owned(), reason })?;
+        server.publish(simulation.link(OPCUA_DEVICE).skew_s);
+        opcua = Some(server);
+        addresses.push(opened);
+    }
     let (asks, mut asked) = mpsc::channel(ASKS_MAX);
     if let Some(wanted) = config.api {
         let (listener, address) = bind(API, wanted).await?;
@@ -71,11 +81,13 @@ pub async fn run(
     ready(&addresses);
     let result = tokio::select! {
         () = stop => Ok(()),
-        error = keep_running(&mut simulation, config.speed, &opcua, &mut links, &mut asked) => Err(error),
+        error = keep_running(&mut *simulation, config.speed, opcua.as_ref(), &mut links, &mut asked) => Err(error),
     };
     drop(asks);
     servers.shutdown().await;
-    opcua.stop().await;
+    if let Some(opcua) = opcua {
+        opcua.stop().await;
+    }
     result
 }
 
@@ -96,23 +108,25 @@ async fn open(
 
 /// Steps the plant by real time; ends only when a server does.
 async fn keep_running(
-    simulation: &mut Simulation,
+    simulation: &mut dyn Field,
     speed: f64,
-    opcua: &OpcUaServer,
+    opcua: Option<&OpcUaServer>,
     links: &mut Links,
     asked: &mut mpsc::Receiver<Ask>,
 ) -> SimError {
     let mut ticks = tokio::time::interval(UPDATE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last = Instant::now();
-    while opcua.running() {
+    while opcua.is_none_or(OpcUaServer::running) {
         tokio::select! {
             _ = ticks.tick() => {
                 let now = Instant::now();
                 let real_dt = (now - last).as_secs_f64();
                 last = now;
                 simulation.step(real_dt.min(CATCH_UP_MAX_S) * speed, real_dt);
-                opcua.publish(simulation.link(OPCUA_DEVICE).skew_s);
+                if let Some(opcua) = opcua {
+                    opcua.publish(simulation.link(OPCUA_DEVICE).skew_s);
+                }
             }
             Some(ask) = asked.recv() => answer(simulation, ask, links),
         }
@@ -122,7 +136,7 @@ async fn keep_running(
 }
 
 /// Answers one request of the fault interface; one that no longer waits for its answer has still been obeyed.
-fn answer(simulation: &mut Simulation, ask: Ask, links: &mut Links) {
+fn answer(simulation: &mut dyn Field, ask: Ask, links: &mut Links) {
     match ask {
         Ask::Inject(injection, reply) => {
             let entered = simulation.inject(injection).map(|id| {
@@ -152,7 +166,7 @@ fn answer(simulation: &mut Simulation, ask: Ask, links: &mut Links) {
 struct Links(Vec<(&'static str, watch::Sender<LinkState>)>);
 
 impl Links {
-    fn new(simulation: &Simulation) -> Links {
+    fn new(simulation: &dyn Field) -> Links {
         Links(DEVICES.into_iter().map(|(device, _)| (device, watch::Sender::new(simulation.link(device)))).collect())
     }
 
@@ -161,7 +175,7 @@ impl Links {
         known.map_or_else(|| watch::Sender::new(LinkState::default()).subscribe(), |(_, link)| link.subscribe())
     }
 
-    fn update(&mut self, simulation: &Simulation) {
+    fn update(&mut self, simulation: &dyn Field) {
         for (device, link) in &self.0 {
             let now = simulation.link(device);
             link.send_if_modified(|before| {

@@ -8,15 +8,22 @@ use crate::devices::modbus::Units;
 use crate::devices::power_meters::PowerMeters;
 use crate::devices::sludge::{SharedNodes, SludgePlc};
 use crate::devices::{SharedImage, Station};
-use crate::faults::FaultBook;
+use crate::faults::{Fault, FaultBook, Injection, MachineFault, Quantity};
+use crate::field::{Field, InjectError};
 use crate::models::wet::Weather;
 use crate::plant::{Plant, STEP_MAX_S};
+use crate::score::Score;
+use crate::works_score::WorksScore;
+
+/// Socket name of the sludge and effluent PLC.
+pub(crate) const OPCUA_DEVICE: &str = "sludge_effluent_plc";
 
 /// The plant with its devices.
 pub struct Simulation {
     seed: u64,
     pub(crate) faults: FaultBook,
     plant: Plant,
+    score: WorksScore,
     aeration: AerationPlc,
     dosing: DosingSkid,
     inverter: Inverter,
@@ -39,6 +46,7 @@ impl Simulation {
         let mut simulation = Simulation {
             seed,
             faults: FaultBook::default(),
+            score: WorksScore::default(),
             aeration: AerationPlc::new(seed, &plant),
             dosing: DosingSkid::new(seed, &plant),
             inverter: Inverter::new(seed),
@@ -69,6 +77,20 @@ impl Simulation {
         [&self.aeration, &self.dosing, &self.inverter, &self.meters, &self.heat_pump, &self.sludge]
     }
 
+    /// What does not fit this plant, in words.
+    fn unfit(&self, fault: &Fault) -> Option<String> {
+        match fault {
+            Fault::Link { device, .. } if !self.unit_images().iter().any(|(name, _)| name == device) => {
+                (*device != OPCUA_DEVICE).then(|| format!("device `{device}`"))
+            }
+            Fault::Sensor { tag, .. } if !self.quantities().iter().any(|quantity| quantity.tag == *tag) => {
+                Some(format!("measured quantity `{tag}`"))
+            }
+            Fault::Machine(MachineFault::Actuator { actuator, .. }) => Some(format!("actuator `{actuator}`")),
+            Fault::Link { .. } | Fault::Sensor { .. } | Fault::Machine(_) => None,
+        }
+    }
+
     /// The aeration PLC obeys its client.
     #[must_use]
     pub fn remote(&self) -> bool {
@@ -88,6 +110,7 @@ impl Simulation {
             stations.iter_mut().for_each(|station| station.control(plant, dt, real_dt));
             plant.step(dt);
             stations.iter_mut().for_each(|station| station.sense(plant, dt));
+            self.score.count(&self.plant, dt);
             self.age_faults(dt, real_dt);
         }
         self.publish();
@@ -126,24 +149,24 @@ impl Simulation {
     /// Modbus devices with their units.
     #[must_use]
     pub fn modbus_devices(&self) -> Vec<(&'static str, Units)> {
-        self.images().into_iter().map(|(device, units)| (device, Units::new(units))).collect()
+        self.unit_images().into_iter().map(|(device, units)| (device, Units::new(units))).collect()
     }
 
     /// Registers of one unit behind a Modbus socket.
     #[must_use]
     pub fn image(&self, device: &str, unit: u8) -> Option<SharedImage> {
-        let (_, units) = self.images().into_iter().find(|(name, _)| *name == device)?;
+        let (_, units) = self.unit_images().into_iter().find(|(name, _)| *name == device)?;
         units.into_iter().find(|(u, _)| *u == unit).map(|(_, image)| image)
     }
 
     /// Registers of a device's first unit.
     #[cfg(test)]
     pub(crate) fn images_of(&self, device: &str) -> SharedImage {
-        let found = self.images().into_iter().find(|(name, _)| *name == device);
+        let found = self.unit_images().into_iter().find(|(name, _)| *name == device);
         found.and_then(|(_, units)| units.into_iter().next()).map(|(_, image)| image).expect("a Modbus device")
     }
 
-    fn images(&self) -> Vec<(&'static str, Vec<(u8, SharedImage)>)> {
+    fn unit_images(&self) -> Vec<(&'static str, Vec<(u8, SharedImage)>)> {
         vec![
             ("aeration_plc", vec![(aeration::UNIT, self.aeration.image())]),
             ("dosing_skid", vec![(dosing::UNIT, self.dosing.image())]),
@@ -151,6 +174,60 @@ impl Simulation {
             ("power_meters", self.meters.images()),
             ("heat_pump", vec![(heat_pump::UNIT, self.heat_pump.image())]),
         ]
+    }
+}
+
+impl Field for Simulation {
+    fn step(&mut self, plant_dt: f64, real_dt: f64) {
+        Simulation::step(self, plant_dt, real_dt);
+    }
+
+    fn publish(&mut self) {
+        Simulation::publish(self);
+    }
+
+    fn unix_s(&self) -> f64 {
+        self.plant.clock().unix_s()
+    }
+
+    fn elapsed_s(&self) -> f64 {
+        self.plant.clock().elapsed_s()
+    }
+
+    fn images(&self) -> Vec<(&'static str, Vec<(u8, SharedImage)>)> {
+        self.unit_images()
+    }
+
+    fn opcua_nodes(&self) -> Option<SharedNodes> {
+        Some(self.sludge_nodes())
+    }
+
+    fn inject(&mut self, injection: Injection) -> Result<u64, InjectError> {
+        if let Some(what) = self.unfit(&injection.fault) {
+            return Err(InjectError::Elsewhere { what, plant: "jinan" });
+        }
+        Ok(Simulation::inject(self, injection)?)
+    }
+
+    fn clear(&mut self, id: u64) -> bool {
+        Simulation::clear(self, id)
+    }
+
+    fn fault_book(&self) -> &FaultBook {
+        &self.faults
+    }
+
+    fn quantities(&self) -> Vec<Quantity> {
+        Simulation::quantities(self)
+    }
+
+    fn set_weather(&mut self, weather: Weather) -> Result<(), InjectError> {
+        self.plant.set_weather(weather);
+        Ok(())
+    }
+
+    fn score(&self, from_s: f64) -> Score {
+        self.score.score(from_s)
     }
 }
 
@@ -164,7 +241,7 @@ mod tests {
     /// Everything a client could read.
     fn bytes(simulation: &Simulation) -> Vec<u8> {
         let mut all = Vec::new();
-        for (device, units) in simulation.images() {
+        for (device, units) in simulation.unit_images() {
             for (unit, image) in units {
                 all.extend(format!("{device} {unit} {:?}\n", image.lock()).into_bytes());
             }

@@ -10,15 +10,21 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use penstock_simulators::faults::Injection;
 use penstock_simulators::scenario::Scenario;
-use penstock_simulators::{Ports, SimConfig, Weather, bsm1, run};
+use penstock_simulators::{PlantKind, Ports, SimConfig, Weather, bsm1, run};
 use tracing_subscriber::EnvFilter;
 
-/// The simulated wastewater plant at Jinan: Modbus TCP and OPC UA devices in front of process models.
+/// The simulated wastewater plants: Modbus and OPC UA devices in front of process models.
 #[derive(Debug, Parser)]
 #[command(name = "penstock-sim", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
+    /// Plant: jinan, or bsm1 for the benchmark.
+    #[arg(long, default_value = "jinan")]
+    plant: PlantKind,
+    /// Folder with the benchmark's influent and noise files, for its plant; our own generator where absent.
+    #[arg(long, value_name = "FOLDER")]
+    influent: Option<PathBuf>,
     /// Seed of weather, influent and instrument noise.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -214,6 +220,8 @@ async fn main() -> ExitCode {
         }
     }
     let config = SimConfig {
+        plant: arguments.plant,
+        influent: arguments.influent,
         seed: arguments.seed,
         speed: arguments.speed,
         start: arguments.start,

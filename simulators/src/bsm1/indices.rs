@@ -8,6 +8,7 @@ use super::plant::{CARBON_COD_G_M3, Handles, Plant};
 use crate::models::asm1::{self, Mix, SNH, SNO, SO, SS, XBA, XBH, XS};
 use crate::models::influent::Inflow;
 use crate::models::works::{LAYERS, VOLUMES_M3};
+use crate::score::Score;
 
 /// Time between two samples, s.
 pub const SAMPLE_S: u64 = 900;
@@ -191,6 +192,42 @@ pub struct Indices {
 }
 
 impl Indices {
+    /// The indices as figures of a run.
+    #[must_use]
+    pub fn score(&self) -> Score {
+        let mut score = Score::default();
+        score.add("eqi", "effluent quality index", "kg/d", self.eqi);
+        score.add("oci", "operational cost index", "", self.oci());
+        score.add("ae", "aeration energy", "kWh/d", self.ae);
+        score.add("pe", "pumping energy", "kWh/d", self.pe);
+        score.add("me", "mixing energy", "kWh/d", self.me);
+        score.add("sp", "sludge production", "kg TSS/d", self.sp);
+        score.add("ec", "external carbon", "kg COD/d", self.ec);
+        score.add("iqi", "influent quality index", "kg/d", self.iqi);
+        score.add("nh4_mean", "mean ammonium nitrogen of the effluent", "mg/L", self.mean.nh4);
+        score.add("no3_mean", "mean nitrate nitrogen of the effluent", "mg/L", self.mean.no3);
+        score.add("tn_mean", "mean total nitrogen of the effluent", "mg/L", self.mean.tn);
+        score.add("cod_mean", "mean COD of the effluent", "mg/L", self.mean.cod);
+        score.add("bod5_mean", "mean BOD5 of the effluent", "mg/L", self.mean.bod5);
+        score.add("tss_mean", "mean suspended solids of the effluent", "mg/L", self.mean.tss);
+        score.add("flow_mean", "mean effluent flow", "m3/d", self.q_effluent);
+        score.add(
+            "iae_so5",
+            "oxygen in tank 5 against 2 mg/L: integral of the absolute error",
+            "(mg/L) d",
+            self.so5.iae,
+        );
+        score.add(
+            "iae_sno2",
+            "nitrate in tank 2 against 1 mg/L: integral of the absolute error",
+            "(mg/L) d",
+            self.sno2.iae,
+        );
+        score.add("kla5_mean", "mean KLa of tank 5", "1/d", self.so5.handle_mean);
+        score.add("internal_mean", "mean internal recycle", "m3/d", self.sno2.handle_mean);
+        score
+    }
+
     /// Operational cost index.
     #[must_use]
     pub fn oci(&self) -> f64 {
@@ -233,6 +270,21 @@ impl Indices {
             sno2: LoopMetrics::of(samples, |s| super::control::Pi::SNO2.setpoint - s.sno2, |s| s.handles.q_internal),
         })
     }
+}
+
+/// A limited quantity of the effluent: name, limit, samples with the flow they stand for.
+pub type Limited = (&'static str, f64, Vec<(f64, f64)>);
+
+/// The limited quantities of samples.
+#[must_use]
+pub fn limited(samples: &[Sample]) -> Vec<Limited> {
+    let rows: Vec<(Quality, f64)> = samples.iter().map(|s| (Quality::of(&s.effluent), s.q_effluent)).collect();
+    type Of = fn(&Quality) -> f64;
+    let of: [(&'static str, Of); 5] =
+        [("nh4", |q| q.nh4), ("tn", |q| q.tn), ("cod", |q| q.cod), ("bod5", |q| q.bod5), ("tss", |q| q.tss)];
+    of.into_iter()
+        .map(|(name, of)| (name, of(&Quality::LIMITS), rows.iter().map(|(q, flow)| (of(q), *flow)).collect()))
+        .collect()
 }
 
 fn aeration_kwh_d(handles: &Handles) -> f64 {

@@ -4,13 +4,19 @@ use std::fs;
 use std::path::Path;
 
 use super::Bsm1Error;
+use crate::clock::PlantClock;
 use crate::models::asm1::{Mix, STATES};
-use crate::models::influent::{FLOW_MEAN_M3_D, Inflow};
+use crate::models::influent::{FLOW_MEAN_M3_D, Inflow, Influent};
+use crate::models::wet::Weather;
 
 /// Time a row holds, s.
 pub const ROW_S: u64 = 900;
 /// Rows of a file of fourteen days.
 pub const ROWS: usize = 14 * 96;
+/// Rows of a week.
+const WEEK: usize = 7 * 96;
+/// Most rows kept of a series that another one follows: ten years.
+const MOST: usize = 3653 * 96;
 /// Concentrations of the constant influent.
 pub const CONSTANT: Mix = [30.0, 69.5, 51.2, 202.32, 28.17, 0.0, 0.0, 0.0, 0.0, 31.56, 6.95, 10.59, 7.0];
 const HEADER: &str = "t_d,SI,SS,XI,XS,XBH,XBA,XP,SO,SNO,SNH,SND,XND,SALK,TSS,Q";
@@ -30,7 +36,7 @@ impl Series {
         Series { rows: vec![Inflow { q: FLOW_MEAN_M3_D, mix: CONSTANT }] }
     }
 
-    /// Rows of 15 minutes; the last one holds on. An empty list is the constant influent.
+    /// Rows of 15 minutes. An empty list is the constant influent.
     #[must_use]
     pub fn from_rows(rows: Vec<Inflow>) -> Series {
         if rows.is_empty() { Series::constant() } else { Series { rows } }
@@ -49,11 +55,40 @@ impl Series {
         Ok(Series { rows })
     }
 
-    /// What flows in at a time after the start, s.
+    /// Days of our own generator: `days` from `start_unix_s` on, in rows of 15 minutes as in the benchmark's files.
+    #[must_use]
+    pub fn generated(seed: u64, weather: Weather, start_unix_s: i64, days: u32) -> Series {
+        let mut clock = PlantClock::new(start_unix_s);
+        let mut influent = Influent::new(seed, weather, start_unix_s);
+        let rows = (0..u64::from(days) * 86_400 / ROW_S).map(|_| {
+            let row = influent.step(&clock, ROW_S as f64);
+            clock.advance(ROW_S as f64);
+            row
+        });
+        Series::from_rows(rows.collect())
+    }
+
+    /// These rows up to a time, s, and those of `later` (from its beginning) from there on.
+    #[must_use]
+    pub fn followed_by(&self, time_s: u64, later: &Series) -> Series {
+        let rows = usize::try_from(time_s.div_ceil(ROW_S)).unwrap_or(usize::MAX);
+        let kept = (0..rows.min(MOST)).map(|row| *self.at(row as u64 * ROW_S));
+        Series { rows: kept.chain(later.rows.iter().copied()).collect() }
+    }
+
+    /// What flows in at a time after the start, s. After the end the last week comes again and again; where there is no
+    /// week, the last row holds on.
     #[must_use]
     pub fn at(&self, time_s: u64) -> &Inflow {
         let row = usize::try_from(time_s / ROW_S).unwrap_or(usize::MAX);
-        &self.rows[row.min(self.rows.len() - 1)]
+        let count = self.rows.len();
+        if row < count {
+            &self.rows[row]
+        } else if count >= WEEK {
+            &self.rows[count - WEEK + (row - count) % WEEK]
+        } else {
+            &self.rows[count - 1]
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 //! | [`plant`] | handles, actuators, default loops; everything integrated together |
 //! | [`influent`], [`noise`] | files of the benchmark |
 //! | [`sensors`] | sensor classes A to D |
+//! | [`points`], [`site`] | its handles and sensors as registers of one controller in the field |
 //! | [`control`] | PI controllers, continuous and once a minute |
 //! | [`balance`] | mass balances of the plant |
 //! | [`indices`] | EQI, OCI and the rest |
@@ -21,9 +22,12 @@ pub mod indices;
 pub mod influent;
 pub mod noise;
 pub mod plant;
+pub mod points;
 pub mod protocol;
 pub mod published;
+mod rest;
 pub mod sensors;
+pub mod site;
 
 #[cfg(test)]
 mod tests;

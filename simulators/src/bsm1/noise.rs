@@ -11,6 +11,8 @@ use crate::rng::Rng;
 pub const GRID_S: u64 = 60;
 /// Columns of the benchmark's noise file.
 pub const COLUMNS: usize = 10;
+/// Minutes between the noise of two channels that share a column: no multiple of a day.
+const COLUMN_SHIFT_MIN: u64 = 4931;
 /// Rows of fourteen days.
 const ROWS: usize = 14 * 1440;
 
@@ -20,7 +22,8 @@ pub enum Noise {
     /// Sensors without noise.
     #[default]
     None,
-    /// The columns of the benchmark, so that runs repeat exactly; channel `n` is column `n` modulo ten.
+    /// The columns of the benchmark, so that runs repeat exactly. Channels from ten on read the columns again, days
+    /// later, so that no two sensors have the same noise at the same time.
     Columns(Arc<[[f64; COLUMNS]]>),
     /// Drawn by seed, channel and minute.
     Seeded(u64),
@@ -60,7 +63,10 @@ impl Noise {
         match self {
             Noise::None => 0.0,
             // A run longer than the file begins again.
-            Noise::Columns(rows) => rows[(minute % rows.len() as u64) as usize][channel % COLUMNS],
+            Noise::Columns(rows) => {
+                let later = (channel / COLUMNS) as u64 * COLUMN_SHIFT_MIN;
+                rows[((minute + later) % rows.len() as u64) as usize][channel % COLUMNS]
+            }
             Noise::Seeded(seed) => {
                 let place = minute.wrapping_mul(1024).wrapping_add(channel as u64);
                 Rng::new(seed.wrapping_add(place.wrapping_mul(0x9e37_79b9_7f4a_7c15)), "bsm1 sensor noise").gauss()

@@ -206,10 +206,22 @@ impl Plant {
         self.time_s = 0;
     }
 
+    /// Goes on with another influent, whose rows up to now have passed.
+    pub fn continue_with(&mut self, influent: Series) {
+        self.influent = influent;
+    }
+
     /// Gives the internal recycle and KLa of tank 5 to the default loops.
     pub fn close_loops(&mut self) {
         let tanks = &self.state.works.tanks;
-        self.state.loops = Loops { so: [tanks[4][SO]; 2], sno: [tanks[1][SNO]; 8], pi: [[0.0; 2]; 2] };
+        let (so, sno) = (tanks[4][SO], tanks[1][SNO]);
+        // Without a bump: the integral is what is missing to what the actuators do.
+        let start = |pi: Pi, measured: f64, stands: f64| {
+            let action = pi.gain * (pi.setpoint - measured);
+            [stands - pi.offset - action, 0.0]
+        };
+        let pi = [start(Pi::SO5, so, self.state.kla[4][1]), start(Pi::SNO2, sno, self.state.q_internal)];
+        self.state.loops = Loops { so: [so; 2], sno: [sno; 8], pi };
         self.closed = true;
     }
 
@@ -227,6 +239,13 @@ impl Plant {
         self.handles = handles.limited(&self.handles);
     }
 
+    /// Sets handles and puts the actuators there at once.
+    pub(super) fn stand_at(&mut self, handles: &Handles) {
+        self.set_handles(handles);
+        self.state.kla = self.handles.kla.map(|kla| [kla; 2]);
+        self.state.q_internal = self.handles.q_internal;
+    }
+
     /// The handles as set. The default loops, where closed, act beside them: see [`Plant::applied`].
     #[must_use]
     pub fn handles(&self) -> &Handles {
@@ -236,14 +255,19 @@ impl Plant {
     /// What the actuators do at this moment.
     #[must_use]
     pub fn applied(&self) -> Handles {
-        let q_was = self.handles.q_was.min(self.inflow().q);
+        self.applied_with(self.inflow())
+    }
+
+    fn applied_with(&self, inflow: &Inflow) -> Handles {
+        let q_was = self.handles.q_was.min(inflow.q);
         let kla = self.state.kla.map(|lags| lags[1]);
         Handles { q_internal: self.state.q_internal, q_was, kla, ..self.handles }
     }
 
     /// Adds a sensor, its lags filled with the present truth, and returns its number.
     pub fn add_sensor(&mut self, mut sensor: Sensor) -> usize {
-        sensor.fill(sensor.measured().truth(&self.state.works, self.inflow()), &self.noise, self.time_s);
+        let truth = sensor.measured().truth(&self.state.works, self.inflow(), &self.applied());
+        sensor.fill(truth, &self.noise, self.time_s);
         self.sensors.push(sensor);
         self.sensors.len() - 1
     }
@@ -322,8 +346,9 @@ impl Plant {
             let at = |share: f64| [0, 1].map(|c| from[c] + (part as f64 + share) / parts * (to[c] - from[c]));
             self.state = runge_kutta(&drive, &self.state, h, [at(0.0), at(0.5), at(1.0)]);
             self.clipped_g_m3 += keep_positive(&mut self.state.works);
+            let applied = self.applied_with(&inflow);
             for sensor in &mut self.sensors {
-                sensor.see(sensor.measured().truth(&self.state.works, &inflow), h * DAY_S);
+                sensor.see(sensor.measured().truth(&self.state.works, &inflow, &applied), h * DAY_S);
             }
         }
         self.steps += parts as u64;

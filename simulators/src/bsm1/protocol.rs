@@ -10,7 +10,8 @@ use super::control::{DiscretePi, Pi};
 use super::indices::{Indices, SAMPLE_S, Sample};
 use super::influent::Series;
 use super::noise::Noise;
-use super::plant::Plant;
+use super::plant::{Handles, Plant};
+use super::rest;
 use super::sensors::{Measured, Sensor};
 use crate::instruments::Class;
 use crate::models::asm1::{Mix, SNO, SO};
@@ -58,6 +59,17 @@ impl Files {
 pub fn open_loop_at_rest() -> Plant {
     let mut plant = Plant::new(Works::uniform(START));
     plant.advance(REST_DAYS * DAY_S);
+    plant
+}
+
+/// What [`closed_loop_at_rest`] comes to, from stored figures: at once.
+#[must_use]
+pub fn closed_loop_rested() -> Plant {
+    let mut plant = Plant::new(rest::WORKS);
+    let mut handles = Handles::OPEN_LOOP;
+    (handles.kla[4], handles.q_internal) = (rest::KLA5, rest::Q_INTERNAL);
+    plant.stand_at(&handles);
+    plant.close_loops();
     plant
 }
 

@@ -4,8 +4,9 @@
 //! lags follow a truth that moves linearly between two sights, and noise is the benchmark's.
 
 use super::noise::Noise;
+use super::plant::Handles;
 use crate::instruments::Class;
-use crate::models::works::Works;
+use crate::models::works::{LAYERS, Works};
 use crate::models::{asm1, influent::Inflow};
 
 /// Share of the measuring range that is one standard deviation of noise.
@@ -26,12 +27,30 @@ pub enum Measured {
     Effluent(usize),
     /// Suspended solids of the effluent.
     EffluentSolids,
+    /// COD of the influent.
+    InfluentCod,
+    /// COD of the effluent.
+    EffluentCod,
+    /// Total nitrogen of the effluent.
+    EffluentNitrogen,
+    /// Effluent flow.
+    EffluentFlow,
+    /// Suspended solids of return and waste sludge.
+    UnderflowSolids,
+    /// KLa that the aerator of a tank counted from 0 gives.
+    Kla(usize),
+    /// Internal recycle.
+    InternalFlow,
+    /// Return sludge.
+    ReturnFlow,
+    /// Waste sludge.
+    WasteFlow,
 }
 
 impl Measured {
-    /// The true value.
+    /// The true value; `applied` is what the actuators do.
     #[must_use]
-    pub fn truth(self, works: &Works, inflow: &Inflow) -> f64 {
+    pub fn truth(self, works: &Works, inflow: &Inflow, applied: &Handles) -> f64 {
         match self {
             Measured::Tank(tank, state) => works.tanks[tank][state],
             Measured::Solids(tank) => asm1::tss(&works.tanks[tank]),
@@ -39,6 +58,15 @@ impl Measured {
             Measured::InfluentFlow => inflow.q,
             Measured::Effluent(state) => works.effluent()[state],
             Measured::EffluentSolids => works.settler.tss[0],
+            Measured::InfluentCod => asm1::cod(&inflow.mix),
+            Measured::EffluentCod => asm1::cod(&works.effluent()),
+            Measured::EffluentNitrogen => asm1::total_nitrogen(&works.effluent()),
+            Measured::EffluentFlow => inflow.q - applied.q_was,
+            Measured::UnderflowSolids => works.settler.tss[LAYERS - 1],
+            Measured::Kla(tank) => applied.kla[tank],
+            Measured::InternalFlow => applied.q_internal,
+            Measured::ReturnFlow => applied.q_ras,
+            Measured::WasteFlow => applied.q_was,
         }
     }
 }
@@ -59,7 +87,7 @@ pub struct Sensor {
 }
 
 impl Sensor {
-    /// A sensor that shows 0 to `range_max` with noise of 2.5 % of it, from the channel given.
+    /// A sensor that shows 0 to `range_max` with noise of 2.5 % of it, from the channel given; a direct one has none.
     #[must_use]
     pub fn new(measured: Measured, class: Class, range_max: f64, channel: usize) -> Sensor {
         let lags = Vec::new();
@@ -113,7 +141,11 @@ impl Sensor {
 
     fn reading(&self, noise: &Noise, time_s: u64) -> f64 {
         let lagged = self.lags.last().copied().unwrap_or(self.seen);
-        let noise = NOISE_SHARE * self.range_max * noise.at(self.channel, time_s as f64);
+        let noise = if self.class == Class::Direct {
+            0.0
+        } else {
+            NOISE_SHARE * self.range_max * noise.at(self.channel, time_s as f64)
+        };
         (lagged + noise).clamp(0.0, self.range_max)
     }
 }

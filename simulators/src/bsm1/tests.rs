@@ -10,7 +10,7 @@ use super::fidelity::{Comparison, compare, dynamic_runs};
 use super::influent::{CONSTANT, ROW_S, Series};
 use super::noise::Noise;
 use super::plant::{Handles, Plant};
-use super::protocol::{Files, closed_loop_at_rest, open_loop_at_rest};
+use super::protocol::{Files, closed_loop_at_rest, closed_loop_rested, open_loop_at_rest};
 use super::published;
 use crate::models::asm1::{self, Mix, SNO, SO, STATES};
 use crate::models::influent::Inflow;
@@ -54,6 +54,20 @@ fn default_loops_rest_at_the_published_state() {
 }
 
 /// Needs the files of the benchmark; says so where they are not.
+#[test]
+fn the_stored_rest_is_the_one_the_plant_comes_to() {
+    let mut stored = closed_loop_rested();
+    stored.advance(86_400);
+    for (tank, (a, b)) in stored.works().tanks.iter().zip(&CLOSED.works().tanks).enumerate() {
+        for i in 0..STATES {
+            assert!((a[i] - b[i]).abs() <= 1e-6 * b[i].abs() + 1e-9, "tank {tank} state {i}: {} and {}", a[i], b[i]);
+        }
+    }
+    for (a, b) in stored.works().settler.tss.iter().zip(&CLOSED.works().settler.tss) {
+        assert!((a - b).abs() <= 1e-6 * b, "{a} and {b}");
+    }
+}
+
 #[test]
 fn dynamic_figures_are_the_published_ones() {
     let folder = std::env::var("PENSTOCK_BSM1_DATA")

@@ -15,8 +15,7 @@ mod parse;
 mod targets;
 
 pub use act::Quantity;
-pub(crate) use book::FaultBook;
-pub use book::{ActiveFault, FAULTS_MAX, FaultsFull};
+pub use book::{ActiveFault, FAULTS_MAX, FaultBook, FaultsFull};
 pub use link::{LinkState, Treatment};
 pub(crate) use parse::duration;
 pub use parse::{MENU, MenuEntry, ParseError};
@@ -144,9 +143,51 @@ pub enum Pump {
     Ras,
 }
 
+/// An actuator of the benchmark, or a row of them: `kla` is all of `kla1` to `kla5`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Actuator(pub(crate) &'static str);
+
+impl Actuator {
+    /// Whether it is, or contains, the handle of that name.
+    #[must_use]
+    pub fn moves(&self, handle: &str) -> bool {
+        handle.strip_prefix(self.0).is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit()))
+    }
+}
+
+impl fmt::Display for Actuator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// What can be wrong with an actuator of the benchmark.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ActuatorFault {
+    /// Stays at what it gave when the fault began.
+    Stuck,
+    /// Gives no more than this, in its own unit.
+    Cap {
+        /// Greatest value.
+        max: f64,
+    },
+    /// Gives this share of its command.
+    Gain {
+        /// Multiplies the command.
+        factor: f64,
+    },
+}
+
 /// What can be wrong with machines and mains.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum MachineFault {
+    /// An actuator of the benchmark.
+    Actuator {
+        /// Which.
+        actuator: Actuator,
+        /// What is wrong.
+        fault: ActuatorFault,
+    },
     /// A zone valve does not obey.
     ValveStuck {
         /// 0 to 2 for the zones 3 to 5.
@@ -215,6 +256,11 @@ impl fmt::Display for Fault {
                 SensorFault::Gain { factor } => write!(f, "gain {tag} {factor}"),
             },
             Fault::Machine(fault) => match fault {
+                MachineFault::Actuator { actuator, fault } => match fault {
+                    ActuatorFault::Stuck => write!(f, "actuator-stuck {actuator}"),
+                    ActuatorFault::Cap { max } => write!(f, "actuator-cap {actuator} {max}"),
+                    ActuatorFault::Gain { factor } => write!(f, "actuator-gain {actuator} {factor}"),
+                },
                 MachineFault::ValveStuck { zone, at: None } => write!(f, "valve-stuck z{}", zone + 3),
                 MachineFault::ValveStuck { zone, at: Some(at) } => write!(f, "valve-stuck z{} {at}", zone + 3),
                 MachineFault::PumpTrip(pump) => write!(f, "pump-trip {}", targets::pump_name(*pump)),

@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
-use super::targets::{self, OPCUA, PUMPS, QUANTITIES, nearest};
-use super::{Fault, Injection, LinkFault, MachineFault, SensorFault};
+use super::targets::{self, ACTUATORS, OPCUA, PUMPS, nearest, quantities};
+use super::{ActuatorFault, Fault, Injection, LinkFault, MachineFault, SensorFault};
 use crate::config::DEVICES;
 
 /// One line of the menu.
@@ -22,7 +22,7 @@ const fn entry(name: &'static str, usage: &'static str, example: &'static str) -
 }
 
 /// Everything that can be asked for.
-pub const MENU: [MenuEntry; 23] = [
+pub const MENU: [MenuEntry; 26] = [
     entry("drop", "drop <device>", "drop aeration_plc for 10s"),
     entry("refuse", "refuse <device>", "refuse dosing_skid for 5min"),
     entry("delay", "delay <device>[/<unit>] <time>", "delay aeration_plc 200ms"),
@@ -46,6 +46,9 @@ pub const MENU: [MenuEntry; 23] = [
     entry("blower-trip", "blower-trip b1|b2|b3", "blower-trip b1"),
     entry("power-dip", "power-dip", "power-dip"),
     entry("power-cut", "power-cut", "power-cut for 2min"),
+    entry("actuator-stuck", "actuator-stuck <actuator>", "actuator-stuck kla5 for 2h"),
+    entry("actuator-cap", "actuator-cap <actuator> <greatest>", "actuator-cap kla 120 for 4h"),
+    entry("actuator-gain", "actuator-gain <actuator> <factor>", "actuator-gain carbon1 0.5"),
 ];
 
 /// A dip without a duration lasts so long, s.
@@ -209,9 +212,9 @@ impl<'a> Words<'a> {
         let no = || ParseError::Target {
             kind: "measured quantity",
             word: word.to_owned(),
-            nearest: nearest(word, QUANTITIES).to_owned(),
+            nearest: nearest(word, quantities()).to_owned(),
         };
-        QUANTITIES.into_iter().find(|tag| *tag == word).ok_or_else(no)
+        quantities().find(|tag| *tag == word).ok_or_else(no)
     }
 
     /// One of a few names.
@@ -305,7 +308,21 @@ impl<'a> Words<'a> {
                 MachineFault::BlowerTrip { blower: self.one_of("blower", &[("b1", 0), ("b2", 1), ("b3", 2)])? }
             }
             "power-dip" => MachineFault::PowerDip,
-            _ => MachineFault::PowerCut,
+            "power-cut" => MachineFault::PowerCut,
+            name => {
+                let actuator = self.one_of("actuator", &ACTUATORS)?;
+                let least_0 = |word: &str| finite(word).filter(|number| *number >= 0.0);
+                let mut number = |what| {
+                    let word = self.word(what)?;
+                    self.read("number of 0 or more", word, least_0)
+                };
+                let fault = match name {
+                    "actuator-cap" => ActuatorFault::Cap { max: number("the greatest value")? },
+                    "actuator-gain" => ActuatorFault::Gain { factor: number("the factor")? },
+                    _ => ActuatorFault::Stuck,
+                };
+                MachineFault::Actuator { actuator, fault }
+            }
         }))
     }
 }
@@ -422,6 +439,9 @@ mod tests {
             ("pump-trip pak", "pump is called `pak`; the nearest is `pac`"),
             ("noise eff/nh4 -1", "0 or more"),
             ("range eff/nh4 up", "direction is called `up`"),
+            ("actuator-cap kla9 3", "actuator is called `kla9`; the nearest is `kla"),
+            ("actuator-cap kla -3", "0 or more"),
+            ("actuator-gain was", "the factor is missing"),
         ];
         for (text, expected) in cases {
             let error = text.parse::<Injection>().unwrap_err().to_string();

@@ -1,6 +1,6 @@
 //! Names a fault can be aimed at, and the nearest of them to a mistyped one.
 
-use super::Pump;
+use super::{Actuator, Pump};
 use crate::devices::{aeration, dosing, heat_pump, inverter, power_meters};
 
 /// The one device that speaks OPC UA.
@@ -15,13 +15,32 @@ pub const PUMPS: [(&str, Pump); 5] = [
     ("ras", Pump::Ras),
 ];
 
+/// Actuators of the benchmark by name.
+pub const ACTUATORS: [(&str, Actuator); 15] = [
+    ("kla", Actuator("kla")),
+    ("kla1", Actuator("kla1")),
+    ("kla2", Actuator("kla2")),
+    ("kla3", Actuator("kla3")),
+    ("kla4", Actuator("kla4")),
+    ("kla5", Actuator("kla5")),
+    ("internal", Actuator("internal")),
+    ("ras", Actuator("ras")),
+    ("was", Actuator("was")),
+    ("carbon", Actuator("carbon")),
+    ("carbon1", Actuator("carbon1")),
+    ("carbon2", Actuator("carbon2")),
+    ("carbon3", Actuator("carbon3")),
+    ("carbon4", Actuator("carbon4")),
+    ("carbon5", Actuator("carbon5")),
+];
+
 /// Name of a pump.
 #[must_use]
 pub fn pump_name(pump: Pump) -> &'static str {
     PUMPS.iter().find(|(_, p)| *p == pump).map_or("", |(name, _)| name)
 }
 
-/// Measured quantities with an instrument, by tag.
+/// Measured quantities of the works with an instrument, by tag.
 pub const QUANTITIES: [&str; 97] = [
     "aer/z3/do",
     "aer/z4/do",
@@ -122,6 +141,36 @@ pub const QUANTITIES: [&str; 97] = [
     "slu/dewater/power",
 ];
 
+/// Measured quantities of the benchmark that the works do not have, by tag.
+pub const BENCHMARK_QUANTITIES: [&str; 21] = [
+    "t1/do",
+    "t2/do",
+    "t3/do",
+    "t4/do",
+    "t5/do",
+    "t2/no3",
+    "t5/no3",
+    "t1/nh4",
+    "t5/nh4",
+    "t5/alk",
+    "t5/mlss",
+    "ras/tss",
+    "eff/no3",
+    "t1/kla",
+    "t2/kla",
+    "t3/kla",
+    "t4/kla",
+    "t5/kla",
+    "internal/flow",
+    "ras/flow",
+    "was/flow",
+];
+
+/// Measured quantities of both plants, by tag.
+pub fn quantities() -> impl Iterator<Item = &'static str> + Clone {
+    QUANTITIES.into_iter().chain(BENCHMARK_QUANTITIES)
+}
+
 /// Modbus units of a device; none for the OPC UA device.
 #[must_use]
 pub fn units(device: &str) -> Vec<u8> {
@@ -131,6 +180,7 @@ pub fn units(device: &str) -> Vec<u8> {
         "pv_inverter" => vec![inverter::UNIT],
         "power_meters" => power_meters::UNITS.iter().map(|(unit, _)| *unit).collect(),
         "heat_pump" => vec![heat_pump::UNIT],
+        "bsm1_plc" => vec![crate::bsm1::points::UNIT],
         _ => Vec::new(),
     }
 }

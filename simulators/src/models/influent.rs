@@ -41,6 +41,7 @@ const FLUSH_XND: f64 = 0.015;
 /// Generator of the influent.
 #[derive(Debug, Clone)]
 pub struct Influent {
+    seed: u64,
     flow_norm: f64,
     nitrogen_norm: f64,
     carbon_norm: f64,
@@ -90,6 +91,7 @@ impl Influent {
             carbon += q * CARBON.at(weekday, hour);
         }
         Influent {
+            seed,
             flow_norm: minutes as f64 / flow,
             nitrogen_norm: flow / nitrogen,
             carbon_norm: flow / carbon,
@@ -115,6 +117,11 @@ impl Influent {
         let carbon = self.carbon_wander.step(dt);
         self.runoff = self.wet.at(clock.unix_s());
         with_runoff(&self.dry(clock, flow, nitrogen, carbon), &self.runoff)
+    }
+
+    /// Other weather, its weeks counted from a moment of plant time, Unix seconds.
+    pub fn set_weather(&mut self, weather: Weather, from_unix_s: f64) {
+        self.wet = WetWeather::new(self.seed, weather, from_unix_s);
     }
 
     /// How wet the sky is, 0 to 1.
