@@ -5,6 +5,7 @@ use crate::run::{Options, Runtime};
 use crate::sim::SimProcess;
 use penstock_hmi::Users;
 use penstock_model::{Role, with_causes};
+use penstock_simulators::PlantKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -71,7 +72,7 @@ pub async fn run(args: DemoArgs) -> Result<(), String> {
     };
     // Checked before anything is started: a person sees the mistakes first.
     let plain = crate::config::load(&site_dir, &Overrides::default()).map_err(|d| d.to_string())?;
-    let sim = start_simulators(&args).await?;
+    let sim = start_simulators(&args, crate::sim::plant_of(&plain.site)).await?;
     let device_address = follow(&plain.site, &sim);
     let loaded = crate::config::load(&site_dir, &Overrides { device_address }).map_err(|d| d.to_string())?;
     let users = demo_users(&args.state)?;
@@ -97,8 +98,9 @@ pub async fn run(args: DemoArgs) -> Result<(), String> {
     Ok(())
 }
 
-async fn start_simulators(args: &DemoArgs) -> Result<SimProcess, String> {
-    let mut arguments = vec![format!("--seed={}", args.seed), format!("--speed={}", args.speed)];
+async fn start_simulators(args: &DemoArgs, plant: PlantKind) -> Result<SimProcess, String> {
+    let mut arguments =
+        vec![format!("--plant={plant}"), format!("--seed={}", args.seed), format!("--speed={}", args.speed)];
     if let Some(start) = args.start {
         arguments.push(format!("--start={start}"));
     }

@@ -1,8 +1,9 @@
 //! `penstock sim`: the bundled simulators as a process of their own, and the handle by which the demo holds that process.
 
 use penstock_simulators::faults::Injection;
-use penstock_simulators::{Ports, SimConfig, Weather};
+use penstock_simulators::{PlantKind, Ports, SimConfig, Weather};
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -11,6 +12,12 @@ use tokio::process::{Child, ChildStdin, Command};
 /// Options of the simulators.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SimArgs {
+    /// Plant: jinan for the works, bsm1 for the IWA benchmark.
+    #[arg(long, default_value = "jinan")]
+    pub plant: PlantKind,
+    /// Folder with the benchmark's influent and noise files, for --plant bsm1; our own generator when absent.
+    #[arg(long, value_name = "FOLDER")]
+    pub influent: Option<PathBuf>,
     /// Seed of weather, influent and instrument noise: the same seed gives the same plant.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -57,6 +64,8 @@ impl SimArgs {
             ports.set(device, *port).map_err(|e| e.to_string())?;
         }
         Ok(SimConfig {
+            plant: self.plant,
+            influent: self.influent.clone(),
             seed: self.seed,
             speed: self.speed,
             start: self.start,
@@ -74,6 +83,14 @@ impl SimArgs {
 pub fn socket_of(address: &str) -> Option<&'static str> {
     let at_port = |port: u16| address.ends_with(&format!(":{port}"));
     penstock_simulators::DEVICES.iter().find(|(_, port)| at_port(*port)).map(|(name, _)| *name)
+}
+
+/// The plant a site is made for: the benchmark where a device of it is configured at the benchmark's default port.
+#[must_use]
+pub fn plant_of(site: &crate::config::Site) -> PlantKind {
+    let benchmark =
+        |device: &crate::config::Device| socket_of(&device.address) == Some(penstock_simulators::bsm1::site::DEVICE);
+    if site.devices.iter().any(benchmark) { PlantKind::Bsm1 } else { PlantKind::Jinan }
 }
 
 /// Runs the simulators until a signal, or until standard input closes where that was asked for.

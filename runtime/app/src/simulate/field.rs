@@ -5,9 +5,9 @@ use parking_lot::Mutex;
 use penstock_modbus::{Area, Lockstep as ModbusDevice, Registers};
 use penstock_model::{Command, CommandSink, DeviceId, Now, QueueFull, SampleSink};
 use penstock_opcua::{Lockstep as OpcUaDevice, NodeRef, Nodes, Plain};
+use penstock_simulators::Field as Plant;
 use penstock_simulators::devices::SharedImage;
 use penstock_simulators::devices::sludge::{COMMANDS, DEWATER_RUNNING, SharedNodes, double_nodes};
-use penstock_simulators::simulation::Simulation;
 use std::sync::Arc;
 
 /// Commands on their way from the arbiter to the devices, one list per device.
@@ -18,6 +18,10 @@ impl Mailboxes {
     /// Empty boxes for so many devices.
     pub fn new(devices: usize) -> Arc<Mailboxes> {
         Arc::new(Mailboxes(Mutex::new(vec![Vec::new(); devices])))
+    }
+
+    fn empty(&self) -> bool {
+        self.0.lock().iter().all(Vec::is_empty)
     }
 
     fn take(&self, device: usize) -> Vec<Command> {
@@ -48,7 +52,7 @@ impl Field {
     ///
     /// # Errors
     /// When a device of the site has no counterpart in the model.
-    pub fn new(site: &Site, plant: &Simulation, mailboxes: Arc<Mailboxes>) -> Result<Field, String> {
+    pub fn new(site: &Site, plant: &dyn Plant, mailboxes: Arc<Mailboxes>) -> Result<Field, String> {
         let mut devices = Vec::new();
         for device in &site.devices {
             let socket = crate::sim::socket_of(&device.address).ok_or_else(|| {
@@ -65,12 +69,23 @@ impl Field {
                     Device::Modbus(Box::new(ModbusDevice::new(config.clone())), Memory(image))
                 }
                 DriverConfig::OpcUa(config) => {
-                    let nodes = Variables { shared: plant.sludge_nodes(), names: double_nodes() };
+                    let shared = plant
+                        .opcua_nodes()
+                        .ok_or_else(|| format!("device `{}`: the plant model has no OPC UA device", device.name))?;
+                    let nodes = Variables { shared, names: double_nodes() };
                     Device::OpcUa(Box::new(OpcUaDevice::new(config.clone())), nodes)
                 }
             });
         }
         Ok(Field { devices, mailboxes })
+    }
+
+    /// Carries out what the last scans commanded, as a driver on the wire does at once: a plant that is stepped by the
+    /// minute must not wait one for it.
+    pub fn deliver(&mut self, sink: &dyn SampleSink, now: Now) {
+        if !self.mailboxes.empty() {
+            self.step(sink, now);
+        }
     }
 
     /// One step of every device: commands out, then what is due in.

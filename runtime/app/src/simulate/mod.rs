@@ -13,10 +13,10 @@ use parking_lot::Mutex;
 use penstock_engine::{Engine, EngineConfig, ScanTiming, TaskCore};
 use penstock_historian::Historian;
 use penstock_ledger::Ledger;
-use penstock_model::{Clock, ManualClock, Record, RecordSink, Utc};
+use penstock_model::{Clock, ManualClock, Record, RecordSink, Utc, with_causes};
+use penstock_simulators::FieldConfig;
 use penstock_simulators::Weather;
 use penstock_simulators::faults::Injection;
-use penstock_simulators::simulation::Simulation;
 use report::{Report, Tally};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -47,6 +47,9 @@ pub struct SimulateArgs {
     /// Start of the plant clock, seconds since 1970 UTC; the default is 2026-06-15 00:00 in Jinan.
     #[arg(long, default_value_t = 1_781_452_800)]
     pub start: i64,
+    /// Folder with the benchmark's influent and noise files, for a site of the benchmark; our own generator when absent.
+    #[arg(long, value_name = "FOLDER")]
+    pub influent: Option<PathBuf>,
     /// Save the report as JSON.
     #[arg(long)]
     pub out: Option<PathBuf>,
@@ -115,12 +118,19 @@ impl Drop for Scratch {
 
 fn simulate(site: &Site, args: &SimulateArgs, progress: bool) -> Result<Report, String> {
     let clock = ManualClock::at(Utc::from_millis(args.start.saturating_mul(1000)));
-    let mut plant = Simulation::in_weather(args.seed, args.start, args.weather);
+    let mut plant = penstock_simulators::field::build(&FieldConfig {
+        kind: crate::sim::plant_of(site),
+        seed: args.seed,
+        start_unix_s: args.start,
+        weather: args.weather,
+        influent: args.influent.clone(),
+    })
+    .map_err(|e| with_causes(&e))?;
     for fault in &args.faults {
         plant.inject(fault.clone()).map_err(|e| e.to_string())?;
     }
     let mailboxes = Mailboxes::new(site.devices.len());
-    let mut field = Field::new(site, &plant, mailboxes.clone())?;
+    let mut field = Field::new(site, &*plant, mailboxes.clone())?;
     let tally = Arc::new(TallySink(Mutex::new(Tally::new(site))));
     let config = EngineConfig {
         tags: site.tags.clone(),
@@ -134,6 +144,8 @@ fn simulate(site: &Site, args: &SimulateArgs, progress: bool) -> Result<Report, 
     let scratch = Scratch::new()?;
     let ledger = open_ledger(site, &scratch.0)?;
     let step = base_step(&cores)?;
+    // Figures stand for a second each, or for a step where that is longer.
+    let look = step.max(Duration::from_secs(1));
     let mut due: Vec<Duration> = vec![Duration::ZERO; cores.len()];
     let mut cores = cores;
     let total = Duration::from_secs_f64(args.days * 86_400.0);
@@ -148,8 +160,9 @@ fn simulate(site: &Site, args: &SimulateArgs, progress: bool) -> Result<Report, 
                 core.scan(clock.now(), ScanTiming::default());
             }
         }
+        field.deliver(&*engine.sink(), clock.now());
         if second <= elapsed {
-            second += Duration::from_secs(1);
+            second += look;
             if let Some(ledger) = &ledger {
                 observe_ledger(ledger, &engine, clock.now());
             }
@@ -172,7 +185,9 @@ fn simulate(site: &Site, args: &SimulateArgs, progress: bool) -> Result<Report, 
         Some(ledger) => Some(ledger.summary(from, clock.now().utc).map_err(|e| e.to_string())?),
         None => None,
     };
-    let report = tally.0.lock().report(site, args, energy);
+    let mut report = tally.0.lock().report(site, args, look, energy);
+    let score = plant.score(settled.as_secs_f64());
+    report.judged_by_truth(serde_json::to_value(score).map_err(|e| e.to_string())?);
     Ok(report)
 }
 
@@ -226,6 +241,7 @@ mod tests {
             faults: Vec::new(),
             seed,
             start: 1_781_452_800,
+            influent: None,
             out: None,
             compare: None,
         }

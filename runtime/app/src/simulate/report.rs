@@ -7,6 +7,7 @@ use penstock_model::{AlarmState, Record, TagId};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 /// A number is reported as changed between two runs when it differs by more than this share.
 const CHANGE_SHARE: f64 = 0.01;
@@ -115,11 +116,17 @@ impl Tally {
     }
 
     /// The report of the run.
-    pub fn report(&self, site: &Site, args: &SimulateArgs, energy: Option<penstock_ledger::Summary>) -> Report {
+    pub fn report(
+        &self,
+        site: &Site,
+        args: &SimulateArgs,
+        look: Duration,
+        energy: Option<penstock_ledger::Summary>,
+    ) -> Report {
         let path = |tag: TagId| site.tags.get(tag).path.to_string();
         let unit = |tag: TagId| site.tags.get(tag).unit.as_str();
         #[expect(clippy::cast_precision_loss, reason = "seconds of a run")]
-        let days = self.seconds as f64 / 86_400.0;
+        let days = self.seconds as f64 * look.as_secs_f64() / 86_400.0;
         let loops: Vec<Json> = self
             .loops
             .iter()
@@ -156,6 +163,11 @@ impl Tally {
 pub struct Report(Json);
 
 impl Report {
+    /// Adds what the plant itself says of the run: indices and limits by the truth.
+    pub fn judged_by_truth(&mut self, score: Json) {
+        self.0["indices"] = score;
+    }
+
     /// The report as it is saved.
     pub fn to_json(&self) -> &Json {
         &self.0
@@ -233,6 +245,16 @@ impl fmt::Display for Report {
                 number(&v["min"]),
                 number(&v["max"]),
                 v["unit"].as_str().unwrap_or_default()
+            )?;
+        }
+        for figure in r["indices"]["figures"].as_array().into_iter().flatten() {
+            writeln!(
+                f,
+                "{:<22} {:>12}  {:<12} {}",
+                figure["name"].as_str().unwrap_or_default(),
+                number(&figure["value"]),
+                figure["unit"].as_str().unwrap_or_default(),
+                figure["title"].as_str().unwrap_or_default()
             )?;
         }
         let e = &r["energy"];
