@@ -33,6 +33,7 @@ mod runner;
 pub mod scenario;
 pub mod score;
 pub mod simulation;
+pub mod speed;
 mod works_score;
 
 pub use clock::PlantClock;

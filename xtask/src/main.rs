@@ -3,7 +3,9 @@
 //! Plain std, so that it builds in seconds on a fresh machine. A step that cannot run because a tool is missing has
 //! failed: nothing is left out silently.
 
+mod bench;
 mod need;
+mod python;
 mod steps;
 
 use std::path::PathBuf;
@@ -14,7 +16,8 @@ use steps::Context;
 const USAGE: &str = "\
 cargo xtask test                   install what tests need, then run every step
 cargo xtask test --only <step>     run one step (may be repeated)
-cargo xtask bench                  list the benches";
+cargo xtask bench                  list the benches
+cargo xtask bench <name>           measure";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -25,11 +28,19 @@ fn main() -> ExitCode {
             Err(message) => wrong(&message),
         },
         ["bench"] => {
-            eprintln!("there are no benches yet");
-            ExitCode::from(2)
+            print!("{}", bench::list());
+            ExitCode::SUCCESS
         }
-        ["bench", name, ..] => wrong(&format!("there is no bench `{name}`")),
+        ["bench", name, rest @ ..] => measure(name, rest),
         _ => wrong(USAGE),
+    }
+}
+
+fn measure(name: &str, words: &[&str]) -> ExitCode {
+    let Some(root) = repository() else { return wrong("this is not inside the repository") };
+    match bench::bench(&Context::new(root), name, words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => wrong(&message),
     }
 }
 

@@ -68,6 +68,16 @@ fn browser_path() -> Option<PathBuf> {
     std::env::split_paths(&path).flat_map(|dir| BROWSERS.iter().map(move |b| dir.join(b))).find(|p| p.is_file())
 }
 
+/// Python with its environments.
+pub fn python_venv() -> Result<(), String> {
+    let works = || said(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_some();
+    if works() {
+        return Ok(());
+    }
+    install("Python 3 with venv", &["python3", "python3-venv"])?;
+    if works() { Ok(()) } else { Err("python3-venv was installed but does not work".to_owned()) }
+}
+
 /// A font with Chinese characters: without one every page would be tested as empty boxes.
 fn chinese_font() -> Result<(), String> {
     if has_chinese_font() {

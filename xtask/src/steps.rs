@@ -45,14 +45,25 @@ impl Context {
         self.root.join("hmi/web")
     }
 
-    /// The development binary of the product.
-    fn binary(&self) -> PathBuf {
+    /// Where cargo builds.
+    pub fn target(&self) -> PathBuf {
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| self.root.join("target"), PathBuf::from);
         // A relative target folder is relative to where cargo was called.
-        std::path::absolute(&target).unwrap_or(target).join("debug/penstock")
+        std::path::absolute(&target).unwrap_or(target)
     }
 
-    fn cargo(&self, arguments: &[&str]) -> Result<(), String> {
+    /// The development binary of the product.
+    fn binary(&self) -> PathBuf {
+        self.target().join("debug/penstock")
+    }
+
+    /// A release binary.
+    pub fn release(&self, name: &str) -> PathBuf {
+        self.target().join("release").join(name)
+    }
+
+    /// Runs cargo at the top of the repository.
+    pub fn cargo(&self, arguments: &[&str]) -> Result<(), String> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         run(Command::new(cargo).args(arguments).current_dir(&self.root))
     }

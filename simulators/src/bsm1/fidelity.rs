@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::path::Path;
-use std::time::Instant;
 
 use super::Bsm1Error;
 use super::indices::Indices;
@@ -118,6 +117,11 @@ pub fn dynamic_runs(files: &Files, open: &Plant, closed: &Plant) -> Vec<(Case, I
     keep(Case::ClosedDry, protocol::fortnight(&mut warm.clone(), &files.dry, &files.noise, &mut Unattended));
     keep(Case::ClosedRain, protocol::fortnight(&mut warm, &files.rain, &files.noise, &mut Unattended));
 
+    let mut ideal = closed.clone();
+    ideal.see_ideally();
+    protocol::fortnight(&mut ideal, &files.dry, &none, &mut Unattended);
+    keep(Case::IdealDry, protocol::fortnight(&mut ideal, &files.dry, &none, &mut Unattended));
+
     let mut plant = closed.clone();
     let mut loops = EveryMinute::taking_over(&mut plant);
     protocol::fortnight(&mut plant, &files.dry, &files.noise, &mut loops);
@@ -187,35 +191,3 @@ impl fmt::Display for Report {
 
 const STATE_NAMES: [&str; STATES] =
     ["SI", "SS", "XI", "XS", "XBH", "XBA", "XP", "SO", "SNO", "SNH", "SND", "XND", "SALK"];
-
-/// Speed of the plant on this machine.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct SpeedReport {
-    /// Simulated days.
-    pub days: f64,
-    /// Time they took, s.
-    pub wall_s: f64,
-    /// Steps of integration.
-    pub steps: u64,
-}
-
-impl fmt::Display for SpeedReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SpeedReport { days, wall_s, steps } = self;
-        let speed = days * 86_400.0 / wall_s;
-        let each_us = 1e6 * wall_s / *steps as f64;
-        write!(f, "{days} d in {wall_s:.2} s: {speed:.0} times real time, {steps} steps of {each_us:.2} us")
-    }
-}
-
-/// Measures the speed: 28 days under the default loops with seeded noise, on one core.
-#[must_use]
-pub fn speed() -> SpeedReport {
-    let days = 28;
-    let mut plant = Plant::new(Works::settled());
-    plant.close_loops();
-    plant.begin(super::influent::Series::constant(), Noise::Seeded(1));
-    let start = Instant::now();
-    plant.advance(days * 86_400);
-    SpeedReport { days: days as f64, wall_s: start.elapsed().as_secs_f64(), steps: plant.steps() }
-}

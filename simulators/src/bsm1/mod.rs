@@ -32,7 +32,7 @@ pub mod site;
 #[cfg(test)]
 mod tests;
 
-pub use fidelity::{Comparison, Report, SpeedReport, fidelity, speed};
+pub use fidelity::{Comparison, Report, fidelity};
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -108,11 +108,21 @@ impl State {
     }
 }
 
+/// Whether the default loops act, and what they see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Loop {
+    Open,
+    /// Sensors with lag and noise.
+    Closed,
+    /// Sensors that show the truth at once.
+    Ideal,
+}
+
 /// What acts on the state during a step besides itself.
 struct Drive<'a> {
     inflow: &'a Inflow,
     handles: &'a Handles,
-    closed: bool,
+    closed: Loop,
     params: &'a Params,
 }
 
@@ -135,12 +145,17 @@ impl Drive<'_> {
         let mut kla_command = self.handles.kla;
         let mut q_command = self.handles.q_internal;
         let mut loops = Loops { so: [0.0; 2], sno: [0.0; 8], pi: [[0.0; 2]; 2] };
-        if self.closed {
+        if self.closed != Loop::Open {
             loops.so = chain(&state.loops.so, state.works.tanks[4][SO], Class::A);
             loops.sno = chain(&state.loops.sno, state.works.tanks[1][SNO], Class::B0);
-            let shown = |channel: usize, lagged: f64| (lagged + noise[channel]).clamp(0.0, LOOP_RANGE[channel]);
-            (kla_command[4], loops.pi[0]) = Pi::SO5.respond(shown(0, state.loops.so[1]), &state.loops.pi[0]);
-            (q_command, loops.pi[1]) = Pi::SNO2.respond(shown(1, state.loops.sno[7]), &state.loops.pi[1]);
+            let shown = |channel: usize, lagged: f64, truth: f64| match self.closed {
+                Loop::Ideal => truth,
+                _ => (lagged + noise[channel]).clamp(0.0, LOOP_RANGE[channel]),
+            };
+            let so = shown(0, state.loops.so[1], state.works.tanks[4][SO]);
+            let sno = shown(1, state.loops.sno[7], state.works.tanks[1][SNO]);
+            (kla_command[4], loops.pi[0]) = Pi::SO5.respond(so, &state.loops.pi[0]);
+            (q_command, loops.pi[1]) = Pi::SNO2.respond(sno, &state.loops.pi[1]);
         }
         State {
             works: state.works.derivative(&inputs, self.params),
@@ -166,7 +181,7 @@ fn chain<const N: usize>(lags: &[f64; N], truth: f64, class: Class) -> [f64; N] 
 pub struct Plant {
     state: State,
     handles: Handles,
-    closed: bool,
+    closed: Loop,
     influent: Series,
     noise: Noise,
     sensors: Vec<Sensor>,
@@ -187,7 +202,7 @@ impl Plant {
         Plant {
             state: State { works, kla, q_internal: handles.q_internal, loops, ledger: [0.0; balance::COUNT] },
             handles,
-            closed: false,
+            closed: Loop::Open,
             influent: Series::constant(),
             noise: Noise::None,
             sensors: Vec::new(),
@@ -222,15 +237,22 @@ impl Plant {
         };
         let pi = [start(Pi::SO5, so, self.state.kla[4][1]), start(Pi::SNO2, sno, self.state.q_internal)];
         self.state.loops = Loops { so: [so; 2], sno: [sno; 8], pi };
-        self.closed = true;
+        self.closed = Loop::Closed;
+    }
+
+    /// Lets closed loops see the truth at once and without noise: the benchmark's runs with ideal sensors.
+    pub fn see_ideally(&mut self) {
+        if self.closed == Loop::Closed {
+            self.closed = Loop::Ideal;
+        }
     }
 
     /// Takes internal recycle and KLa of tank 5 back from the default loops, at their present values.
     pub fn open_loops(&mut self) {
-        if self.closed {
+        if self.closed != Loop::Open {
             self.handles.q_internal = self.state.q_internal;
             self.handles.kla[4] = self.state.kla[4][1];
-            self.closed = false;
+            self.closed = Loop::Open;
         }
     }
 

@@ -90,6 +90,8 @@ pub enum Case {
     ClosedDry,
     /// Default loops, rain.
     ClosedRain,
+    /// Default loops with sensors that show the truth at once, dry weather.
+    IdealDry,
     /// Default loops as discrete controllers of one minute, dry weather.
     DiscreteDry,
 }
@@ -101,6 +103,7 @@ impl std::fmt::Display for Case {
             Case::OpenRain => "open loop, rain",
             Case::ClosedDry => "default loops, dry",
             Case::ClosedRain => "default loops, rain",
+            Case::IdealDry => "default loops, ideal sensors, dry",
             Case::DiscreteDry => "default loops every 60 s, dry",
         })
     }
@@ -140,15 +143,29 @@ pub fn figures() -> Vec<Figure> {
     let of = |case: Case, lines: &[Line]| {
         lines.iter().map(|(index, value, band)| Figure { case, index: *index, value: *value, band: *band }).collect()
     };
-    let runs: [Vec<Figure>; 5] = [
+    let runs: [Vec<Figure>; 6] = [
         of(Case::OpenDry, &OPEN_DRY),
         of(Case::OpenRain, &OPEN_RAIN),
         of(Case::ClosedDry, &CLOSED_DRY),
         of(Case::ClosedRain, &CLOSED_RAIN),
+        of(Case::IdealDry, &IDEAL_DRY),
         of(Case::DiscreteDry, &DISCRETE_DRY),
     ];
     runs.concat()
 }
+
+const IDEAL_DRY: [Line; 10] = [
+    (Index::Eqi, 6115.6, Band::Percent(0.3)),
+    (Index::Ae, 3696.7, Band::Percent(0.1)),
+    (Index::Pe, 241.72, Band::Percent(0.3)),
+    (Index::Sp, 2440.7, Band::Percent(0.3)),
+    (Index::Oci, 16_381.9, Band::Percent(0.3)),
+    (Index::MeanNh4, 2.534, Band::Percent(0.5)),
+    (Index::MeanTn, 16.889, Band::Percent(0.5)),
+    (Index::MeanNo3, 12.391, Band::Percent(0.5)),
+    (Index::OverNh4, 17.3, Band::Within(1.0)),
+    (Index::OverTn, 17.6, Band::Within(1.0)),
+];
 
 const OPEN_DRY: [Line; 13] = [
     (Index::Iqi, 52_081.0, Band::Percent(0.1)),
