@@ -12,7 +12,7 @@
 //! | simulation | [`simulation`] | plant and device programs, stepped; deterministic by seed |
 //! | faults | [`faults`] | what is wrong with links, instruments, machines |
 //! | scenarios | [`scenario`] | faults and assertions over plant time |
-//! | servers | [`run`] | sockets, real time, the fault interface |
+//! | servers | [`run`] | sockets, serial lines, real time or lock-step, the fault interface |
 //! | benchmark | [`bsm1`] | the same biology as the IWA benchmark BSM1 defines it, scored as it says |
 //!
 //! Nothing here is shared with the drivers of the runtime: a simulator with the same codec would share its errors.
@@ -32,6 +32,6 @@ pub mod scenario;
 pub mod simulation;
 
 pub use clock::PlantClock;
-pub use config::{DEVICES, PortError, Ports, SPEED_MAX, SimConfig, SimError};
+pub use config::{DEVICES, LOCKSTEP, PortError, Ports, SPEED_MAX, SimConfig, SimError};
 pub use models::wet::{Weather, WeatherError};
 pub use runner::run;
