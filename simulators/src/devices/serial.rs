@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{ControlModes, OptionalActions, tcgetattr, tcsetattr};
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::sync::watch;
@@ -142,9 +142,7 @@ impl Terminal {
         let far = rustix::fs::open(&far_path, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
         let mut mode = tcgetattr(&far)?;
         mode.make_raw();
-        mode.control_modes.set(ControlModes::PARENB, port.settings.parity != Parity::None);
-        mode.control_modes.set(ControlModes::PARODD, port.settings.parity == Parity::Odd);
-        mode.control_modes.set(ControlModes::CSTOPB, port.settings.stop_bits == 2);
+        // A pseudo-terminal knows no parity: the format counts for the time on the wire alone.
         mode.set_speed(port.settings.baud)?;
         tcsetattr(&far, OptionalActions::Now, &mode)?;
         rustix::io::ioctl_fionbio(&near, true)?;

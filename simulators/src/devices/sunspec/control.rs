@@ -258,3 +258,7 @@ impl Controls {
         put_u32(image, LEFT, left_s as u32);
     }
 }
+
+#[cfg(test)]
+#[path = "control_tests.rs"]
+mod tests;
