@@ -20,15 +20,34 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
-use crate::faults::{ActiveFault, Injection};
+use crate::faults::{ActiveFault, Injection, NoSerialLine};
 use crate::field::{Field, InjectError};
 
 /// What a request asks of the running simulation.
 pub(crate) enum Ask {
-    Inject(Injection, oneshot::Sender<Result<(u64, Option<ActiveFault>), InjectError>>),
+    Inject(Injection, oneshot::Sender<Result<(u64, Option<ActiveFault>), NotInjected>>),
     Clear(u64, oneshot::Sender<bool>),
     ClearAll(oneshot::Sender<()>),
     Look(oneshot::Sender<Snapshot>),
+}
+
+/// Why a fault was not begun.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotInjected {
+    #[error(transparent)]
+    Refused(#[from] InjectError),
+    #[error(transparent)]
+    NoSerialLine(#[from] NoSerialLine),
+}
+
+impl From<NotInjected> for Refused {
+    fn from(why: NotInjected) -> Refused {
+        let status = match why {
+            NotInjected::Refused(InjectError::Full(_)) => StatusCode::CONFLICT,
+            NotInjected::Refused(_) | NotInjected::NoSerialLine(_) => StatusCode::BAD_REQUEST,
+        };
+        Refused(status, why.to_string())
+    }
 }
 
 /// An active fault as it is told.
@@ -107,13 +126,7 @@ async fn inject(
     let injection: Injection = wanted.fault.parse().map_err(|e| Refused(StatusCode::BAD_REQUEST, format!("{e}")))?;
     let text = injection.fault.to_string();
     let entered = ask(&asks, |reply| Ask::Inject(injection, reply)).await?;
-    let (id, active) = entered.map_err(|error| {
-        let status = match error {
-            InjectError::Full(_) => StatusCode::CONFLICT,
-            InjectError::Elsewhere { .. } | InjectError::Weather { .. } => StatusCode::BAD_REQUEST,
-        };
-        Refused(status, error.to_string())
-    })?;
+    let (id, active) = entered?;
     let told = active.map_or(ToldFault { id, fault: text, left_s: None }, |active| ToldFault::of(&active));
     Ok((StatusCode::CREATED, Json(told)))
 }

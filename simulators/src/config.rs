@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use crate::bsm1::Bsm1Error;
+use crate::devices::modbus::Gateway;
+use crate::devices::serial::SerialPort;
 use crate::faults::Injection;
 use crate::field::PlantKind;
 use crate::models::wet::Weather;
@@ -19,6 +21,12 @@ pub const DEVICES: [(&str, u16); 7] = [
     ("sludge_effluent_plc", 4841),
     ("bsm1_plc", 5031),
 ];
+
+/// The lock-step register with its default port; there is none without `lockstep`.
+pub const LOCKSTEP: (&str, u16) = ("lockstep", 5029);
+
+/// The device that has no Modbus registers.
+const OPCUA_DEVICE: &str = "sludge_effluent_plc";
 
 /// Largest accepted speed, in simulated seconds per second: above it the models cannot keep up on one core.
 pub const SPEED_MAX: f64 = 2000.0;
@@ -46,6 +54,12 @@ pub struct SimConfig {
     pub host: IpAddr,
     /// Where each device listens.
     pub ports: Ports,
+    /// Devices that answer on a serial line too.
+    pub serial: Vec<SerialPort>,
+    /// What stands in front of the units of a device; [`Gateway::Knowing`] where absent.
+    pub gateways: BTreeMap<String, Gateway>,
+    /// Plant time stands still but for what a client asks of the lock-step register; `speed` has no meaning.
+    pub lockstep: bool,
 }
 
 impl Default for SimConfig {
@@ -61,6 +75,9 @@ impl Default for SimConfig {
             api: None,
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             ports: Ports::default(),
+            serial: Vec::new(),
+            gateways: BTreeMap::new(),
+            lockstep: false,
         }
     }
 }
@@ -72,13 +89,24 @@ impl SimConfig {
     /// Checks the ranges of speed and start, and the address of the fault interface.
     ///
     /// # Errors
-    /// [`SimError::Range`] with the setting that is out of range, [`SimError::Api`] for an address others could reach.
+    /// [`SimError::Range`] with the setting that is out of range, [`SimError::Api`] for an address others could reach,
+    /// [`SimError::NotModbus`] for a serial line or gateway of a device that has none, [`SimError::Faults`] for a fault
+    /// of a serial line that is not there.
     pub fn check(&self) -> Result<(), SimError> {
         if !(self.speed > 0.0 && self.speed <= SPEED_MAX) {
             return Err(SimError::Range { what: "speed", value: self.speed, allowed: "above 0, up to 2000" });
         }
         if let Some(address) = self.api.filter(|address| !address.ip().is_loopback()) {
             return Err(SimError::Api { address });
+        }
+        let modbus = |device: &str| DEVICES.iter().any(|(name, _)| *name == device && *name != OPCUA_DEVICE);
+        let named = self.serial.iter().map(|port| &port.device).chain(self.gateways.keys());
+        if let Some(device) = named.into_iter().find(|device| !modbus(device)) {
+            return Err(SimError::NotModbus { device: device.clone() });
+        }
+        for fault in &self.faults {
+            let fits = fault.fits(&self.on_serial());
+            fits.map_err(|refused| SimError::Faults { reason: refused.to_string() })?;
         }
         match self.start {
             Some(start) if !START_RANGE.contains(&start) => {
@@ -89,13 +117,21 @@ impl SimConfig {
     }
 }
 
+impl SimConfig {
+    /// Devices on a serial line.
+    #[must_use]
+    pub fn on_serial(&self) -> Vec<&str> {
+        self.serial.iter().map(|port| port.device.as_str()).collect()
+    }
+}
+
 /// TCP port of every device socket; 0 lets the system choose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ports(BTreeMap<&'static str, u16>);
 
 impl Default for Ports {
     fn default() -> Ports {
-        Ports(DEVICES.into_iter().collect())
+        Ports(DEVICES.into_iter().chain([LOCKSTEP]).collect())
     }
 }
 
@@ -103,7 +139,7 @@ impl Ports {
     /// Every device on a port chosen by the system.
     #[must_use]
     pub fn ephemeral() -> Ports {
-        Ports(DEVICES.into_iter().map(|(name, _)| (name, 0)).collect())
+        Ports(DEVICES.into_iter().chain([LOCKSTEP]).map(|(name, _)| (name, 0)).collect())
     }
 
     /// Moves one device to another port.
@@ -111,7 +147,7 @@ impl Ports {
     /// # Errors
     /// [`PortError`] when no device of that name exists.
     pub fn set(&mut self, device: &str, port: u16) -> Result<(), PortError> {
-        match DEVICES.iter().find(|(name, _)| *name == device) {
+        match DEVICES.iter().chain([&LOCKSTEP]).find(|(name, _)| *name == device) {
             Some((name, _)) => {
                 self.0.insert(name, port);
                 Ok(())
@@ -139,6 +175,10 @@ fn device_names() -> String {
     DEVICES.map(|(name, _)| name).join(", ")
 }
 
+fn modbus_names() -> String {
+    DEVICES.map(|(name, _)| name).into_iter().filter(|name| *name != OPCUA_DEVICE).collect::<Vec<_>>().join(", ")
+}
+
 /// Why a simulation could not run.
 #[derive(Debug, thiserror::Error)]
 pub enum SimError {
@@ -152,6 +192,23 @@ pub enum SimError {
         /// The system's reason.
         #[source]
         source: std::io::Error,
+    },
+    /// A serial line could not be opened.
+    #[error("device {device}: serial line {link}")]
+    Serial {
+        /// Device socket name.
+        device: String,
+        /// Where its link should be.
+        link: String,
+        /// The system's reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A serial line or a gateway was asked for where there are no Modbus units.
+    #[error("`{device}` is no device with Modbus registers; there are {}", modbus_names())]
+    NotModbus {
+        /// The name given.
+        device: String,
     },
     /// The OPC UA server could not be built or stopped working.
     #[error("device {device}: OPC UA server: {reason}")]
@@ -209,5 +266,16 @@ mod tests {
         assert!(api("127.0.0.1:0").is_ok() && api("[::1]:80").is_ok() && api("0.0.0.0:80").is_err());
         assert!(SimConfig { start: Some(-1), ..SimConfig::default() }.check().is_err());
         assert!(SimConfig::default().check().is_ok());
+
+        let on = |device: &str| format!("{device}=/tmp/line").parse().unwrap();
+        let wrong = SimConfig { serial: vec![on("sludge_effluent_plc")], ..SimConfig::default() }.check().unwrap_err();
+        assert!(
+            wrong.to_string().contains("power_meters") && !wrong.to_string().contains("sludge_effluent_plc,"),
+            "{wrong}"
+        );
+        let faults = vec!["bad-crc power_meters/12".parse().unwrap()];
+        let tcp = SimConfig { faults: faults.clone(), ..SimConfig::default() }.check().unwrap_err().to_string();
+        assert!(tcp.contains("no CRC") && tcp.contains("--serial power_meters="), "{tcp}");
+        assert!(SimConfig { faults, serial: vec![on("power_meters")], ..SimConfig::default() }.check().is_ok());
     }
 }

@@ -13,7 +13,7 @@
 //! | field | [`field`] | one face of the two plants; [`score`] judges a run by the truth |
 //! | faults | [`faults`] | what is wrong with links, instruments, machines |
 //! | scenarios | [`scenario`] | faults and assertions over plant time |
-//! | servers | [`run`] | sockets, real time, the fault interface |
+//! | servers | [`run`] | sockets, serial lines, real time or lock-step, the fault interface |
 //! | benchmark | [`bsm1`] | the same biology as the IWA benchmark BSM1 defines it, scored as it says |
 //!
 //! Nothing here is shared with the drivers of the runtime: a simulator with the same codec would share its errors.
@@ -37,7 +37,7 @@ pub mod speed;
 mod works_score;
 
 pub use clock::PlantClock;
-pub use config::{DEVICES, PortError, Ports, SPEED_MAX, SimConfig, SimError};
+pub use config::{DEVICES, LOCKSTEP, PortError, Ports, SPEED_MAX, SimConfig, SimError};
 pub use field::{Field, FieldConfig, PlantKind};
 pub use models::wet::{Weather, WeatherError};
 pub use runner::run;

@@ -1,21 +1,26 @@
-//! The simulation in real time: sockets in front of it, faults and questions from outside between its steps.
+//! The simulation in real time or in lock-step with a client: sockets and serial lines in front of it, faults and
+//! questions from outside between its steps.
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use crate::api::{self, Ask, Snapshot};
-use crate::config::{DEVICES, SimConfig, SimError};
+use crate::api::{self, Ask, NotInjected, Snapshot};
+use crate::config::{DEVICES, LOCKSTEP, SimConfig, SimError};
 use crate::devices::gate::{Gate, Protocol, inner_listener};
-use crate::devices::modbus;
+use crate::devices::lockstep::{self, Lockstep};
+use crate::devices::modbus::Units;
 use crate::devices::opcua::OpcUaServer;
+use crate::devices::serial::{Line, Terminal};
 use crate::faults::LinkState;
 use crate::field::{self, Field, FieldConfig};
+use crate::rng::Rng;
 use crate::simulation::OPCUA_DEVICE;
 
 /// Real time between two updates of the registers.
@@ -57,14 +62,14 @@ pub async fn run(
     let mut links = Links::new(&*simulation);
     let mut addresses = Vec::new();
     for (device, units) in simulation.modbus_devices() {
-        let (inner, inner_address) = inner(device).await?;
-        servers.spawn(modbus::serve(device, inner, units));
-        addresses.push(open(&config, &links, device, Protocol::Modbus, inner_address, &mut servers).await?);
+        let units = units.behind(config.gateways.get(device).copied().unwrap_or_default());
+        open_serial(&config, &links, device, &units, &mut servers)?;
+        addresses.push(open(&config, &links, device, Protocol::Modbus(units), &mut servers).await?);
     }
     let mut opcua = None;
     if let Some(nodes) = simulation.opcua_nodes() {
         let (inner, inner_address) = inner(OPCUA_DEVICE).await?;
-        let opened = open(&config, &links, OPCUA_DEVICE, Protocol::Stream, inner_address, &mut servers).await?;
+        let opened = open(&config, &links, OPCUA_DEVICE, Protocol::Stream(inner_address), &mut servers).await?;
         let server = OpcUaServer::start(inner, opened.1, nodes)
             .await
             .map_err(|reason| SimError::OpcUa { device: OPCUA_DEVICE.to_owned(), reason })?;
@@ -72,16 +77,25 @@ pub async fn run(
         opcua = Some(server);
         addresses.push(opened);
     }
-    let (asks, mut asked) = mpsc::channel(ASKS_MAX);
+    let mut pace = Pace::Time(config.speed);
+    if config.lockstep {
+        let register = Lockstep::new();
+        let units = Units::new([(lockstep::UNIT, register.image())]);
+        pace = Pace::Client(register, units.asked());
+        addresses.push(open(&config, &links, LOCKSTEP.0, Protocol::Modbus(units), &mut servers).await?);
+    }
+    let (asks, asked) = mpsc::channel(ASKS_MAX);
     if let Some(wanted) = config.api {
         let (listener, address) = bind(API, wanted).await?;
         addresses.push((API.to_owned(), address));
         servers.spawn(api::serve(listener, asks.clone()));
     }
     ready(&addresses);
+    let on_serial = config.on_serial().into_iter().map(str::to_owned).collect();
+    let mut running = Running { simulation, links: &mut links, on_serial, asked, opcua: opcua.as_ref() };
     let result = tokio::select! {
         () = stop => Ok(()),
-        error = keep_running(&mut *simulation, config.speed, opcua.as_ref(), &mut links, &mut asked) => Err(error),
+        error = running.keep_on(pace) => Err(error),
     };
     drop(asks);
     servers.shutdown().await;
@@ -91,74 +105,132 @@ pub async fn run(
     result
 }
 
+/// Opens the serial line of a device, if it is to have one.
+fn open_serial(
+    config: &SimConfig,
+    links: &Links,
+    device: &'static str,
+    units: &Units,
+    servers: &mut JoinSet<()>,
+) -> Result<(), SimError> {
+    for port in config.serial.iter().filter(|port| port.device == device) {
+        let terminal = Terminal::open(port).map_err(|source| SimError::Serial {
+            device: device.to_owned(),
+            link: port.link.display().to_string(),
+            source,
+        })?;
+        let rng = Rng::new(config.seed, &format!("serial {device}"));
+        let line = Line { device, port: port.clone(), units: units.clone(), link: links.of(device), rng };
+        servers.spawn(line.serve(terminal));
+    }
+    Ok(())
+}
+
 /// Opens the public port of a device and its gate.
 async fn open(
     config: &SimConfig,
     links: &Links,
     device: &'static str,
     protocol: Protocol,
-    inner: SocketAddr,
     servers: &mut JoinSet<()>,
 ) -> Result<(String, SocketAddr), SimError> {
     let (listener, address) = bind(device, SocketAddr::new(config.host, config.ports.get(device))).await?;
-    let gate = Gate::new(device, protocol, address, inner, links.of(device), config.seed);
+    let gate = Gate::new(device, protocol, address, links.of(device), config.seed);
     servers.spawn(gate.serve(listener));
     Ok((device.to_owned(), address))
 }
 
-/// Steps the plant by real time; ends only when a server does.
-async fn keep_running(
-    simulation: &mut dyn Field,
-    speed: f64,
-    opcua: Option<&OpcUaServer>,
-    links: &mut Links,
-    asked: &mut mpsc::Receiver<Ask>,
-) -> SimError {
-    let mut ticks = tokio::time::interval(UPDATE);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut last = Instant::now();
-    while opcua.is_none_or(OpcUaServer::running) {
-        tokio::select! {
-            _ = ticks.tick() => {
-                let now = Instant::now();
-                let real_dt = (now - last).as_secs_f64();
-                last = now;
-                simulation.step(real_dt.min(CATCH_UP_MAX_S) * speed, real_dt);
-                if let Some(opcua) = opcua {
-                    opcua.publish(simulation.link(OPCUA_DEVICE).skew_s);
-                }
-            }
-            Some(ask) = asked.recv() => answer(simulation, ask, links),
-        }
-        links.update(simulation);
-    }
-    SimError::OpcUa { device: OPCUA_DEVICE.to_owned(), reason: "it ended by itself".to_owned() }
+/// What moves plant time.
+enum Pace {
+    /// Real time, so many times faster.
+    Time(f64),
+    /// A client of the register, which is told of on every request.
+    Client(Lockstep, Arc<Notify>),
 }
 
-/// Answers one request of the fault interface; one that no longer waits for its answer has still been obeyed.
-fn answer(simulation: &mut dyn Field, ask: Ask, links: &mut Links) {
-    match ask {
-        Ask::Inject(injection, reply) => {
-            let entered = simulation.inject(injection).map(|id| {
-                let active = simulation.faults().iter().find(|fault| fault.id == id);
-                (id, active.cloned())
-            });
-            links.update(simulation);
-            let _ = reply.send(entered);
+/// The simulation with everything that must hear of its steps.
+struct Running<'a> {
+    simulation: Box<dyn Field>,
+    links: &'a mut Links,
+    on_serial: Vec<String>,
+    asked: mpsc::Receiver<Ask>,
+    opcua: Option<&'a OpcUaServer>,
+}
+
+impl Running<'_> {
+    /// Steps the plant; ends only when a server does.
+    async fn keep_on(&mut self, mut pace: Pace) -> SimError {
+        let mut ticks = tokio::time::interval(UPDATE);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last = Instant::now();
+        while self.opcua.is_none_or(OpcUaServer::running) {
+            tokio::select! {
+                _ = ticks.tick() => if let Pace::Time(speed) = pace {
+                    let now = Instant::now();
+                    let real_dt = (now - last).as_secs_f64();
+                    last = now;
+                    self.step(real_dt.min(CATCH_UP_MAX_S) * speed, real_dt);
+                },
+                () = asked_to_advance(&pace) => if let Pace::Client(register, _) = &mut pace {
+                    while let Some(advance) = register.begin() {
+                        let dt = f64::from(advance.ms) / 1000.0;
+                        // The client's time is the plant's: watchdogs and reversions count it too.
+                        self.step(dt, dt);
+                        register.done(advance);
+                    }
+                },
+                Some(ask) = self.asked.recv() => self.answer(ask),
+            }
+            self.links.update(&*self.simulation);
         }
-        Ask::Clear(id, reply) => {
-            let cleared = simulation.clear(id);
-            links.update(simulation);
-            let _ = reply.send(cleared);
+        SimError::OpcUa { device: OPCUA_DEVICE.to_owned(), reason: "it ended by itself".to_owned() }
+    }
+
+    fn step(&mut self, dt: f64, real_dt: f64) {
+        // A request of no time is acknowledged and moves nothing.
+        if dt > 0.0 {
+            self.simulation.step(dt, real_dt);
         }
-        Ask::ClearAll(reply) => {
-            simulation.clear_all();
-            links.update(simulation);
-            let _ = reply.send(());
+        if let Some(opcua) = self.opcua {
+            opcua.publish(self.simulation.link(OPCUA_DEVICE).skew_s);
         }
-        Ask::Look(reply) => {
-            let _ = reply.send(Snapshot::of(simulation));
+    }
+
+    /// Answers one request of the fault interface; one that no longer waits for its answer has still been obeyed.
+    fn answer(&mut self, ask: Ask) {
+        match ask {
+            Ask::Inject(injection, reply) => {
+                let on_serial: Vec<&str> = self.on_serial.iter().map(String::as_str).collect();
+                let entered = injection.fits(&on_serial).map_err(NotInjected::from).and_then(|()| {
+                    let id = self.simulation.inject(injection)?;
+                    let active = self.simulation.faults().iter().find(|fault| fault.id == id);
+                    Ok((id, active.cloned()))
+                });
+                self.links.update(&*self.simulation);
+                let _ = reply.send(entered);
+            }
+            Ask::Clear(id, reply) => {
+                let cleared = self.simulation.clear(id);
+                self.links.update(&*self.simulation);
+                let _ = reply.send(cleared);
+            }
+            Ask::ClearAll(reply) => {
+                self.simulation.clear_all();
+                self.links.update(&*self.simulation);
+                let _ = reply.send(());
+            }
+            Ask::Look(reply) => {
+                let _ = reply.send(Snapshot::of(&*self.simulation));
+            }
         }
+    }
+}
+
+/// Completes when a client has asked something of the lock-step register.
+async fn asked_to_advance(pace: &Pace) {
+    match pace {
+        Pace::Time(_) => std::future::pending().await,
+        Pace::Client(_, asked) => asked.notified().await,
     }
 }
 
@@ -167,7 +239,9 @@ struct Links(Vec<(&'static str, watch::Sender<LinkState>)>);
 
 impl Links {
     fn new(simulation: &dyn Field) -> Links {
-        Links(DEVICES.into_iter().map(|(device, _)| (device, watch::Sender::new(simulation.link(device)))).collect())
+        // The lock-step register has no faults, but a link like the others.
+        let devices = DEVICES.into_iter().chain([LOCKSTEP]);
+        Links(devices.map(|(device, _)| (device, watch::Sender::new(simulation.link(device)))).collect())
     }
 
     fn of(&self, device: &str) -> watch::Receiver<LinkState> {

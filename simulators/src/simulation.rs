@@ -7,6 +7,7 @@ use crate::devices::inverter::{self, Inverter};
 use crate::devices::modbus::Units;
 use crate::devices::power_meters::PowerMeters;
 use crate::devices::sludge::{SharedNodes, SludgePlc};
+use crate::devices::sunspec;
 use crate::devices::{SharedImage, Station};
 use crate::faults::{Fault, FaultBook, Injection, MachineFault, Quantity};
 use crate::field::{Field, InjectError};
@@ -170,7 +171,10 @@ impl Simulation {
         vec![
             ("aeration_plc", vec![(aeration::UNIT, self.aeration.image())]),
             ("dosing_skid", vec![(dosing::UNIT, self.dosing.image())]),
-            ("pv_inverter", vec![(inverter::UNIT, self.inverter.image())]),
+            (
+                "pv_inverter",
+                vec![(inverter::UNIT, self.inverter.image()), (sunspec::meter::UNIT, self.inverter.meter_image())],
+            ),
             ("power_meters", self.meters.images()),
             ("heat_pump", vec![(heat_pump::UNIT, self.heat_pump.image())]),
         ]

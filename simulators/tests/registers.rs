@@ -117,9 +117,14 @@ async fn skid_inverter_and_heat_pump_answer_by_their_maps() {
     assert_eq!(ask(&mut inverter, 3, &[3, 0, 0, 0, 3]).await, [3, 6, 0x03, 0xe8, 0, 0, 0, 60]);
 
     let mut heat = sim.connect("heat_pump").await;
-    let block = inputs(&mut heat, 1, 13).await;
-    assert_eq!(word(&block, 0), 0, "off");
-    assert!((450..490).contains(&word(&block, 5)), "tank {}", word(&block, 5));
+    let block = inputs(&mut heat, 1, 15).await;
+    assert_eq!((word(&block, 0), word(&block, 1)), (0b1_0000, 0), "off, in remote, no fault");
+    assert!((450..490).contains(&word(&block, 6)), "tank {}", word(&block, 6));
+    assert_eq!(word(&block, 14), 0, "stage");
+    assert_eq!(ask(&mut heat, 1, &[4, 0, 0, 0, 17]).await, [0x84, 3], "more than 16 registers");
+    assert_eq!(ask(&mut heat, 1, &[16, 0, 1, 0, 1, 2, 1, 0xf4]).await, [0x90, 1], "it knows single writes only");
+    assert_eq!(ask(&mut heat, 1, &[6, 0, 1, 1, 0xf4]).await, [6, 0, 1, 1, 0xf4]);
+    assert_eq!(ask(&mut heat, 1, &[6, 0, 1, 0x02, 0x58]).await, [6, 0, 1, 0x02, 0x58]);
     assert_eq!(ask(&mut heat, 1, &[3, 0, 0, 0, 3]).await, [3, 6, 0, 0, 0x02, 0x58, 0x01, 0xf4]);
     assert_eq!(ask(&mut heat, 1, &[6, 0, 1, 0, 100]).await, [0x86, 3], "capacity below 25 %");
     sim.stop().await;

@@ -3,7 +3,7 @@
 //! Nothing here passes or fails: machines are noisy. The figures are for people who compare them in one run.
 
 use crate::python;
-use crate::steps::{Context, run};
+use crate::steps::Context;
 use std::process::Command;
 use std::time::Instant;
 

@@ -1,7 +1,7 @@
 //! What the tests need beside the Rust toolchain, and how it is installed where that is permitted.
 
 use crate::steps::{Context, run};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Oldest Node.js the front end's tools run on.
@@ -13,8 +13,10 @@ const INSTALLED: &str = "node_modules/.penstock-installed-lock.json";
 
 /// The step `tools`: installs everything. Every missing thing is named, not only the first.
 pub fn everything(context: &Context) -> Result<(), String> {
-    let missing: Vec<String> =
-        [modules(context), browser(), chinese_font()].into_iter().filter_map(Result::err).collect();
+    let missing: Vec<String> = [modules(context), browser(), chinese_font(), peers(context).map(drop)]
+        .into_iter()
+        .filter_map(Result::err)
+        .collect();
     if missing.is_empty() { Ok(()) } else { Err(missing.join("; ")) }
 }
 
@@ -93,6 +95,29 @@ fn chinese_font() -> Result<(), String> {
 
 fn has_chinese_font() -> bool {
     said(Command::new("fc-list").arg(":lang=zh-cn")).is_some_and(|fonts| !fonts.trim().is_empty())
+}
+
+/// The Python with the clients of `simulators/tests/peers/requirements.txt`, installed again where that file has changed.
+pub fn peers(context: &Context) -> Result<PathBuf, String> {
+    let wanted_path = context.root.join("simulators/tests/peers/requirements.txt");
+    let unreadable = |path: &Path, e: std::io::Error| format!("{}: {e}", path.display());
+    let wanted = std::fs::read(&wanted_path).map_err(|e| unreadable(&wanted_path, e))?;
+    let home = context.target().join("peers");
+    let (python, installed) = (home.join("bin/python"), home.join(".penstock-installed-requirements.txt"));
+    if python.is_file() && std::fs::read(&installed).ok().as_deref() == Some(wanted.as_slice()) {
+        return Ok(python);
+    }
+    // Debian's Python comes without the part that puts pip into an environment.
+    let has_venv = said(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_some();
+    if !has_venv {
+        install("Python with venv", &["python3", "python3-venv"])?;
+    }
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home))?;
+    run(Command::new(&python)
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
+        .arg(&wanted_path))?;
+    std::fs::write(&installed, &wanted).map_err(|e| unreadable(&installed, e))?;
+    Ok(python)
 }
 
 /// Installs Debian packages where that is permitted without asking; otherwise the one line says what to install.

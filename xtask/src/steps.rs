@@ -21,6 +21,7 @@ pub const STEPS: &[Step] = &[
     Step { name: "clippy", title: "no lint warns", run: clippy },
     Step { name: "test", title: "tests of every crate", run: test },
     Step { name: "build", title: "the binary", run: build },
+    Step { name: "peers", title: "the simulators against clients written by others", run: peers },
     Step { name: "check", title: "every site under configs/ is free of mistakes", run: check },
     Step { name: "scripts", title: "the cases of every control program", run: scripts },
     Step { name: "web-check", title: "types of the front end", run: web_check },
@@ -45,7 +46,7 @@ impl Context {
         self.root.join("hmi/web")
     }
 
-    /// Where cargo builds.
+    /// What builds of this repository leave behind.
     pub fn target(&self) -> PathBuf {
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| self.root.join("target"), PathBuf::from);
         // A relative target folder is relative to where cargo was called.
@@ -120,6 +121,14 @@ fn test(context: &Context) -> Result<(), String> {
 
 fn build(context: &Context) -> Result<(), String> {
     context.built().map(drop)
+}
+
+fn peers(context: &Context) -> Result<(), String> {
+    let python = need::peers(context)?;
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["test", "-p", "penstock-simulators", "--test", "peer_*", "--", "--nocapture"]);
+    run(command.env("PENSTOCK_PEERS_PYTHON", python).current_dir(&context.root))
 }
 
 fn check(context: &Context) -> Result<(), String> {

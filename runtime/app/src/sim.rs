@@ -74,6 +74,7 @@ impl SimArgs {
             api: self.api,
             host: self.host,
             ports,
+            ..SimConfig::default()
         })
     }
 }

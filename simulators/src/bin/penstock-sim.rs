@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use penstock_simulators::devices::modbus::Gateway;
+use penstock_simulators::devices::serial::SerialPort;
 use penstock_simulators::faults::Injection;
 use penstock_simulators::scenario::Scenario;
 use penstock_simulators::{PlantKind, Ports, SimConfig, Weather, bsm1, run, speed};
@@ -52,6 +54,17 @@ struct Arguments {
     /// Every device on a free port chosen by the system.
     #[arg(long)]
     free_ports: bool,
+    /// A device on a serial line too, as `power_meters=/tmp/meters,9600,8N1`: makes a link to a pseudo-terminal that
+    /// speaks Modbus RTU; may be given several times.
+    #[arg(long, value_name = "DEVICE=LINK[,BAUD[,FORMAT]]")]
+    serial: Vec<SerialPort>,
+    /// How a device's gateway answers for units that do not, as `power_meters=knowing|silent|<timeout>`; may be given
+    /// several times.
+    #[arg(long = "gateway", value_name = "DEVICE=KIND", value_parser = parse_gateway)]
+    gateways: Vec<(String, Gateway)>,
+    /// Plant time moves only as a client asks of the register at device `lockstep` (port 5029).
+    #[arg(long, conflicts_with = "speed")]
+    lockstep: bool,
     /// Stop when standard input closes, so that the plant ends with the process that started it.
     #[arg(long)]
     exit_with_stdin: bool,
@@ -144,6 +157,11 @@ fn parse_port(text: &str) -> Result<(String, u16), String> {
     Ok((device.to_owned(), port))
 }
 
+fn parse_gateway(text: &str) -> Result<(String, Gateway), String> {
+    let (device, kind) = text.split_once('=').ok_or("expected <device>=knowing|silent|<timeout>")?;
+    Ok((device.to_owned(), kind.parse()?))
+}
+
 fn announce(addresses: &[(String, SocketAddr)]) {
     let mut out = std::io::stdout().lock();
     let lines = addresses.iter().try_for_each(|(device, address)| writeln!(out, "listening {device} {address}"));
@@ -230,6 +248,9 @@ async fn main() -> ExitCode {
         api: arguments.api,
         host: arguments.host,
         ports,
+        serial: arguments.serial,
+        gateways: arguments.gateways.into_iter().collect(),
+        lockstep: arguments.lockstep,
     };
     match run(config, announce, stopped(arguments.exit_with_stdin)).await {
         Ok(()) => ExitCode::SUCCESS,

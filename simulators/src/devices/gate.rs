@@ -1,22 +1,26 @@
-//! The way between clients and a device's own server: passes bytes, or does to them what the active link faults say.
+//! The TCP port of a device: serves Modbus frames or passes bytes, and does to them what the active link faults say.
 //!
-//! A gate owns the public port. Each client has a connection of its own to the inner server, which listens on a
-//! loopback port of the system's choice and knows nothing of faults. On a Modbus link requests and answers pass as
-//! frames, one at a time; on any other link as bytes.
+//! A gate owns the public port. On a Modbus link it answers frames, one at a time, from the units' registers. On any
+//! other link each client has a connection of its own to the inner server, which listens on a loopback port of the
+//! system's choice and knows nothing of faults.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
-use crate::faults::{LinkState, Treatment};
+use super::modbus::{Units, garbage, hold_back};
+use crate::faults::LinkState;
 use crate::rng::Rng;
 
+/// Connections a device keeps at a time, as a small PLC does; further ones are closed at once.
+pub const CONNECTIONS_MAX: usize = 16;
 /// Bytes before the PDU: transaction, protocol, length, unit.
 const MBAP: usize = 7;
 /// Longest Modbus TCP frame: what the length field counts is at most unit and 253 bytes of PDU.
@@ -29,12 +33,12 @@ const RETRY: Duration = Duration::from_millis(50);
 const WRITE_WAIT: Duration = Duration::from_secs(30);
 
 /// What passes through a gate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Protocol {
-    /// Modbus TCP frames.
-    Modbus,
-    /// Bytes.
-    Stream,
+    /// Modbus TCP frames, answered from these units.
+    Modbus(Units),
+    /// Bytes, to and from the server at this address.
+    Stream(SocketAddr),
 }
 
 /// One gate.
@@ -42,10 +46,10 @@ pub struct Gate {
     device: &'static str,
     protocol: Protocol,
     address: SocketAddr,
-    inner: SocketAddr,
     link: watch::Receiver<LinkState>,
     seed: u64,
     connections: u64,
+    permits: Arc<Semaphore>,
 }
 
 /// A listener for the inner server of a device.
@@ -59,17 +63,17 @@ pub async fn inner_listener() -> io::Result<(TcpListener, SocketAddr)> {
 }
 
 impl Gate {
-    /// A gate at `address` in front of the server at `inner`; `seed` drives the jitter.
+    /// A gate at `address`; `seed` drives jitter and garbage.
     #[must_use]
     pub fn new(
         device: &'static str,
         protocol: Protocol,
         address: SocketAddr,
-        inner: SocketAddr,
         link: watch::Receiver<LinkState>,
         seed: u64,
     ) -> Gate {
-        Gate { device, protocol, address, inner, link, seed, connections: 0 }
+        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        Gate { device, protocol, address, link, seed, connections: 0, permits }
     }
 
     /// Passes connections until the future is dropped, which also closes them.
@@ -99,11 +103,16 @@ impl Gate {
             let (link, mut until) = (self.link.clone(), self.link.clone());
             tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok((client, _)) => {
-                        self.connections += 1;
-                        let jitter = Rng::new(self.seed, &format!("jitter {} {}", self.device, self.connections));
-                        links.spawn(pass(self.device, self.protocol, client, self.inner, link, jitter));
-                    }
+                    Ok((client, peer)) => match self.permits.clone().try_acquire_owned() {
+                        Ok(permit) => {
+                            self.connections += 1;
+                            let jitter = Rng::new(self.seed, &format!("jitter {} {}", self.device, self.connections));
+                            links.spawn(pass(self.device, self.protocol.clone(), (client, permit), link, jitter));
+                        }
+                        Err(_) => {
+                            debug!(device = self.device, %peer, "connection refused: {CONNECTIONS_MAX} are open");
+                        }
+                    },
                     Err(error) => {
                         // Out of descriptors, most likely: wait for some to come back.
                         warn!(device = self.device, %error, "cannot accept a connection");
@@ -129,8 +138,7 @@ async fn refused(link: &mut watch::Receiver<LinkState>) {
 async fn pass(
     device: &'static str,
     protocol: Protocol,
-    client: TcpStream,
-    inner: SocketAddr,
+    (client, _permit): (TcpStream, OwnedSemaphorePermit),
     link: watch::Receiver<LinkState>,
     jitter: Rng,
 ) {
@@ -139,12 +147,15 @@ async fn pass(
     }
     let mut until = link.clone();
     let passing = async {
-        let server = TcpStream::connect(inner).await?;
         // An answer of one segment must not wait for an acknowledgement; a failure only costs time.
-        let _ = (client.set_nodelay(true), server.set_nodelay(true));
+        let _ = client.set_nodelay(true);
         match protocol {
-            Protocol::Modbus => pass_frames(client, server, &link, jitter).await,
-            Protocol::Stream => pass_bytes(client, server, &link, jitter).await,
+            Protocol::Modbus(units) => answer_frames(client, &units, &link, jitter).await,
+            Protocol::Stream(inner) => {
+                let server = TcpStream::connect(inner).await?;
+                let _ = server.set_nodelay(true);
+                pass_bytes(client, server, &link, jitter).await
+            }
         }
     };
     let ended: io::Result<()> = tokio::select! {
@@ -156,43 +167,51 @@ async fn pass(
     }
 }
 
-async fn pass_frames(
+async fn answer_frames(
     mut client: TcpStream,
-    mut server: TcpStream,
+    units: &Units,
     link: &watch::Receiver<LinkState>,
     mut jitter: Rng,
 ) -> io::Result<()> {
     let mut earlier: Option<[u8; 2]> = None;
-    let mut surplus = [0; 1];
     loop {
-        let request = tokio::select! {
-            request = read_frame(&mut client) => request?,
-            // Between requests the server has nothing to say but that it is gone.
-            _ = server.read(&mut surplus) => return Ok(()),
-        };
+        let request = read_frame(&mut client).await?;
         let transaction = [request[0], request[1]];
-        let treatment = link.borrow().treatment(Some(request[MBAP - 1]));
-        let mut answer = match treatment.exception {
-            Some(code) => exception(&request, code),
-            None => {
-                server.write_all(&request).await?;
-                read_frame(&mut server).await?
-            }
-        };
-        hold_back(&treatment, &mut jitter).await;
-        if !treatment.mute {
-            if treatment.stale {
+        let (unit, pdu) = (request[MBAP - 1], &request[MBAP..]);
+        let done = units.exchange((unit, pdu), link, &mut jitter, false).await;
+        if let Some(pdu) = done.answer {
+            let mut answer = frame(transaction, unit, &pdu);
+            if done.treatment.stale {
                 let stale = earlier.filter(|id| *id != transaction);
                 let before = u16::from_be_bytes(transaction).wrapping_sub(1).to_be_bytes();
                 answer[..2].copy_from_slice(&stale.unwrap_or(before));
             }
-            if treatment.short {
+            if done.treatment.wrong_unit {
+                answer[MBAP - 1] = unit.wrapping_add(1);
+            }
+            if done.treatment.short {
                 answer.truncate(MBAP + (answer.len() - MBAP) / 2);
+            }
+            if done.treatment.garbage {
+                answer.splice(0..0, garbage(&mut jitter));
+            }
+            if done.treatment.echo {
+                answer.splice(0..0, request.iter().copied());
             }
             write(&mut client, &answer).await?;
         }
         earlier = Some(transaction);
     }
+}
+
+/// A frame around an answer.
+fn frame(transaction: [u8; 2], unit: u8, pdu: &[u8]) -> Vec<u8> {
+    let mut frame = transaction.to_vec();
+    frame.extend([0, 0]);
+    frame.extend((pdu.len() as u16 + 1).to_be_bytes());
+    frame.push(unit);
+    frame.extend(pdu);
+    frame
 }
 
 async fn write(client: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
@@ -201,10 +220,13 @@ async fn write(client: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// One frame as its length field says.
-async fn read_frame(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+async fn read_frame(stream: &mut (impl AsyncReadExt + Unpin)) -> io::Result<Vec<u8>> {
     let mut frame = vec![0; MBAP - 1];
     stream.read_exact(&mut frame).await?;
     let length = usize::from(u16::from_be_bytes([frame[4], frame[5]]));
+    if frame[2..4] != [0, 0] {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame of another protocol"));
+    }
     // Unit and function code at least.
     if !(2..=LENGTH_MAX).contains(&length) {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a frame of {length} bytes")));
@@ -212,21 +234,6 @@ async fn read_frame(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     frame.resize(MBAP - 1 + length, 0);
     stream.read_exact(&mut frame[MBAP - 1..]).await?;
     Ok(frame)
-}
-
-/// The refusal of a request.
-fn exception(request: &[u8], code: u8) -> Vec<u8> {
-    let mut answer = request[..MBAP].to_vec();
-    answer[4..6].copy_from_slice(&3_u16.to_be_bytes());
-    answer.extend([request[MBAP] | 0x80, code]);
-    answer
-}
-
-async fn hold_back(treatment: &Treatment, jitter: &mut Rng) {
-    let ms = treatment.delay_ms + treatment.jitter_ms * jitter.uniform();
-    if ms > 0.0 {
-        tokio::time::sleep(Duration::from_secs_f64(ms / 1000.0)).await;
-    }
 }
 
 async fn pass_bytes(
@@ -267,8 +274,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusal_has_the_header_of_its_request() {
-        let request = [0x12, 0x34, 0, 0, 0, 6, 9, 4, 0, 0, 0, 1];
-        assert_eq!(exception(&request, 4), [0x12, 0x34, 0, 0, 0, 3, 9, 0x84, 4]);
+    fn an_answer_has_the_transaction_of_its_request_and_a_length() {
+        assert_eq!(frame([0x12, 0x34], 9, &[0x84, 4]), [0x12, 0x34, 0, 0, 0, 3, 9, 0x84, 4]);
+    }
+
+    /// Reads frames from bytes as a client may send them until there are no more.
+    async fn frames_of(bytes: &[u8]) -> (usize, io::ErrorKind) {
+        let mut stream = bytes;
+        let mut count = 0;
+        loop {
+            match read_frame(&mut stream).await {
+                Ok(frame) => {
+                    assert!((MBAP + 1..=MBAP - 1 + LENGTH_MAX).contains(&frame.len()));
+                    count += 1;
+                }
+                Err(error) => return (count, error.kind()),
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_end_in_frames_or_an_error(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..600)) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let (_, kind) = runtime.block_on(frames_of(&bytes));
+            assert!(matches!(kind, io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData), "{kind}");
+        }
     }
 }

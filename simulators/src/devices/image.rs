@@ -44,6 +44,23 @@ pub enum Refusal {
     Address,
     /// A value or a count is not acceptable.
     Value,
+    /// The device works on an earlier request and takes no other.
+    Busy,
+}
+
+/// What a device's protocol stack can do; the default is all that Modbus permits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Abilities {
+    /// Most registers of one read, 1 to 125; exception 3 beyond.
+    pub read_registers_max: u16,
+    /// Functions 15 and 16 are implemented; exception 1 where not.
+    pub write_multiple: bool,
+}
+
+impl Default for Abilities {
+    fn default() -> Abilities {
+        Abilities { read_registers_max: 125, write_multiple: true }
+    }
 }
 
 /// Registers or bits with consecutive addresses; what lies outside all blocks of an area does not exist.
@@ -55,6 +72,15 @@ struct Block<T> {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Area<T>(Vec<Block<T>>);
+
+impl Area<u16> {
+    /// Exchanges the two registers of a pair.
+    fn turn(&mut self, at: u16) {
+        if let Ok(&[first, second]) = self.read(at, 2) {
+            self.put(at, &[second, first]);
+        }
+    }
+}
 
 impl<T: Copy + Default> Area<T> {
     fn new(blocks: &[(u16, u16)]) -> Area<T> {
@@ -111,13 +137,27 @@ pub enum Rule {
         /// Greatest value.
         high: f32,
     },
+    /// An unsigned 32-bit number in two registers, high word first, written as a whole, within an inclusive range.
+    Long {
+        /// PDU address of the first register.
+        at: u16,
+        /// Least value.
+        low: u32,
+        /// Greatest value.
+        high: u32,
+    },
 }
 
 impl Rule {
     fn at(&self) -> u16 {
         match self {
-            Rule::Word { at, .. } | Rule::Float { at, .. } => *at,
+            Rule::Word { at, .. } | Rule::Float { at, .. } | Rule::Long { at, .. } => *at,
         }
+    }
+
+    /// Whether an address is the second register of a value.
+    fn is_half(&self, address: u16) -> bool {
+        !matches!(self, Rule::Word { .. }) && address.checked_sub(1) == Some(self.at())
     }
 }
 
@@ -146,6 +186,9 @@ pub struct Image {
     rules: Vec<Rule>,
     writes: BTreeMap<u16, u64>,
     power_on: Option<Box<(Area<u16>, Area<bool>)>>,
+    abilities: Abilities,
+    turned: bool,
+    busy: bool,
 }
 
 impl Image {
@@ -160,6 +203,52 @@ impl Image {
             rules: map.rules,
             writes: BTreeMap::new(),
             power_on: None,
+            abilities: Abilities::default(),
+            turned: false,
+            busy: false,
+        }
+    }
+
+    /// What the protocol stack of the device can do.
+    #[must_use]
+    pub fn abilities(&self) -> Abilities {
+        self.abilities
+    }
+
+    /// Restricts the protocol stack of the device.
+    pub fn restrict(&mut self, abilities: Abilities) {
+        self.abilities = abilities;
+    }
+
+    /// While busy, writes of clients are refused.
+    pub fn set_busy(&mut self, busy: bool) {
+        self.busy = busy;
+    }
+
+    /// Lays the device's own 32-bit values into their register pairs in the other order, as some firmware updates do, or
+    /// in the documented one again. Pairs of the holding area turn at once, those of the input area when they are laid
+    /// the next time. Maps that a standard defines ([`Rule::Long`]) keep their order.
+    pub fn turn_words(&mut self, turned: bool) {
+        if self.turned == turned {
+            return;
+        }
+        self.turned = turned;
+        for rule in &self.rules {
+            if let Rule::Float { at, .. } = rule {
+                self.holding.turn(*at);
+                if let Some(kept) = &mut self.power_on {
+                    kept.0.turn(*at);
+                }
+            }
+        }
+    }
+
+    /// The order pairs have at present where the map says `order`.
+    fn order(&self, order: Order) -> Order {
+        match (self.turned, order) {
+            (false, order) => order,
+            (true, Order::Abcd) => Order::Cdab,
+            (true, Order::Cdab) => Order::Abcd,
         }
     }
 
@@ -199,18 +288,21 @@ impl Image {
     ///
     /// # Errors
     /// [`Refusal::Address`] when a register is not writable, [`Refusal::Value`] when a value is out of range, not a
-    /// number, or half of a 32-bit value.
+    /// number, or half of a 32-bit value, [`Refusal::Busy`] while the device is busy.
     pub fn write_holding(&mut self, at: u16, words: &[u16]) -> Result<(), Refusal> {
         self.read_holding(at, words.len() as u16)?;
+        if self.busy {
+            return Err(Refusal::Busy);
+        }
         let mut written = Vec::new();
         let mut i = 0;
         while i < words.len() {
             let address = at + i as u16;
-            let half = |rule: &&Rule| matches!(rule, Rule::Float { at, .. } if address == at + 1);
             let Some(rule) = self.rules.iter().find(|rule| rule.at() == address) else {
-                return Err(if self.rules.iter().any(|r| half(&r)) { Refusal::Value } else { Refusal::Address });
+                let half = self.rules.iter().any(|rule| rule.is_half(address));
+                return Err(if half { Refusal::Value } else { Refusal::Address });
             };
-            i += acceptable(rule, &words[i..])?;
+            i += self.acceptable(rule, &words[i..])?;
             written.push(address);
         }
         self.holding.put(at, words);
@@ -223,9 +315,12 @@ impl Image {
     /// A client writes coils.
     ///
     /// # Errors
-    /// [`Refusal::Address`] when one of them does not exist.
+    /// [`Refusal::Address`] when one of them does not exist, [`Refusal::Busy`] while the device is busy.
     pub fn write_coils(&mut self, at: u16, bits: &[bool]) -> Result<(), Refusal> {
         self.read_coils(at, bits.len() as u16)?;
+        if self.busy {
+            return Err(Refusal::Busy);
+        }
         self.coils.put(at, bits);
         Ok(())
     }
@@ -254,9 +349,27 @@ impl Image {
         self.input.put(at, words);
     }
 
-    /// Sets holding registers from the device's side.
+    /// Sets a pair of input registers that hold one 32-bit value, given in the documented order of the map.
+    pub fn put_input_pair(&mut self, at: u16, words: [u16; 2]) {
+        let [first, second] = words;
+        let laid = if self.turned { [second, first] } else { words };
+        self.input.put(at, &laid);
+    }
+
+    /// Sets holding registers from the device's side, given in the documented order of the map.
     pub fn put_holding(&mut self, at: u16, words: &[u16]) {
         self.holding.put(at, words);
+        if self.turned {
+            let last = usize::from(at) + words.len();
+            let laid = |from: u16| from >= at && usize::from(from) + 1 < last;
+            for rule in &self.rules {
+                if let Rule::Float { at, .. } = rule
+                    && laid(*at)
+                {
+                    self.holding.turn(*at);
+                }
+            }
+        }
     }
 
     /// Sets a discrete input.
@@ -278,7 +391,13 @@ impl Image {
     /// A float32 in holding registers; 0 outside the map.
     #[must_use]
     pub fn float(&self, at: u16, order: Order) -> f64 {
-        self.read_holding(at, 2).map_or(0.0, |words| f64::from(decode_f32([words[0], words[1]], order)))
+        self.read_holding(at, 2).map_or(0.0, |words| f64::from(decode_f32([words[0], words[1]], self.order(order))))
+    }
+
+    /// An unsigned 32-bit number in holding registers, high word first; 0 outside the map.
+    #[must_use]
+    pub fn long(&self, at: u16) -> u32 {
+        self.read_holding(at, 2).map_or(0, |words| u32::from(words[0]) << 16 | u32::from(words[1]))
     }
 
     /// A coil; false outside the map.
@@ -286,17 +405,21 @@ impl Image {
     pub fn coil(&self, at: u16) -> bool {
         self.read_coils(at, 1).is_ok_and(|bits| bits[0])
     }
-}
 
-/// Number of words a rule takes, if it accepts them.
-fn acceptable(rule: &Rule, words: &[u16]) -> Result<usize, Refusal> {
-    match rule {
-        Rule::Word { low, high, .. } if (*low..=*high).contains(&words[0]) => Ok(1),
-        Rule::Float { order, low, high, .. } if words.len() >= 2 => {
-            let value = decode_f32([words[0], words[1]], *order);
-            if value.is_finite() && (*low..=*high).contains(&value) { Ok(2) } else { Err(Refusal::Value) }
+    /// Number of words a rule takes, if it accepts them.
+    fn acceptable(&self, rule: &Rule, words: &[u16]) -> Result<usize, Refusal> {
+        match (rule, words) {
+            (Rule::Word { low, high, .. }, [word, ..]) if (*low..=*high).contains(word) => Ok(1),
+            (Rule::Float { order, low, high, .. }, [first, second, ..]) => {
+                let value = decode_f32([*first, *second], self.order(*order));
+                if value.is_finite() && (*low..=*high).contains(&value) { Ok(2) } else { Err(Refusal::Value) }
+            }
+            (Rule::Long { low, high, .. }, [first, second, ..]) => {
+                let value = u32::from(*first) << 16 | u32::from(*second);
+                if (*low..=*high).contains(&value) { Ok(2) } else { Err(Refusal::Value) }
+            }
+            _ => Err(Refusal::Value),
         }
-        _ => Err(Refusal::Value),
     }
 }
 
@@ -344,65 +467,5 @@ pub fn encode_i16(value: f64, resolution: f64) -> u16 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn image() -> Image {
-        Image::new(Map {
-            input: vec![(0, 4)],
-            holding: vec![(0, 8), (899, 1)],
-            discrete: vec![],
-            coils: vec![(0, 3)],
-            rules: vec![
-                Rule::Word { at: 0, low: 1500, high: 8500 },
-                Rule::Float { at: 4, order: Order::Cdab, low: 0.0, high: 10.0 },
-                Rule::Word { at: 899, low: 0, high: u16::MAX },
-            ],
-        })
-    }
-
-    #[test]
-    fn layouts_are_those_of_known_numbers() {
-        // 1.5 is 0x3FC00000.
-        assert_eq!(encode_f32(1.5, Order::Abcd), [0x3fc0, 0x0000]);
-        assert_eq!(encode_f32(1.5, Order::Cdab), [0x0000, 0x3fc0]);
-        assert_eq!(encode_u32(0x0102_0304, Order::Cdab), [0x0304, 0x0102]);
-        assert_eq!(encode_u64(0x0102_0304_0506_0708), [0x0102, 0x0304, 0x0506, 0x0708]);
-        assert_eq!(encode_i16(-1.25, 0.01), 0xff83);
-        assert_eq!(encode_u16(-3.0, 0.1), 0);
-        assert_eq!(encode_u16(1e9, 0.1), u16::MAX);
-        assert_eq!(encode_i16(-1e9, 0.1), 0x8000);
-    }
-
-    #[test]
-    fn reads_stay_inside_a_block() {
-        let image = image();
-        assert!(image.read_input(0, 4).is_ok());
-        for (at, count) in [(0, 5), (4, 1), (3, 2), (65_535, 1)] {
-            assert_eq!(image.read_input(at, count), Err(Refusal::Address), "{at} {count}");
-        }
-        assert!(image.read_holding(899, 1).is_ok());
-        assert_eq!(image.read_holding(7, 2), Err(Refusal::Address));
-    }
-
-    #[test]
-    fn writes_obey_rules_and_are_all_or_nothing() {
-        let mut image = image();
-        assert_eq!(image.write_holding(0, &[4000]), Ok(()));
-        assert_eq!(image.write_holding(0, &[1499]), Err(Refusal::Value));
-        assert_eq!(image.write_holding(1, &[1]), Err(Refusal::Address));
-        assert_eq!(image.write_holding(0, &[5000, 1]), Err(Refusal::Address));
-        assert_eq!(image.word(0), 4000);
-        let five = encode_f32(5.0, Order::Cdab);
-        assert_eq!(image.write_holding(4, &five), Ok(()));
-        assert_eq!(image.float(4, Order::Cdab), 5.0);
-        assert_eq!(image.write_holding(4, &five[..1]), Err(Refusal::Value));
-        assert_eq!(image.write_holding(5, &five[1..]), Err(Refusal::Value));
-        assert_eq!(image.write_holding(4, &encode_f32(f64::NAN, Order::Cdab)), Err(Refusal::Value));
-        assert_eq!(image.write_holding(4, &encode_f32(11.0, Order::Cdab)), Err(Refusal::Value));
-        assert_eq!((image.writes(0), image.writes(4), image.writes(899)), (1, 1, 0));
-        assert_eq!(image.write_coils(2, &[true, true]), Err(Refusal::Address));
-        assert_eq!(image.write_coils(2, &[true]), Ok(()));
-        assert!(image.coil(2) && !image.coil(1));
-    }
-}
+#[path = "image_tests.rs"]
+mod tests;

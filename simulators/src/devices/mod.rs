@@ -1,6 +1,7 @@
 //! The devices in front of the plant: they read it through instruments, drive its handles and speak to clients.
 //!
-//! A [`Station`] is the program inside a device; the sockets stand apart in [`modbus`] and [`opcua`].
+//! A [`Station`] is the program inside a device; sockets and serial lines stand apart in [`gate`],
+//! [`serial`] and [`opcua`].
 //!
 //! Two times meet here. Instruments and machines live in plant time; watchdogs and revert timers watch the client and
 //! so run in real time, whatever the speed of the plant.
@@ -11,11 +12,16 @@ pub mod gate;
 pub mod heat_pump;
 pub mod image;
 pub mod inverter;
+pub mod lockstep;
 pub mod modbus;
 pub mod opcua;
 pub mod panel;
+pub mod pdu;
 pub mod power_meters;
+pub mod rtu;
+pub mod serial;
 pub mod sludge;
+pub mod sunspec;
 
 use std::sync::Arc;
 

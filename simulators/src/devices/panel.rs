@@ -96,17 +96,28 @@ impl<S> Panel<S> {
         }
     }
 
+    /// Tells the addresses of the points that show a value beyond a range; true where there is one.
+    pub fn beyond(&self, range: (f64, f64), mut tell: impl FnMut(u16)) -> bool {
+        let out = |value: f64| !(range.0..=range.1).contains(&value);
+        let mut any = false;
+        for point in self.points.iter().filter(|point| out(point.instrument.value())) {
+            tell(point.at);
+            any = true;
+        }
+        any
+    }
+
     /// Lays the shown values into the registers.
     pub fn publish(&self, image: &mut Image) {
         for point in &self.points {
             let value = point.instrument.value();
             match point.wire {
-                Wire::F32(order) => image.put_input(point.at, &encode_f32(value, order)),
+                Wire::F32(order) => image.put_input_pair(point.at, encode_f32(value, order)),
                 Wire::U16(resolution) => image.put_input(point.at, &[encode_u16(value, resolution)]),
                 Wire::I16(resolution) => image.put_input(point.at, &[encode_i16(value, resolution)]),
                 Wire::I32(resolution) => {
                     let steps = (value / resolution).round() as i32;
-                    image.put_input(point.at, &encode_u32(steps as u32, Order::Abcd));
+                    image.put_input_pair(point.at, encode_u32(steps as u32, Order::Abcd));
                 }
             }
         }

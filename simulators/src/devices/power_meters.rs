@@ -65,8 +65,8 @@ impl Station for PowerMeters {
             let meter = plant.meter(*feeder);
             let mut image = image.lock();
             panel.publish(&mut image);
-            image.put_input(input(30_005), &encode_u32(meter.import.count() as u32, Order::Cdab));
-            image.put_input(input(30_007), &encode_u32(meter.export.count() as u32, Order::Cdab));
+            image.put_input_pair(input(30_005), encode_u32(meter.import.count() as u32, Order::Cdab));
+            image.put_input_pair(input(30_007), encode_u32(meter.export.count() as u32, Order::Cdab));
         }
     }
 

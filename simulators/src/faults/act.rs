@@ -1,6 +1,6 @@
 //! Faults at work in the simulation: where they begin, end and are listed.
 
-use super::{ActiveFault, Fault, FaultsFull, Injection, LinkFault, LinkState};
+use super::{ActiveFault, Fault, FaultsFull, Injection, LinkFault, LinkState, targets};
 use crate::config::DEVICES;
 use crate::simulation::Simulation;
 
@@ -29,6 +29,7 @@ impl Simulation {
                     self.stations().1[index].restart();
                 }
             }
+            Fault::Link { device, fault: LinkFault::WordSwap, .. } => self.turn_words(device),
             Fault::Link { .. } => {}
             Fault::Sensor { tag, fault } => {
                 let seed = self.seed();
@@ -46,6 +47,7 @@ impl Simulation {
     pub fn clear(&mut self, id: u64) -> bool {
         let Some(ended) = self.faults.take(id) else { return false };
         match ended.fault {
+            Fault::Link { device, fault: LinkFault::WordSwap, .. } => self.turn_words(device),
             Fault::Link { .. } => {}
             Fault::Sensor { tag, .. } => {
                 let (_, stations) = self.stations();
@@ -83,6 +85,17 @@ impl Simulation {
         for id in self.faults.advance(dt, real_dt) {
             self.clear(id);
         }
+    }
+
+    /// Lays the 32-bit values of a device in the order its faults say.
+    fn turn_words(&mut self, device: &str) {
+        let link = self.link(device);
+        for unit in targets::units(device) {
+            if let Some(image) = self.image(device, unit) {
+                image.lock().turn_words(link.words_turned(unit));
+            }
+        }
+        self.publish();
     }
 
     fn disturb(&mut self) {

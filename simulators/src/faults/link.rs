@@ -1,6 +1,31 @@
 //! What the faults of a device's link add up to.
 
-use super::{Fault, LinkFault};
+use super::{Fault, Injection, LinkFault};
+
+/// A fault of frames with a CRC is aimed at a device that is on no serial line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`bad-crc` does not concern {device}: Modbus TCP has no CRC and the device is on no serial line (`--serial {device}=<link>`)"
+)]
+pub struct NoSerialLine {
+    /// The device.
+    pub device: &'static str,
+}
+
+impl Injection {
+    /// Checks that a fault of serial frames is aimed at one of the devices on a serial line.
+    ///
+    /// # Errors
+    /// [`NoSerialLine`] when it is not.
+    pub fn fits(&self, on_serial: &[&str]) -> Result<(), NoSerialLine> {
+        match self.fault {
+            Fault::Link { device, fault: LinkFault::BadCrc, .. } if !on_serial.contains(&device) => {
+                Err(NoSerialLine { device })
+            }
+            _ => Ok(()),
+        }
+    }
+}
 
 /// State of the link to one device.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -9,6 +34,8 @@ pub struct LinkState {
     pub dropped: bool,
     /// Nobody listens.
     pub refused: bool,
+    /// The port itself is gone, not only the device behind it: the adapter of a serial line is unplugged.
+    pub unplugged: bool,
     /// Seconds the device's clock is ahead.
     pub skew_s: f64,
     rules: Vec<(Option<u8>, LinkFault)>,
@@ -29,6 +56,16 @@ pub struct Treatment {
     pub stale: bool,
     /// The answer is cut.
     pub short: bool,
+    /// The answer's CRC is wrong.
+    pub bad_crc: bool,
+    /// Bytes that belong to no frame stand before the answer.
+    pub garbage: bool,
+    /// The answer carries the number of another unit.
+    pub wrong_unit: bool,
+    /// The request comes back before the answer.
+    pub echo: bool,
+    /// Pause the unit needs after its last answer, ms; it refuses what comes sooner.
+    pub busy_ms: f64,
 }
 
 impl LinkState {
@@ -42,7 +79,8 @@ impl LinkState {
             }
             match fault {
                 LinkFault::Drop => state.dropped = true,
-                LinkFault::Refuse | LinkFault::Restart { .. } => state.refused = true,
+                LinkFault::Refuse => (state.refused, state.unplugged) = (true, true),
+                LinkFault::Restart { .. } => state.refused = true,
                 LinkFault::Skew { s } => state.skew_s += s,
                 other => state.rules.push((*unit, *other)),
             }
@@ -54,6 +92,12 @@ impl LinkState {
     #[must_use]
     pub fn closed(&self) -> bool {
         self.dropped || self.refused
+    }
+
+    /// Whether a unit lays its 32-bit values in the other order.
+    #[must_use]
+    pub(crate) fn words_turned(&self, unit: u8) -> bool {
+        self.rules.iter().any(|(of, fault)| *fault == LinkFault::WordSwap && of.is_none_or(|of| of == unit))
     }
 
     /// What happens to a unit; `None` is a link without units.
@@ -71,7 +115,16 @@ impl LinkState {
                 LinkFault::Exception { code } => sum.exception = Some(*code),
                 LinkFault::Stale => sum.stale = true,
                 LinkFault::Short => sum.short = true,
-                LinkFault::Drop | LinkFault::Refuse | LinkFault::Restart { .. } | LinkFault::Skew { .. } => {}
+                LinkFault::BadCrc => sum.bad_crc = true,
+                LinkFault::Garbage => sum.garbage = true,
+                LinkFault::WrongUnit => sum.wrong_unit = true,
+                LinkFault::Echo => sum.echo = true,
+                LinkFault::Busy { ms } => sum.busy_ms = sum.busy_ms.max(*ms),
+                LinkFault::Drop
+                | LinkFault::Refuse
+                | LinkFault::Restart { .. }
+                | LinkFault::Skew { .. }
+                | LinkFault::WordSwap => {}
             }
         }
         sum

@@ -16,7 +16,7 @@ mod targets;
 
 pub use act::Quantity;
 pub use book::{ActiveFault, FAULTS_MAX, FaultBook, FaultsFull};
-pub use link::{LinkState, Treatment};
+pub use link::{LinkState, NoSerialLine, Treatment};
 pub(crate) use parse::duration;
 pub use parse::{MENU, MenuEntry, ParseError};
 pub(crate) use targets::{QUANTITIES, nearest};
@@ -83,6 +83,21 @@ pub enum LinkFault {
     Skew {
         /// Seconds ahead of UTC.
         s: f64,
+    },
+    /// Answers on a serial line carry a wrong CRC.
+    BadCrc,
+    /// Bytes that belong to no frame stand before every answer.
+    Garbage,
+    /// The device lays its 32-bit values into register pairs in the other order.
+    WordSwap,
+    /// Answers carry the number of another unit.
+    WrongUnit,
+    /// Every request comes back before its answer.
+    Echo,
+    /// A request that comes sooner than this after the last answer of its unit is refused as busy.
+    Busy {
+        /// Milliseconds of pause the device needs.
+        ms: f64,
     },
 }
 
@@ -242,6 +257,12 @@ impl fmt::Display for Fault {
                     LinkFault::Short => write!(f, "short {target}"),
                     LinkFault::Restart { after_s } => write!(f, "restart {target} {after_s}s"),
                     LinkFault::Skew { s } => write!(f, "skew {target} {s}s"),
+                    LinkFault::BadCrc => write!(f, "bad-crc {target}"),
+                    LinkFault::Garbage => write!(f, "garbage {target}"),
+                    LinkFault::WordSwap => write!(f, "word-swap {target}"),
+                    LinkFault::WrongUnit => write!(f, "wrong-unit {target}"),
+                    LinkFault::Echo => write!(f, "echo {target}"),
+                    LinkFault::Busy { ms } => write!(f, "busy {target} {ms}ms"),
                 }
             }
             Fault::Sensor { tag, fault } => match fault {

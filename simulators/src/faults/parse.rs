@@ -22,7 +22,7 @@ const fn entry(name: &'static str, usage: &'static str, example: &'static str) -
 }
 
 /// Everything that can be asked for.
-pub const MENU: [MenuEntry; 26] = [
+pub const MENU: [MenuEntry; 32] = [
     entry("drop", "drop <device>", "drop aeration_plc for 10s"),
     entry("refuse", "refuse <device>", "refuse dosing_skid for 5min"),
     entry("delay", "delay <device>[/<unit>] <time>", "delay aeration_plc 200ms"),
@@ -34,6 +34,12 @@ pub const MENU: [MenuEntry; 26] = [
     entry("short", "short <device>[/<unit>]", "short pv_inverter for 30s"),
     entry("restart", "restart <device> [<time>]", "restart aeration_plc 10s"),
     entry("skew", "skew <device> <time>", "skew sludge_effluent_plc -90s"),
+    entry("bad-crc", "bad-crc <device>[/<unit>]", "bad-crc power_meters/12 for 1min"),
+    entry("garbage", "garbage <device>[/<unit>]", "garbage power_meters for 10s"),
+    entry("word-swap", "word-swap <device>[/<unit>]", "word-swap power_meters/11"),
+    entry("wrong-unit", "wrong-unit <device>[/<unit>]", "wrong-unit power_meters/13"),
+    entry("echo", "echo <device>[/<unit>]", "echo power_meters"),
+    entry("busy", "busy <device>[/<unit>] [<time>]", "busy heat_pump 20ms"),
     entry("stuck", "stuck <tag> [<value>]", "stuck aer/z5/nh4 0.5 for 30min"),
     entry("drift", "drift <tag> <per hour>", "drift aer/z5/do 0.04"),
     entry("bias", "bias <tag> <value>", "bias dos/po4/out -0.1"),
@@ -59,6 +65,8 @@ const RESTART_S: f64 = 10.0;
 const SLOW_MS: f64 = 1500.0;
 /// Server device failure: the exception where none is named.
 const EXCEPTION: u8 = 4;
+/// Pause a busy device needs where none is named, ms.
+const BUSY_MS: f64 = 20.0;
 /// Mean time between spikes where none is named, s.
 const SPIKE_EVERY_S: f64 = 600.0;
 /// Longest delay of an answer: a client has given up long before, ms.
@@ -252,6 +260,12 @@ impl<'a> Words<'a> {
             }
             "stale" => LinkFault::Stale,
             "short" => LinkFault::Short,
+            "bad-crc" => LinkFault::BadCrc,
+            "garbage" => LinkFault::Garbage,
+            "word-swap" => LinkFault::WordSwap,
+            "wrong-unit" => LinkFault::WrongUnit,
+            "echo" => LinkFault::Echo,
+            "busy" => LinkFault::Busy { ms: self.optional("time up to 10min", milliseconds)?.unwrap_or(BUSY_MS) },
             "restart" => LinkFault::Restart { after_s: self.optional("duration", positive)?.unwrap_or(RESTART_S) },
             _ => {
                 let word = self.word("the time")?;
@@ -260,7 +274,18 @@ impl<'a> Words<'a> {
         };
         let whole =
             matches!(fault, LinkFault::Drop | LinkFault::Refuse | LinkFault::Restart { .. } | LinkFault::Skew { .. });
-        let framed = matches!(fault, LinkFault::Exception { .. } | LinkFault::Stale | LinkFault::Short);
+        let framed = matches!(
+            fault,
+            LinkFault::Exception { .. }
+                | LinkFault::Stale
+                | LinkFault::Short
+                | LinkFault::BadCrc
+                | LinkFault::Garbage
+                | LinkFault::WordSwap
+                | LinkFault::WrongUnit
+                | LinkFault::Echo
+                | LinkFault::Busy { .. }
+        );
         let reason = match &fault {
             LinkFault::Skew { .. } if device != OPCUA => "Modbus carries no time",
             _ if framed && device == OPCUA => "it has no Modbus frames",
@@ -356,8 +381,8 @@ impl FromStr for Injection {
         let mut words = Words { rest, entry };
         // The menu lists links first, then instruments from `stuck`, then machines from `valve-stuck`.
         let fault = match index {
-            0..=10 => words.link()?,
-            11..=17 => words.sensor()?,
+            0..=16 => words.link()?,
+            17..=23 => words.sensor()?,
             _ => words.machine()?,
         };
         words.end()?;
@@ -386,9 +411,9 @@ mod tests {
         }
         let examples = MENU.map(|entry| entry.example.parse::<Injection>().unwrap().fault);
         assert!(examples.iter().enumerate().all(|(i, fault)| match fault {
-            Fault::Link { .. } => i <= 10,
-            Fault::Sensor { .. } => (11..=17).contains(&i),
-            Fault::Machine(_) => i > 17,
+            Fault::Link { .. } => i <= 16,
+            Fault::Sensor { .. } => (17..=23).contains(&i),
+            Fault::Machine(_) => i > 23,
         }));
     }
 
@@ -430,6 +455,9 @@ mod tests {
             ("slow power_meters", "the unit is missing"),
             ("exception heat_pump 0", "exception code"),
             ("exception sludge_effluent_plc", "no Modbus frames"),
+            ("word-swap sludge_effluent_plc", "no Modbus frames"),
+            ("garbage power_meters/17", "the nearest is `power_meters/16`"),
+            ("busy heat_pump soon", "`soon` is no time"),
             ("skew heat_pump 5s", "Modbus carries no time"),
             ("delay heat_pump", "the time is missing; the form is `delay"),
             ("delay heat_pump -5ms", "`-5ms` is no time"),

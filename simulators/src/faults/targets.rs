@@ -1,7 +1,7 @@
 //! Names a fault can be aimed at, and the nearest of them to a mistyped one.
 
 use super::{Actuator, Pump};
-use crate::devices::{aeration, dosing, heat_pump, inverter, power_meters};
+use crate::devices::{aeration, dosing, heat_pump, inverter, power_meters, sunspec};
 
 /// The one device that speaks OPC UA.
 pub const OPCUA: &str = "sludge_effluent_plc";
@@ -177,7 +177,7 @@ pub fn units(device: &str) -> Vec<u8> {
     match device {
         "aeration_plc" => vec![aeration::UNIT],
         "dosing_skid" => vec![dosing::UNIT],
-        "pv_inverter" => vec![inverter::UNIT],
+        "pv_inverter" => vec![inverter::UNIT, sunspec::meter::UNIT],
         "power_meters" => power_meters::UNITS.iter().map(|(unit, _)| *unit).collect(),
         "heat_pump" => vec![heat_pump::UNIT],
         "bsm1_plc" => vec![crate::bsm1::points::UNIT],
