@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use crate::devices::opcua::OpcUaSettings;
 use crate::faults::Injection;
 use crate::models::wet::Weather;
 
@@ -38,6 +39,8 @@ pub struct SimConfig {
     pub host: IpAddr,
     /// Where each device listens.
     pub ports: Ports,
+    /// Security of the OPC UA device.
+    pub opcua: OpcUaSettings,
 }
 
 impl Default for SimConfig {
@@ -51,6 +54,7 @@ impl Default for SimConfig {
             api: None,
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             ports: Ports::default(),
+            opcua: OpcUaSettings::default(),
         }
     }
 }

@@ -58,10 +58,10 @@ pub async fn run(
     let (inner, inner_address) = inner(OPCUA_DEVICE).await?;
     addresses.push(open(&config, &links, OPCUA_DEVICE, Protocol::Stream, inner_address, &mut servers).await?);
     let public = addresses[addresses.len() - 1].1;
-    let opcua = OpcUaServer::start(inner, public, simulation.sludge_nodes())
+    let opcua = OpcUaServer::start(inner, public, simulation.sludge_nodes(), &config.opcua)
         .await
         .map_err(|reason| SimError::OpcUa { device: OPCUA_DEVICE.to_owned(), reason })?;
-    opcua.publish(simulation.link(OPCUA_DEVICE).skew_s);
+    opcua.publish(&simulation.link(OPCUA_DEVICE));
     let (asks, mut asked) = mpsc::channel(ASKS_MAX);
     if let Some(wanted) = config.api {
         let (listener, address) = bind(API, wanted).await?;
@@ -112,7 +112,7 @@ async fn keep_running(
                 let real_dt = (now - last).as_secs_f64();
                 last = now;
                 simulation.step(real_dt.min(CATCH_UP_MAX_S) * speed, real_dt);
-                opcua.publish(simulation.link(OPCUA_DEVICE).skew_s);
+                opcua.publish(&simulation.link(OPCUA_DEVICE));
             }
             Some(ask) = asked.recv() => answer(simulation, ask, links),
         }

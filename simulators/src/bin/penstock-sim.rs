@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use penstock_simulators::devices::opcua::{Anonymous, OpcUaSettings, Secret};
 use penstock_simulators::faults::Injection;
 use penstock_simulators::scenario::Scenario;
 use penstock_simulators::{Ports, SimConfig, Weather, bsm1, run};
@@ -49,6 +50,44 @@ struct Arguments {
     /// Stop when standard input closes, so that the plant ends with the process that started it.
     #[arg(long)]
     exit_with_stdin: bool,
+    #[command(flatten)]
+    opcua: OpcUaArguments,
+}
+
+/// Environment variable with the password of the OPC UA user `operator`.
+const PASSWORD_VARIABLE: &str = "PENSTOCK_SIM_OPCUA_PASSWORD";
+
+#[derive(Debug, clap::Args)]
+struct OpcUaArguments {
+    /// Folder of the OPC UA device's keys and certificates; a temporary one where absent.
+    #[arg(long, value_name = "FOLDER")]
+    pki: Option<PathBuf>,
+    /// Trust every OPC UA client certificate: for demonstrations.
+    #[arg(long)]
+    trust_all: bool,
+    /// What OPC UA clients without an identity may do: read, or write the commands too.
+    #[arg(long, value_name = "read|write", default_value = "write")]
+    opcua_anonymous: Anonymous,
+    /// Password of the OPC UA user `operator`; PENSTOCK_SIM_OPCUA_PASSWORD says it without showing it to other users of
+    /// the machine. Without either there is no such user.
+    #[arg(long, value_name = "TEXT")]
+    opcua_password: Option<String>,
+    /// Days a new certificate of the OPC UA device is valid; 0 has expired when it is shown.
+    #[arg(long, value_name = "DAYS", default_value_t = OpcUaSettings::default().certificate_days, value_parser = clap::value_parser!(u32).range(..=36_500))]
+    certificate_days: u32,
+}
+
+impl OpcUaArguments {
+    fn settings(self) -> OpcUaSettings {
+        let password = self.opcua_password.or_else(|| std::env::var(PASSWORD_VARIABLE).ok());
+        OpcUaSettings {
+            pki: self.pki,
+            trust_all: self.trust_all,
+            anonymous: self.opcua_anonymous,
+            password: password.and_then(Secret::new),
+            certificate_days: self.certificate_days,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -222,6 +261,7 @@ async fn main() -> ExitCode {
         api: arguments.api,
         host: arguments.host,
         ports,
+        opcua: arguments.opcua.settings(),
     };
     match run(config, announce, stopped(arguments.exit_with_stdin)).await {
         Ok(()) => ExitCode::SUCCESS,

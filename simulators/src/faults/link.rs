@@ -2,6 +2,18 @@
 
 use super::{Fault, LinkFault};
 
+/// Certificate an OPC UA device shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Certificate {
+    /// Its own.
+    #[default]
+    Own,
+    /// One that is not valid any more.
+    Expired,
+    /// One nobody has seen before.
+    New,
+}
+
 /// State of the link to one device.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LinkState {
@@ -11,6 +23,12 @@ pub struct LinkState {
     pub refused: bool,
     /// Seconds the device's clock is ahead.
     pub skew_s: f64,
+    /// The device restarts: it has forgotten its clients.
+    pub restarting: bool,
+    /// A new program is loaded into it.
+    pub downloading: bool,
+    /// The certificate it shows.
+    pub certificate: Certificate,
     rules: Vec<(Option<u8>, LinkFault)>,
 }
 
@@ -42,7 +60,11 @@ impl LinkState {
             }
             match fault {
                 LinkFault::Drop => state.dropped = true,
-                LinkFault::Refuse | LinkFault::Restart { .. } => state.refused = true,
+                LinkFault::Refuse => state.refused = true,
+                LinkFault::Restart { .. } => (state.refused, state.restarting) = (true, true),
+                LinkFault::CertExpired => state.certificate = Certificate::Expired,
+                LinkFault::NewCertificate => state.certificate = Certificate::New,
+                LinkFault::Download => state.downloading = true,
                 LinkFault::Skew { s } => state.skew_s += s,
                 other => state.rules.push((*unit, *other)),
             }
@@ -71,7 +93,8 @@ impl LinkState {
                 LinkFault::Exception { code } => sum.exception = Some(*code),
                 LinkFault::Stale => sum.stale = true,
                 LinkFault::Short => sum.short = true,
-                LinkFault::Drop | LinkFault::Refuse | LinkFault::Restart { .. } | LinkFault::Skew { .. } => {}
+                // The others concern the device as a whole.
+                _ => {}
             }
         }
         sum

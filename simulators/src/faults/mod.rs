@@ -17,7 +17,7 @@ mod targets;
 pub use act::Quantity;
 pub(crate) use book::FaultBook;
 pub use book::{ActiveFault, FAULTS_MAX, FaultsFull};
-pub use link::{LinkState, Treatment};
+pub use link::{Certificate, LinkState, Treatment};
 pub(crate) use parse::duration;
 pub use parse::{MENU, MenuEntry, ParseError};
 pub(crate) use targets::{QUANTITIES, nearest};
@@ -85,6 +85,12 @@ pub enum LinkFault {
         /// Seconds ahead of UTC.
         s: f64,
     },
+    /// Shows an expired certificate; OPC UA.
+    CertExpired,
+    /// Shows a certificate nobody has seen before, as after a replacement of the device; OPC UA.
+    NewCertificate,
+    /// A new program is loaded: its nodes are gone meanwhile, and have another namespace index afterwards; OPC UA.
+    Download,
 }
 
 /// What can be wrong with an instrument. Values in the unit of the quantity.
@@ -127,6 +133,12 @@ pub enum SensorFault {
         /// Multiplies the value.
         factor: f64,
     },
+    /// A person has taken it out of service: it holds its value and says so.
+    Maintenance,
+    /// It is calibrated: it holds its value and says so; what a drift has made of it is gone afterwards.
+    Calibrate,
+    /// Its reagents run low: the status word says so, the value stays good.
+    ReagentLow,
 }
 
 /// Pumps that can trip.
@@ -201,6 +213,9 @@ impl fmt::Display for Fault {
                     LinkFault::Short => write!(f, "short {target}"),
                     LinkFault::Restart { after_s } => write!(f, "restart {target} {after_s}s"),
                     LinkFault::Skew { s } => write!(f, "skew {target} {s}s"),
+                    LinkFault::CertExpired => write!(f, "cert-expired {target}"),
+                    LinkFault::NewCertificate => write!(f, "new-certificate {target}"),
+                    LinkFault::Download => write!(f, "download {target}"),
                 }
             }
             Fault::Sensor { tag, fault } => match fault {
@@ -213,6 +228,9 @@ impl fmt::Display for Fault {
                 SensorFault::OutOfRange { high: true } => write!(f, "range {tag} high"),
                 SensorFault::OutOfRange { high: false } => write!(f, "range {tag} low"),
                 SensorFault::Gain { factor } => write!(f, "gain {tag} {factor}"),
+                SensorFault::Maintenance => write!(f, "maintenance {tag}"),
+                SensorFault::Calibrate => write!(f, "calibrate {tag}"),
+                SensorFault::ReagentLow => write!(f, "reagent-low {tag}"),
             },
             Fault::Machine(fault) => match fault {
                 MachineFault::ValveStuck { zone, at: None } => write!(f, "valve-stuck z{}", zone + 3),
