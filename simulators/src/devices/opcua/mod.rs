@@ -219,7 +219,7 @@ impl OpcUaServer {
         let begins = link.restarting && !seen.restarting;
         let loaded = seen.downloading && !link.downloading;
         (seen.restarting, seen.downloading) = (link.restarting, link.downloading);
-        seen.times.note(&self.site.shared.lock().samples, now);
+        seen.times.note(&self.site.shared.lock(), now);
         self.shape.send_if_modified(|shape| {
             let before = *shape;
             shape.certificate = link.certificate;
@@ -230,11 +230,13 @@ impl OpcUaServer {
         let mut running = self.site.running.lock();
         let Some(inner) = running.as_mut() else { return };
         if link.downloading && inner.present {
-            nodes::remove(&inner.manager, &inner.handle);
+            nodes::remove(&inner.manager);
             inner.present = false;
         }
         if inner.present {
             nodes::publish(&inner.manager, inner.handle.subscriptions(), &seen.times, now);
+        } else {
+            nodes::tell_gone(&inner.manager, inner.handle.subscriptions());
         }
     }
 

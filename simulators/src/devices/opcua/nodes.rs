@@ -4,15 +4,15 @@ use std::future::Future;
 use std::pin::Pin;
 
 use opcua::nodes::VariableBuilder;
+use opcua::server::SubscriptionCache;
 use opcua::server::address_space::{AddressSpace, write_node_value};
 use opcua::server::diagnostics::NamespaceMetadata;
 use opcua::server::node_manager::memory::{InMemoryNodeManager, InMemoryNodeManagerImpl};
 use opcua::server::node_manager::{RequestContext, ServerContext, WriteNode};
-use opcua::server::{ServerHandle, SubscriptionCache};
 use opcua::sync::RwLock;
 use opcua::types::{
-    AttributeId, DataTypeId, DataValue, DateTime, EUInformation, ExtensionObject, LocalizedText, NodeId, ObjectId,
-    QualifiedName, Range, StatusCode, VariableTypeId, Variant,
+    AttributeId, DataTypeId, DataValue, DateTime, EUInformation, ExtensionObject, Identifier, LocalizedText, NodeId,
+    ObjectId, QualifiedName, Range, StatusCode, VariableTypeId, Variant,
 };
 
 use super::NAMESPACE;
@@ -235,17 +235,19 @@ fn status(condition: Condition) -> StatusCode {
     }
 }
 
-/// When the instruments took the samples they show, by the clock of the device.
+/// When the instruments took the samples they show, or went into the condition they are in, by the clock of the device:
+/// the source times of their values (part 4, 7.11.3).
 #[derive(Default)]
-pub(super) struct SampleTimes(Vec<(u64, DateTime)>);
+pub(super) struct SampleTimes(Vec<((u64, Condition), DateTime)>);
 
 impl SampleTimes {
-    /// Takes note of new samples: `now` is when they were taken.
-    pub(super) fn note(&mut self, samples: &[u64], now: DateTime) {
-        self.0.resize(samples.len(), (0, now));
-        for (seen, count) in self.0.iter_mut().zip(samples) {
-            if seen.0 != *count {
-                *seen = (*count, now);
+    /// Takes note of new samples and conditions: `now` is when they came.
+    pub(super) fn note(&mut self, nodes: &Nodes, now: DateTime) {
+        self.0.resize(nodes.samples.len(), ((0, Condition::default()), now));
+        let states = nodes.samples.iter().copied().zip(nodes.conditions.iter().copied());
+        for (seen, state) in self.0.iter_mut().zip(states) {
+            if seen.0 != state {
+                *seen = (state, now);
             }
         }
     }
@@ -261,8 +263,10 @@ pub(super) fn publish(
 ) {
     let namespace = manager.inner().namespace;
     let nodes = manager.inner().shared.lock().clone();
+    // An empty value goes with a bad status: nobody is to use it. And the library tells clients without a filter of a
+    // change of the value alone, and forgets the status where there is no value at all.
     let data = |value: Variant, status: StatusCode, measured: DateTime| DataValue {
-        value: Some(value),
+        value: Some(if status.is_bad() { Variant::Empty } else { value }),
         status: Some(status),
         source_timestamp: Some(measured),
         server_timestamp: Some(now),
@@ -284,23 +288,29 @@ pub(super) fn publish(
     }
 }
 
-/// Takes the nodes of the program away and tells who watches them.
-pub(super) fn remove(manager: &InMemoryNodeManager<PlcNodes>, handle: &ServerHandle) {
+/// Takes the nodes of the program away.
+pub(super) fn remove(manager: &InMemoryNodeManager<PlcNodes>) {
     let plc = manager.inner();
-    let values = plc.values();
-    {
-        let mut space = manager.address_space().write();
-        for id in &values {
+    let mut space = manager.address_space().write();
+    for id in plc.values() {
+        if let Identifier::String(name) = &id.identifier {
             for property in ["EURange", "EngineeringUnits"] {
-                space.delete(&NodeId::new(plc.namespace, format!("{}.{property}", id.identifier)), true);
+                space.delete(&NodeId::new(plc.namespace, format!("{name}.{property}")), true);
             }
-            space.delete(id, true);
         }
-        for folder in FOLDERS {
-            space.delete(&NodeId::new(plc.namespace, folder), true);
-        }
+        space.delete(&id, true);
     }
-    let gone = DataValue { status: Some(StatusCode::BadNodeIdUnknown), ..DataValue::default() };
+    for folder in FOLDERS {
+        space.delete(&NodeId::new(plc.namespace, folder), true);
+    }
+}
+
+/// Tells who watches the nodes of the program that they are gone. Said again and again: a value the library has put off
+/// to the end of a sampling interval may come out after the first time.
+pub(super) fn tell_gone(manager: &InMemoryNodeManager<PlcNodes>, subscriptions: &SubscriptionCache) {
+    let values = manager.inner().values();
+    let gone =
+        DataValue { value: Some(Variant::Empty), status: Some(StatusCode::BadNodeIdUnknown), ..DataValue::default() };
     let changes = values.iter().map(|id| (gone.clone(), id, AttributeId::Value));
-    handle.subscriptions().notify_data_change(changes);
+    subscriptions.notify_data_change(changes);
 }
