@@ -65,6 +65,7 @@ impl SimArgs {
             api: self.api,
             host: self.host,
             ports,
+            ..SimConfig::default()
         })
     }
 }

@@ -96,7 +96,6 @@ struct Spec {
     sigma: f64,
     range: (f64, f64),
     unit: Unit,
-    description: [&'static str; 2],
 }
 
 /// A read-only Double node as clients see it.
@@ -123,7 +122,7 @@ pub const STATUS_NODES: [(&str, &str); 5] = [
 
 fn specs() -> Vec<Spec> {
     type Truth = fn(&Measured) -> f64;
-    let spec = |id, tag, read: Truth, (class, sigma, top): (Class, f64, f64), unit, english, chinese| Spec {
+    let spec = |id, tag, read: Truth, (class, sigma, top): (Class, f64, f64), unit| Spec {
         id,
         tag,
         read,
@@ -131,74 +130,44 @@ fn specs() -> Vec<Spec> {
         sigma,
         range: (0.0, top),
         unit,
-        description: [english, chinese],
     };
     let flow = |sigma, top| (Class::Fast(2.0), sigma, top);
     let (m3_h, mg_l) = (CUBIC_METRE_PER_HOUR, MILLIGRAM_PER_LITRE);
     let (a, b0, b1) = (Class::A, Class::B0, Class::B1);
     let power = (Class::Fast(1.0), 0.1, 100.0);
     vec![
-        spec("Effluent.Flow", "eff/flow", |m| m.eff_flow, flow(3.0, 3000.0), m3_h, "Effluent flow", "出水流量"),
-        spec("Effluent.NH4", "eff/nh4", |m| m.eff_nh4, (b0, 0.05, 50.0), mg_l, "Effluent ammonia nitrogen", "出水氨氮"),
-        spec("Effluent.COD", "eff/cod", |m| m.eff_cod, (b1, 0.4, 500.0), mg_l, "Effluent COD", "出水化学需氧量"),
-        spec("Effluent.TN", "eff/tn", |m| m.eff_tn, (b1, 0.1, 50.0), mg_l, "Effluent total nitrogen", "出水总氮"),
-        spec(
-            "Effluent.TSS",
-            "eff/tss",
-            |m| m.eff_tss,
-            (a, 0.05, 200.0),
-            mg_l,
-            "Effluent suspended solids",
-            "出水悬浮物",
-        ),
-        spec("Effluent.PH", "eff/ph", |m| m.eff_ph, (a, 0.005, 14.0), PH, "Effluent pH", "出水酸碱度"),
-        spec("Effluent.Temp", "eff/temp", |m| m.eff_c, (a, 0.01, 40.0), CELSIUS, "Effluent temperature", "出水温度"),
-        spec(
-            "Sludge.RasFlow",
-            "slu/ras/flow",
-            |m| m.ras_flow,
-            flow(3.0, 2000.0),
-            m3_h,
-            "Return sludge flow",
-            "回流污泥流量",
-        ),
-        spec(
-            "Sludge.WasFlow",
-            "slu/was/flow",
-            |m| m.was_flow,
-            flow(0.05, 100.0),
-            m3_h,
-            "Waste sludge flow",
-            "剩余污泥流量",
-        ),
-        spec(
-            "Sludge.Blanket",
-            "slu/blanket",
-            |m| m.blanket_m,
-            (a, 0.005, 4.0),
-            METRE,
-            "Sludge blanket height",
-            "二沉池泥位",
-        ),
-        spec(
-            "Sludge.RasTss",
-            "slu/ras/tss",
-            |m| m.ras_tss,
-            (a, 30.0, 20_000.0),
-            mg_l,
-            "Return sludge solids",
-            "回流污泥浓度",
-        ),
-        spec(
-            "Sludge.DewaterPower",
-            "slu/dewater/power",
-            |m| m.dewater_kw,
-            power,
-            KILOWATT,
-            "Dewatering power",
-            "脱水机功率",
-        ),
+        spec("Effluent.Flow", "eff/flow", |m| m.eff_flow, flow(3.0, 3000.0), m3_h),
+        spec("Effluent.NH4", "eff/nh4", |m| m.eff_nh4, (b0, 0.05, 50.0), mg_l),
+        spec("Effluent.COD", "eff/cod", |m| m.eff_cod, (b1, 0.4, 500.0), mg_l),
+        spec("Effluent.TN", "eff/tn", |m| m.eff_tn, (b1, 0.1, 50.0), mg_l),
+        spec("Effluent.TSS", "eff/tss", |m| m.eff_tss, (a, 0.05, 200.0), mg_l),
+        spec("Effluent.PH", "eff/ph", |m| m.eff_ph, (a, 0.005, 14.0), PH),
+        spec("Effluent.Temp", "eff/temp", |m| m.eff_c, (a, 0.01, 40.0), CELSIUS),
+        spec("Sludge.RasFlow", "slu/ras/flow", |m| m.ras_flow, flow(3.0, 2000.0), m3_h),
+        spec("Sludge.WasFlow", "slu/was/flow", |m| m.was_flow, flow(0.05, 100.0), m3_h),
+        spec("Sludge.Blanket", "slu/blanket", |m| m.blanket_m, (a, 0.005, 4.0), METRE),
+        spec("Sludge.RasTss", "slu/ras/tss", |m| m.ras_tss, (a, 30.0, 20_000.0), mg_l),
+        spec("Sludge.DewaterPower", "slu/dewater/power", |m| m.dewater_kw, power, KILOWATT),
     ]
+}
+
+/// What a read-only Double node is, in English and in Chinese.
+fn describe(id: &str) -> [&'static str; 2] {
+    match id {
+        "Effluent.Flow" => ["Effluent flow", "出水流量"],
+        "Effluent.NH4" => ["Effluent ammonia nitrogen", "出水氨氮"],
+        "Effluent.COD" => ["Effluent COD", "出水化学需氧量"],
+        "Effluent.TN" => ["Effluent total nitrogen", "出水总氮"],
+        "Effluent.TSS" => ["Effluent suspended solids", "出水悬浮物"],
+        "Effluent.PH" => ["Effluent pH", "出水酸碱度"],
+        "Effluent.Temp" => ["Effluent temperature", "出水温度"],
+        "Sludge.RasFlow" => ["Return sludge flow", "回流污泥流量"],
+        "Sludge.WasFlow" => ["Waste sludge flow", "剩余污泥流量"],
+        "Sludge.Blanket" => ["Sludge blanket height", "二沉池泥位"],
+        "Sludge.RasTss" => ["Return sludge solids", "回流污泥浓度"],
+        "Sludge.DewaterPower" => ["Dewatering power", "脱水机功率"],
+        _ => [""; 2],
+    }
 }
 
 /// Identifiers of the read-only Double nodes.
@@ -211,7 +180,7 @@ pub fn double_nodes() -> Vec<&'static str> {
 #[must_use]
 pub fn analog_nodes() -> Vec<AnalogNode> {
     let node =
-        |spec: Spec| AnalogNode { id: spec.id, range: spec.range, unit: spec.unit, description: spec.description };
+        |spec: Spec| AnalogNode { id: spec.id, range: spec.range, unit: spec.unit, description: describe(spec.id) };
     specs().into_iter().map(node).collect()
 }
 
@@ -287,5 +256,21 @@ impl Station for SludgePlc {
         for (spec, instrument) in &self.points {
             see(spec.tag, (spec.read)(plant.measured()), instrument.value());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_node_has_a_description_in_both_languages_and_a_unit_code_of_the_standard() {
+        for node in analog_nodes() {
+            assert!(node.description.iter().all(|text| !text.is_empty()), "{}", node.id);
+            assert!(node.description[1].chars().any(|c| c > '\u{4e00}'), "{}", node.id);
+        }
+        // UNECE to OPC UA mapping: CEL is 4408652, KWT 4937556, MTR 5067858.
+        assert_eq!([CELSIUS, KILOWATT, METRE].map(|unit| unit.id()), [4_408_652, 4_937_556, 5_067_858]);
+        assert!(STATUS_NODES.iter().all(|(_, tag)| specs().iter().any(|spec| spec.tag == *tag)));
     }
 }

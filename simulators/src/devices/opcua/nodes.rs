@@ -226,7 +226,7 @@ impl InMemoryNodeManagerImpl for PlcNodes {
 fn status(condition: Condition) -> StatusCode {
     match condition {
         Condition::Measuring => StatusCode::Good,
-        Condition::Disturbed => StatusCode::UncertainSensorNotAccurate,
+        Condition::Disturbed => StatusCode::Uncertain,
         Condition::Cleaning | Condition::Calibrating => StatusCode::UncertainLastUsableValue,
         Condition::Maintenance => StatusCode::BadOutOfService,
         Condition::WarmUp => StatusCode::BadWaitingForInitialData,

@@ -52,13 +52,15 @@ impl Pki {
 
     fn fill(&self) -> Result<(), String> {
         if self.temporary {
-            // What a killed process of the same number left behind; what belongs to somebody else stays, and is an error.
+            // What a killed process of the same number left behind. What belongs to somebody else stays, and making the
+            // folder fails: keys do not go where others put it.
             let _ = fs::remove_dir_all(&self.folder);
+            make_folder(&self.folder, 0o700, false).map_err(|e| e.to_string())?;
         }
         for (name, mode) in
             [("", 0o700), ("own", 0o755), ("private", 0o700), ("trusted", 0o755), ("rejected", 0o755), ("users", 0o755)]
         {
-            make_folder(&self.folder.join(name), mode).map_err(|e| e.to_string())?;
+            make_folder(&self.folder.join(name), mode, true).map_err(|e| e.to_string())?;
         }
         let (own, key_file) = self.files(Certificate::Own);
         let expired = self.files(Certificate::Expired).0;
@@ -137,9 +139,10 @@ pub(super) fn users(folder: &Path) -> Vec<Thumbprint> {
     files.filter_map(|file| CertificateStore::read_cert(&file.path()).ok()).map(|cert| cert.thumbprint()).collect()
 }
 
-fn make_folder(path: &Path, mode: u32) -> io::Result<()> {
+/// Makes a folder; one that is there already is an error unless it `may_exist`.
+fn make_folder(path: &Path, mode: u32, may_exist: bool) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
+    builder.recursive(may_exist);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, mode);
     #[cfg(not(unix))]
