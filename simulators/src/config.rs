@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::bsm1::Bsm1Error;
 use crate::devices::modbus::Gateway;
+use crate::devices::opcua::OpcUaSettings;
 use crate::devices::serial::SerialPort;
 use crate::faults::Injection;
 use crate::field::PlantKind;
@@ -60,6 +61,8 @@ pub struct SimConfig {
     pub gateways: BTreeMap<String, Gateway>,
     /// Plant time stands still but for what a client asks of the lock-step register; `speed` has no meaning.
     pub lockstep: bool,
+    /// Security of the OPC UA device.
+    pub opcua: OpcUaSettings,
 }
 
 impl Default for SimConfig {
@@ -78,6 +81,7 @@ impl Default for SimConfig {
             serial: Vec::new(),
             gateways: BTreeMap::new(),
             lockstep: false,
+            opcua: OpcUaSettings::default(),
         }
     }
 }

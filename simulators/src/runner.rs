@@ -70,10 +70,10 @@ pub async fn run(
     if let Some(nodes) = simulation.opcua_nodes() {
         let (inner, inner_address) = inner(OPCUA_DEVICE).await?;
         let opened = open(&config, &links, OPCUA_DEVICE, Protocol::Stream(inner_address), &mut servers).await?;
-        let server = OpcUaServer::start(inner, opened.1, nodes)
+        let server = OpcUaServer::start(inner, opened.1, nodes, &config.opcua)
             .await
             .map_err(|reason| SimError::OpcUa { device: OPCUA_DEVICE.to_owned(), reason })?;
-        server.publish(simulation.link(OPCUA_DEVICE).skew_s);
+        server.publish(&simulation.link(OPCUA_DEVICE));
         opcua = Some(server);
         addresses.push(opened);
     }
@@ -192,7 +192,7 @@ impl Running<'_> {
             self.simulation.step(dt, real_dt);
         }
         if let Some(opcua) = self.opcua {
-            opcua.publish(self.simulation.link(OPCUA_DEVICE).skew_s);
+            opcua.publish(&self.simulation.link(OPCUA_DEVICE));
         }
     }
 

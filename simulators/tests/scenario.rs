@@ -37,6 +37,7 @@ fn wrong_options_are_explained() {
         (["--fault", "stuck aer/z5/nh3"], "the nearest is `aer/z5/nh4`"),
         (["--weather", "snow"], "there are dry, rain, storm"),
         (["--api", "0.0.0.0:0"], "loopback"),
+        (["--opcua-anonymous", "all"], "neither `read` nor `write`"),
     ] {
         let output = run(&options);
         let error = String::from_utf8(output.stderr).unwrap();

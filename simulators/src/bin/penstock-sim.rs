@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use penstock_simulators::devices::modbus::Gateway;
 use penstock_simulators::devices::serial::SerialPort;
+use penstock_simulators::devices::opcua::{Anonymous, OpcUaSettings, Secret};
 use penstock_simulators::faults::Injection;
 use penstock_simulators::scenario::Scenario;
 use penstock_simulators::{PlantKind, Ports, SimConfig, Weather, bsm1, run, speed};
@@ -68,6 +69,44 @@ struct Arguments {
     /// Stop when standard input closes, so that the plant ends with the process that started it.
     #[arg(long)]
     exit_with_stdin: bool,
+    #[command(flatten)]
+    opcua: OpcUaArguments,
+}
+
+/// Environment variable with the password of the OPC UA user `operator`.
+const PASSWORD_VARIABLE: &str = "PENSTOCK_SIM_OPCUA_PASSWORD";
+
+#[derive(Debug, clap::Args)]
+struct OpcUaArguments {
+    /// Folder of the OPC UA device's keys and certificates; a temporary one where absent.
+    #[arg(long, value_name = "FOLDER")]
+    pki: Option<PathBuf>,
+    /// Trust every OPC UA client certificate: for demonstrations.
+    #[arg(long)]
+    trust_all: bool,
+    /// What OPC UA clients without an identity may do: read, or write the commands too.
+    #[arg(long, value_name = "read|write", default_value = "write")]
+    opcua_anonymous: Anonymous,
+    /// Password of the OPC UA user `operator`; PENSTOCK_SIM_OPCUA_PASSWORD says it without showing it to other users of
+    /// the machine. Without either there is no such user.
+    #[arg(long, value_name = "TEXT")]
+    opcua_password: Option<String>,
+    /// Days a new certificate of the OPC UA device is valid; 0 has expired when it is shown.
+    #[arg(long, value_name = "DAYS", default_value_t = OpcUaSettings::default().certificate_days, value_parser = clap::value_parser!(u32).range(..=36_500))]
+    certificate_days: u32,
+}
+
+impl OpcUaArguments {
+    fn settings(self) -> OpcUaSettings {
+        let password = self.opcua_password.or_else(|| std::env::var(PASSWORD_VARIABLE).ok());
+        OpcUaSettings {
+            pki: self.pki,
+            trust_all: self.trust_all,
+            anonymous: self.opcua_anonymous,
+            password: password.and_then(Secret::new),
+            certificate_days: self.certificate_days,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -251,6 +290,7 @@ async fn main() -> ExitCode {
         serial: arguments.serial,
         gateways: arguments.gateways.into_iter().collect(),
         lockstep: arguments.lockstep,
+        opcua: arguments.opcua.settings(),
     };
     match run(config, announce, stopped(arguments.exit_with_stdin)).await {
         Ok(()) => ExitCode::SUCCESS,

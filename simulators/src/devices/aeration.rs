@@ -3,17 +3,24 @@
 //! Obeys its command registers while the client beats. Once the heartbeat register has been written, silence of five
 //! seconds of real time hands the air to the PLC's own control: valves at 40 %, blower 1 on the header pressure, the
 //! others off. The next beat hands it back.
+//!
+//! The status words of its analysers stand from input register 30201 on, in the order of [`STATUS_TAGS`].
 
 use super::image::{Image, Map, Order, Rule, coil, discrete, encode_f32, encode_u16, holding, input};
 use super::panel::{Panel, Spec, Wire};
 use super::{SharedImage, Station, shared};
 use crate::instruments::{Class, Instrument};
-use crate::plant::{Measured, Plant};
+use crate::plant::{Mains, Measured, Plant};
 
 /// Modbus unit of the PLC.
 pub const UNIT: u8 = 1;
 /// Silence after which the PLC no longer trusts its client, s of real time.
 pub const HEARTBEAT_TIMEOUT_S: f64 = 5.0;
+/// First input register of the status words.
+const STATUS: u16 = input(30_201);
+/// Instruments with a status word, in the order of their registers.
+pub const STATUS_TAGS: [&str; 8] =
+    ["aer/z3/do", "aer/z4/do", "aer/z5/do", "aer/z5/nh4", "aer/z2/no3", "inf/nh4", "aer/mlss", "inf/cod"];
 const ORDER: Order = Order::Abcd;
 const HEARTBEAT: u16 = holding(40_900);
 const VALVE_COMMANDS: u16 = holding(40_001);
@@ -123,6 +130,7 @@ impl Station for AerationPlc {
     }
 
     fn sense(&mut self, plant: &Plant, dt: f64) {
+        self.panel.attend(plant.clock(), plant.disturbances.mains != Mains::Absent);
         self.panel.see(plant.measured(), dt);
     }
 
@@ -131,6 +139,7 @@ impl Station for AerationPlc {
         let remote = self.remote();
         let image: &mut Image = &mut self.image.lock();
         self.panel.publish(image);
+        self.panel.publish_status(image, STATUS, &STATUS_TAGS);
         for i in 0..3 {
             image.put_discrete(discrete(10_001) + i as u16, m.blower_running[i]);
             image.put_discrete(discrete(10_004) + i as u16, m.blower_fault[i]);
@@ -140,6 +149,7 @@ impl Station for AerationPlc {
 
     fn restart(&mut self) {
         self.image.lock().power_on();
+        self.panel.power_cycle();
         (self.beats, self.silence_s, self.local_speed) = (0, 0.0, None);
     }
 
@@ -161,7 +171,7 @@ fn map() -> Map {
     rules.push(float(PRESSURE_SET_POINT, 45.0, 70.0));
     rules.push(Rule::Word { at: HEARTBEAT, low: 0, high: u16::MAX });
     Map {
-        input: vec![(input(30_001), 48)],
+        input: vec![(input(30_001), 48), (STATUS, STATUS_TAGS.len() as u16)],
         holding: vec![(holding(40_001), 24), (HEARTBEAT, 1)],
         discrete: vec![(discrete(10_001), 7)],
         coils: vec![(RUN_COMMANDS, 3)],

@@ -1,29 +1,31 @@
 //! Dosing skid: phosphate analysers, coagulant, carbon, hypochlorite; float32 CDAB, unit 2.
 //!
-//! The phosphate analysers clean themselves every day from 3:00 to 3:20 local time: they hold their values and the
-//! skid says so.
+//! While a phosphate analyser is cleaned, takes its zero or is out of service, it holds its value and the skid says so with
+//! a bit; the status words of all analysers stand from input register 30201 on, in the order of [`STATUS_TAGS`].
 
 use super::image::{Map, Order, Rule, discrete, encode_u16, holding, input};
 use super::panel::{Panel, Spec, Wire};
 use super::{SharedImage, Station, shared};
 use crate::instruments::{Class, Instrument};
 use crate::models::tertiary::DoseCommands;
-use crate::plant::{Measured, Plant};
+use crate::plant::{Mains, Measured, Plant};
 
 /// Modbus unit of the skid.
 pub const UNIT: u8 = 2;
 const COMMANDS: u16 = holding(40_101);
 /// Step of the dose commands, L/h.
 const COMMAND_STEP: f64 = 0.1;
-const PO4_POINTS: [u16; 2] = [input(30_001), input(30_003)];
-/// Cleaning of the phosphate analysers, local hours.
-const CLEANING: std::ops::Range<f64> = 3.0..3.0 + 20.0 / 60.0;
+/// Analysers whose work the skid's own bit tells of.
+const PO4_TAGS: [&str; 2] = ["dos/po4/in", "dos/po4/out"];
+/// First input register of the status words.
+const STATUS: u16 = input(30_201);
+/// Instruments with a status word, in the order of their registers.
+pub const STATUS_TAGS: [&str; 4] = ["dos/po4/in", "dos/po4/out", "dos/tp/out", "dos/cl2/residual"];
 
 /// The skid.
 pub struct DosingSkid {
     image: SharedImage,
     panel: Panel<Measured>,
-    cleaning: bool,
 }
 
 impl DosingSkid {
@@ -31,7 +33,7 @@ impl DosingSkid {
     #[must_use]
     pub fn new(seed: u64, plant: &Plant) -> DosingSkid {
         let image = shared(Map {
-            input: vec![(input(30_001), 20)],
+            input: vec![(input(30_001), 20), (STATUS, STATUS_TAGS.len() as u16)],
             holding: vec![(COMMANDS, 3)],
             discrete: vec![(discrete(10_001), 4)],
             coils: vec![],
@@ -45,7 +47,7 @@ impl DosingSkid {
         let commands = [doses.pac_l_h, doses.carbon_l_h, doses.naclo_l_h].map(|l_h| encode_u16(l_h, COMMAND_STEP));
         image.lock().put_holding(COMMANDS, &commands);
         image.lock().keep_power_on();
-        DosingSkid { image, panel: Panel::new(seed, Wire::F32(Order::Cdab), points()), cleaning: false }
+        DosingSkid { image, panel: Panel::new(seed, Wire::F32(Order::Cdab), points()) }
     }
 
     /// Registers.
@@ -63,8 +65,7 @@ impl Station for DosingSkid {
     }
 
     fn sense(&mut self, plant: &Plant, dt: f64) {
-        self.cleaning = CLEANING.contains(&plant.clock().hour());
-        self.panel.freeze(&PO4_POINTS, self.cleaning);
+        self.panel.attend(plant.clock(), plant.disturbances.mains != Mains::Absent);
         self.panel.see(plant.measured(), dt);
     }
 
@@ -74,11 +75,13 @@ impl Station for DosingSkid {
         for (i, running) in plant.measured().dose_running.into_iter().enumerate() {
             image.put_discrete(discrete(10_001) + i as u16, running);
         }
-        image.put_discrete(discrete(10_004), self.cleaning);
+        image.put_discrete(discrete(10_004), self.panel.in_service(&PO4_TAGS));
+        self.panel.publish_status(&mut image, STATUS, &STATUS_TAGS);
     }
 
     fn restart(&mut self) {
         self.image.lock().power_on();
+        self.panel.power_cycle();
     }
 
     fn instrument(&mut self, tag: &str) -> Option<&mut Instrument> {

@@ -1,6 +1,7 @@
 //! The analogue side of a device: instruments and where their values stand in the registers.
 
 use super::image::{Image, Order, encode_f32, encode_i16, encode_u16, encode_u32};
+use crate::clock::PlantClock;
 use crate::instruments::{Class, Instrument};
 
 /// How a value is laid into input registers.
@@ -89,10 +90,29 @@ impl<S> Panel<S> {
         }
     }
 
-    /// Holds the points at the given addresses while their instruments are cleaned.
-    pub fn freeze(&mut self, at: &[u16], frozen: bool) {
-        for point in self.points.iter_mut().filter(|point| at.contains(&point.at)) {
-            point.instrument.freeze(frozen);
+    /// The instruments look at the plant's clock and mains, before they see.
+    pub fn attend(&mut self, clock: &PlantClock, mains: bool) {
+        self.points.iter_mut().for_each(|point| point.instrument.attend(clock, mains));
+    }
+
+    /// The instruments lose their power for a moment.
+    pub fn power_cycle(&mut self) {
+        self.points.iter_mut().for_each(|point| point.instrument.power_cycle());
+    }
+
+    /// The instrument of one of the tags is cleaned, calibrated or out of service.
+    #[must_use]
+    pub fn in_service(&self, tags: &[&str]) -> bool {
+        let mut points = self.points.iter().filter(|point| tags.contains(&point.tag.as_str()));
+        points.any(|point| point.instrument.condition().in_service())
+    }
+
+    /// Lays the status words of the instruments of some tags into input registers, one after the other.
+    pub fn publish_status(&self, image: &mut Image, first: u16, tags: &[&str]) {
+        for (at, tag) in (first..).zip(tags) {
+            if let Some(point) = self.points.iter().find(|point| point.tag == *tag) {
+                image.put_input(at, &[point.instrument.status()]);
+            }
         }
     }
 

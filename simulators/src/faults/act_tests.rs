@@ -291,3 +291,53 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn orders_reach_status_words_and_nodes() {
+    use crate::devices::image::input;
+    let mut simulation = Simulation::new(1, NOON);
+    let word = |simulation: &Simulation, device: &str, number: u16| {
+        simulation.images_of(device).lock().read_input(input(number), 1).unwrap()[0]
+    };
+    assert_eq!(word(&simulation, "aeration_plc", 30_204), 1);
+    assert_eq!(word(&simulation, "dosing_skid", 30_202) & !32, 1);
+    let orders = ["maintenance aer/z5/nh4", "calibrate dos/po4/out", "maintenance eff/nh4", "range eff/ph high"];
+    for text in orders {
+        inject(&mut simulation, text);
+    }
+    let held = shown(&simulation, "eff/nh4");
+    simulation.step(500.0, 1.0);
+    assert_eq!(word(&simulation, "aeration_plc", 30_204), 4);
+    assert_eq!(word(&simulation, "dosing_skid", 30_202) & !32, 2);
+    assert!(simulation.images_of("dosing_skid").lock().read_discrete(3, 1).unwrap()[0], "the skid's own bit");
+    assert_eq!(shown(&simulation, "eff/nh4"), held);
+    assert!((shown(&simulation, "eff/ph") - 14.0 * (1.0 + 1.5 / 16.0)).abs() < 1e-9, "21.5 mA");
+    assert_eq!(simulation.sludge_nodes().lock().statuses[0], 4);
+    assert_eq!(simulation.sludge_nodes().lock().statuses[4], 16);
+    simulation.step(200.0, 1.0);
+    assert_eq!(simulation.faults().len(), 3, "a zero takes ten minutes and ends by itself");
+    simulation.clear_all();
+    simulation.step(1.0, 1.0);
+    assert_eq!(simulation.sludge_nodes().lock().statuses[0], 1);
+    assert!(!simulation.images_of("dosing_skid").lock().read_discrete(3, 1).unwrap()[0]);
+}
+
+#[test]
+fn analysers_warm_up_after_a_power_cut_and_after_a_restart_of_their_device() {
+    use crate::instruments::status::{FAILURE, VALID, WARM_UP};
+    let mut simulation = Simulation::new(1, NOON);
+    let ammonia = |simulation: &Simulation| simulation.sludge_nodes().lock().statuses[0];
+    inject(&mut simulation, "power-cut for 1min");
+    seconds(&mut simulation, 30);
+    let held = shown(&simulation, "eff/nh4");
+    assert_eq!(ammonia(&simulation), FAILURE);
+    seconds(&mut simulation, 40);
+    assert_eq!((ammonia(&simulation), shown(&simulation, "eff/nh4")), (WARM_UP, held));
+    seconds(&mut simulation, 300);
+    assert_eq!(ammonia(&simulation), VALID);
+    inject(&mut simulation, "restart sludge_effluent_plc 1s");
+    seconds(&mut simulation, 5);
+    assert_eq!(ammonia(&simulation), WARM_UP);
+    seconds(&mut simulation, 300);
+    assert_eq!(ammonia(&simulation), VALID);
+}

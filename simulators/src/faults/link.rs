@@ -27,6 +27,18 @@ impl Injection {
     }
 }
 
+/// Certificate an OPC UA device shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Certificate {
+    /// Its own.
+    #[default]
+    Own,
+    /// One that is not valid any more.
+    Expired,
+    /// One nobody has seen before.
+    New,
+}
+
 /// State of the link to one device.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LinkState {
@@ -38,6 +50,12 @@ pub struct LinkState {
     pub unplugged: bool,
     /// Seconds the device's clock is ahead.
     pub skew_s: f64,
+    /// The device restarts: it has forgotten its clients.
+    pub restarting: bool,
+    /// A new program is loaded into it.
+    pub downloading: bool,
+    /// The certificate it shows.
+    pub certificate: Certificate,
     rules: Vec<(Option<u8>, LinkFault)>,
 }
 
@@ -80,7 +98,10 @@ impl LinkState {
             match fault {
                 LinkFault::Drop => state.dropped = true,
                 LinkFault::Refuse => (state.refused, state.unplugged) = (true, true),
-                LinkFault::Restart { .. } => state.refused = true,
+                LinkFault::Restart { .. } => (state.refused, state.restarting) = (true, true),
+                LinkFault::CertExpired => state.certificate = Certificate::Expired,
+                LinkFault::NewCertificate => state.certificate = Certificate::New,
+                LinkFault::Download => state.downloading = true,
                 LinkFault::Skew { s } => state.skew_s += s,
                 other => state.rules.push((*unit, *other)),
             }
@@ -120,11 +141,8 @@ impl LinkState {
                 LinkFault::WrongUnit => sum.wrong_unit = true,
                 LinkFault::Echo => sum.echo = true,
                 LinkFault::Busy { ms } => sum.busy_ms = sum.busy_ms.max(*ms),
-                LinkFault::Drop
-                | LinkFault::Refuse
-                | LinkFault::Restart { .. }
-                | LinkFault::Skew { .. }
-                | LinkFault::WordSwap => {}
+                // The others concern the device as a whole.
+                _ => {}
             }
         }
         sum

@@ -16,7 +16,7 @@ mod targets;
 
 pub use act::Quantity;
 pub use book::{ActiveFault, FAULTS_MAX, FaultBook, FaultsFull};
-pub use link::{LinkState, NoSerialLine, Treatment};
+pub use link::{Certificate, LinkState, NoSerialLine, Treatment};
 pub(crate) use parse::duration;
 pub use parse::{MENU, MenuEntry, ParseError};
 pub(crate) use targets::{QUANTITIES, nearest};
@@ -99,6 +99,12 @@ pub enum LinkFault {
         /// Milliseconds of pause the device needs.
         ms: f64,
     },
+    /// Shows an expired certificate; OPC UA.
+    CertExpired,
+    /// Shows a certificate nobody has seen before, as after a replacement of the device; OPC UA.
+    NewCertificate,
+    /// A new program is loaded: its nodes are gone meanwhile, and have another namespace index afterwards; OPC UA.
+    Download,
 }
 
 /// What can be wrong with an instrument. Values in the unit of the quantity.
@@ -141,6 +147,12 @@ pub enum SensorFault {
         /// Multiplies the value.
         factor: f64,
     },
+    /// A person has taken it out of service: it holds its value and says so.
+    Maintenance,
+    /// It is calibrated: it holds its value and says so; what a drift has made of it is gone afterwards.
+    Calibrate,
+    /// Its reagents run low: the status word says so, the value stays good.
+    ReagentLow,
 }
 
 /// Pumps that can trip.
@@ -263,6 +275,9 @@ impl fmt::Display for Fault {
                     LinkFault::WrongUnit => write!(f, "wrong-unit {target}"),
                     LinkFault::Echo => write!(f, "echo {target}"),
                     LinkFault::Busy { ms } => write!(f, "busy {target} {ms}ms"),
+                    LinkFault::CertExpired => write!(f, "cert-expired {target}"),
+                    LinkFault::NewCertificate => write!(f, "new-certificate {target}"),
+                    LinkFault::Download => write!(f, "download {target}"),
                 }
             }
             Fault::Sensor { tag, fault } => match fault {
@@ -275,6 +290,9 @@ impl fmt::Display for Fault {
                 SensorFault::OutOfRange { high: true } => write!(f, "range {tag} high"),
                 SensorFault::OutOfRange { high: false } => write!(f, "range {tag} low"),
                 SensorFault::Gain { factor } => write!(f, "gain {tag} {factor}"),
+                SensorFault::Maintenance => write!(f, "maintenance {tag}"),
+                SensorFault::Calibrate => write!(f, "calibrate {tag}"),
+                SensorFault::ReagentLow => write!(f, "reagent-low {tag}"),
             },
             Fault::Machine(fault) => match fault {
                 MachineFault::Actuator { actuator, fault } => match fault {

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use super::targets::{self, ACTUATORS, OPCUA, PUMPS, nearest, quantities};
 use super::{ActuatorFault, Fault, Injection, LinkFault, MachineFault, SensorFault};
 use crate::config::DEVICES;
+use crate::instruments::service::{calibration_s, uses_reagents};
 
 /// One line of the menu.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +23,7 @@ const fn entry(name: &'static str, usage: &'static str, example: &'static str) -
 }
 
 /// Everything that can be asked for.
-pub const MENU: [MenuEntry; 32] = [
+pub const MENU: [MenuEntry; 38] = [
     entry("drop", "drop <device>", "drop aeration_plc for 10s"),
     entry("refuse", "refuse <device>", "refuse dosing_skid for 5min"),
     entry("delay", "delay <device>[/<unit>] <time>", "delay aeration_plc 200ms"),
@@ -40,6 +41,9 @@ pub const MENU: [MenuEntry; 32] = [
     entry("wrong-unit", "wrong-unit <device>[/<unit>]", "wrong-unit power_meters/13"),
     entry("echo", "echo <device>[/<unit>]", "echo power_meters"),
     entry("busy", "busy <device>[/<unit>] [<time>]", "busy heat_pump 20ms"),
+    entry("cert-expired", "cert-expired <device>", "cert-expired sludge_effluent_plc for 10min"),
+    entry("new-certificate", "new-certificate <device>", "new-certificate sludge_effluent_plc"),
+    entry("download", "download <device>", "download sludge_effluent_plc for 20s"),
     entry("stuck", "stuck <tag> [<value>]", "stuck aer/z5/nh4 0.5 for 30min"),
     entry("drift", "drift <tag> <per hour>", "drift aer/z5/do 0.04"),
     entry("bias", "bias <tag> <value>", "bias dos/po4/out -0.1"),
@@ -47,6 +51,9 @@ pub const MENU: [MenuEntry; 32] = [
     entry("spike", "spike <tag> <value> [<mean interval>]", "spike eff/nh4 8 10min"),
     entry("range", "range <tag> high|low", "range aer/z3/do high"),
     entry("gain", "gain <tag> <factor>", "gain inf/flow 0.8"),
+    entry("maintenance", "maintenance <tag>", "maintenance eff/nh4 for 30min"),
+    entry("calibrate", "calibrate <tag>", "calibrate aer/z5/nh4"),
+    entry("reagent-low", "reagent-low <tag>", "reagent-low dos/po4/out"),
     entry("valve-stuck", "valve-stuck z3|z4|z5 [<position>]", "valve-stuck z4 40"),
     entry("pump-trip", "pump-trip pac|carbon|naclo|recycle|ras", "pump-trip pac for 20min"),
     entry("blower-trip", "blower-trip b1|b2|b3", "blower-trip b1"),
@@ -267,13 +274,20 @@ impl<'a> Words<'a> {
             "echo" => LinkFault::Echo,
             "busy" => LinkFault::Busy { ms: self.optional("time up to 10min", milliseconds)?.unwrap_or(BUSY_MS) },
             "restart" => LinkFault::Restart { after_s: self.optional("duration", positive)?.unwrap_or(RESTART_S) },
+            "cert-expired" => LinkFault::CertExpired,
+            "new-certificate" => LinkFault::NewCertificate,
+            "download" => LinkFault::Download,
             _ => {
                 let word = self.word("the time")?;
                 LinkFault::Skew { s: self.read("time", word, duration)? }
             }
         };
-        let whole =
-            matches!(fault, LinkFault::Drop | LinkFault::Refuse | LinkFault::Restart { .. } | LinkFault::Skew { .. });
+        let opcua_only = matches!(fault, LinkFault::CertExpired | LinkFault::NewCertificate | LinkFault::Download);
+        let whole = opcua_only
+            || matches!(
+                fault,
+                LinkFault::Drop | LinkFault::Refuse | LinkFault::Restart { .. } | LinkFault::Skew { .. }
+            );
         let framed = matches!(
             fault,
             LinkFault::Exception { .. }
@@ -288,6 +302,7 @@ impl<'a> Words<'a> {
         );
         let reason = match &fault {
             LinkFault::Skew { .. } if device != OPCUA => "Modbus carries no time",
+            _ if opcua_only && device != OPCUA => "it does not speak OPC UA",
             _ if framed && device == OPCUA => "it has no Modbus frames",
             _ if whole && unit.is_some() => "it is for the device as a whole, without a unit",
             _ => return Ok(Fault::Link { device, unit, fault }),
@@ -316,6 +331,14 @@ impl<'a> Words<'a> {
                 SensorFault::Spike { by, every_s }
             }
             "range" => SensorFault::OutOfRange { high: self.one_of("direction", &[("high", true), ("low", false)])? },
+            "maintenance" => SensorFault::Maintenance,
+            "calibrate" => SensorFault::Calibrate,
+            "reagent-low" if !uses_reagents(tag) => {
+                let analysers = quantities().filter(|tag| uses_reagents(tag));
+                let nearest = nearest(tag, analysers).to_owned();
+                return Err(ParseError::Target { kind: "analyser with reagents", word: tag.to_owned(), nearest });
+            }
+            "reagent-low" => SensorFault::ReagentLow,
             _ => SensorFault::Gain { factor: self.number("number")? },
         };
         Ok(Fault::Sensor { tag, fault })
@@ -374,16 +397,19 @@ impl FromStr for Injection {
         };
         let mut rest = text.split_whitespace();
         let name = rest.next().ok_or(ParseError::Empty)?;
-        let Some((index, entry)) = MENU.into_iter().enumerate().find(|(_, entry)| entry.name == name) else {
+        let at = |name: &str| MENU.iter().position(|entry| entry.name == name);
+        let Some((index, entry)) = at(name).map(|index| (index, MENU[index])) else {
             let nearest = nearest(name, MENU.map(|entry| entry.name));
             return Err(ParseError::Name { word: name.to_owned(), nearest });
         };
         let mut words = Words { rest, entry };
         // The menu lists links first, then instruments from `stuck`, then machines from `valve-stuck`.
-        let fault = match index {
-            0..=16 => words.link()?,
-            17..=23 => words.sensor()?,
-            _ => words.machine()?,
+        let fault = if Some(index) < at("stuck") {
+            words.link()?
+        } else if Some(index) < at("valve-stuck") {
+            words.sensor()?
+        } else {
+            words.machine()?
         };
         words.end()?;
         let for_s = match &fault {
@@ -391,6 +417,7 @@ impl FromStr for Injection {
                 return Err(ParseError::RestartFor);
             }
             Fault::Machine(MachineFault::PowerDip) => for_s.or(Some(DIP_S)),
+            Fault::Sensor { tag, fault: SensorFault::Calibrate } => for_s.or(Some(calibration_s(tag))),
             _ => for_s,
         };
         Ok(Injection { fault, for_s })
@@ -410,10 +437,11 @@ mod tests {
             assert!(entry.usage.starts_with(entry.name) && entry.example.starts_with(entry.name));
         }
         let examples = MENU.map(|entry| entry.example.parse::<Injection>().unwrap().fault);
+        let at = |name: &str| MENU.iter().position(|entry| entry.name == name).unwrap();
         assert!(examples.iter().enumerate().all(|(i, fault)| match fault {
-            Fault::Link { .. } => i <= 16,
-            Fault::Sensor { .. } => (17..=23).contains(&i),
-            Fault::Machine(_) => i > 23,
+            Fault::Link { .. } => i < at("stuck"),
+            Fault::Sensor { .. } => (at("stuck")..at("valve-stuck")).contains(&i),
+            Fault::Machine(_) => i >= at("valve-stuck"),
         }));
     }
 
@@ -426,6 +454,9 @@ mod tests {
         assert_eq!(parse("slow power_meters/12").fault, slow);
         assert_eq!(parse("drift aer/z5/do 0.04/h"), parse("drift aer/z5/do 0.04"));
         assert_eq!(parse("power-dip").for_s, Some(DIP_S));
+        assert_eq!(parse("calibrate aer/z5/nh4").for_s, Some(2700.0));
+        assert_eq!(parse("calibrate aer/z5/nh4 for 5min").for_s, Some(300.0));
+        assert_eq!(parse("maintenance aer/z5/nh4").for_s, None);
         assert_eq!(parse("power-dip for 300ms").for_s, Some(0.3));
         for (word, seconds) in [("250ms", 0.25), ("-90s", -90.0), ("1.5h", 5400.0), ("2d", 172_800.0)] {
             assert_eq!(duration(word), Some(seconds));
@@ -462,6 +493,10 @@ mod tests {
             ("delay heat_pump", "the time is missing; the form is `delay"),
             ("delay heat_pump -5ms", "`-5ms` is no time"),
             ("restart heat_pump 5s for 5s", "ends by itself"),
+            ("cert-expired heat_pump", "it does not speak OPC UA"),
+            ("download sludge_effluent_plc/1", "the nearest is `sludge_effluent_plc`"),
+            ("maintenance eff/nh3", "the nearest is `eff/nh4`"),
+            ("reagent-low eff/nh4", "analyser with reagents is called `eff/nh4`; the nearest is `eff/cod`"),
             ("valve-stuck z6", "zone is called `z6`"),
             ("valve-stuck z4 140", "position (0 to 100 %)"),
             ("pump-trip pak", "pump is called `pak`; the nearest is `pac`"),
