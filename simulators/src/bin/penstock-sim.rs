@@ -15,7 +15,7 @@ use penstock_simulators::scenario::Scenario;
 use penstock_simulators::{Ports, SimConfig, Weather, bsm1, run};
 use tracing_subscriber::EnvFilter;
 
-/// The simulated wastewater plant at Jinan: Modbus TCP and OPC UA devices in front of process models.
+/// The simulated wastewater plant at Jinan: Modbus and OPC UA devices in front of process models.
 #[derive(Debug, Parser)]
 #[command(name = "penstock-sim", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
