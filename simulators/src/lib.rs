@@ -1,8 +1,8 @@
 //! The simulated plant: process models and the device servers in front of them.
 //!
 //! A municipal wastewater plant at Jinan of 18 446 m3/d: biology (ASM1, Takacs settler), air side, phosphorus and
-//! chlorine, PV, heat pump and electrical feeders. Six devices show it to the world over Modbus TCP and OPC UA, as the
-//! real ones would: through instruments with lag and noise, in scaled registers, with watchdogs of their own.
+//! chlorine, PV, heat pump and electrical feeders. Six devices show it to the world over Modbus and OPC UA, as the real
+//! ones would: through instruments with lag and noise, in scaled registers, with watchdogs of their own.
 //!
 //! | layer | module | knows |
 //! | --- | --- | --- |

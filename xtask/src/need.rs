@@ -1,7 +1,8 @@
 //! What the tests need beside the Rust toolchain, and how it is installed where that is permitted.
 
+use crate::python;
 use crate::steps::{Context, run};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// Oldest Node.js the front end's tools run on.
@@ -70,7 +71,7 @@ fn browser_path() -> Option<PathBuf> {
     std::env::split_paths(&path).flat_map(|dir| BROWSERS.iter().map(move |b| dir.join(b))).find(|p| p.is_file())
 }
 
-/// Python with its environments.
+/// Python with its environments: Debian's comes without the part that puts pip into one.
 pub fn python_venv() -> Result<(), String> {
     let works = || said(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_some();
     if works() {
@@ -99,25 +100,7 @@ fn has_chinese_font() -> bool {
 
 /// The Python with the clients of `simulators/tests/peers/requirements.txt`, installed again where that file has changed.
 pub fn peers(context: &Context) -> Result<PathBuf, String> {
-    let wanted_path = context.root.join("simulators/tests/peers/requirements.txt");
-    let unreadable = |path: &Path, e: std::io::Error| format!("{}: {e}", path.display());
-    let wanted = std::fs::read(&wanted_path).map_err(|e| unreadable(&wanted_path, e))?;
-    let home = context.target().join("peers");
-    let (python, installed) = (home.join("bin/python"), home.join(".penstock-installed-requirements.txt"));
-    if python.is_file() && std::fs::read(&installed).ok().as_deref() == Some(wanted.as_slice()) {
-        return Ok(python);
-    }
-    // Debian's Python comes without the part that puts pip into an environment.
-    let has_venv = said(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_some();
-    if !has_venv {
-        install("Python with venv", &["python3", "python3-venv"])?;
-    }
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home))?;
-    run(Command::new(&python)
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
-        .arg(&wanted_path))?;
-    std::fs::write(&installed, &wanted).map_err(|e| unreadable(&installed, e))?;
-    Ok(python)
+    python::environment(context, "peers", &context.root.join("simulators/tests/peers/requirements.txt"))
 }
 
 /// Installs Debian packages where that is permitted without asking; otherwise the one line says what to install.

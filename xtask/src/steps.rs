@@ -127,7 +127,8 @@ fn peers(context: &Context) -> Result<(), String> {
     let python = need::peers(context)?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["test", "-p", "penstock-simulators", "--test", "peer_*", "--", "--nocapture"]);
+    // The whole workspace, as for every other build: one package alone would compile half of the dependencies again.
+    command.args(["test", "--workspace", "--test", "peer_*", "--", "--nocapture"]);
     run(command.env("PENSTOCK_PEERS_PYTHON", python).current_dir(&context.root))
 }
 
