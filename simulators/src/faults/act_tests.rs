@@ -276,8 +276,7 @@ proptest! {
             simulation.step(dt, dt.min(5.0));
             prop_assert!(simulation.faults().len() <= FAULTS_MAX);
             let works = simulation.plant().works();
-            let states = works.tanks.iter().flatten().chain(&works.settler.tss);
-            for state in states.chain(works.settler.soluble.iter().flatten()) {
+            for state in works.concentrations() {
                 prop_assert!(state.is_finite() && *state >= 0.0, "{text}: {works:?}");
             }
             for quantity in simulation.quantities() {

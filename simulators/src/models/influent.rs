@@ -16,6 +16,8 @@ use crate::rng::Wander;
 pub const FLOW_MEAN_M3_D: f64 = 18_446.0;
 /// Flow-weighted mean of ammonium nitrogen, g/m3.
 pub const NH4_MEAN: f64 = 31.56;
+/// Phosphate of the influent as a share of its ammonium, g P/g N; what is not in organic matter.
+pub const PO4_OF_NH4: f64 = 0.16;
 /// Flow-weighted mean concentrations.
 const MEAN: [(usize, f64); 9] = [
     (SI, 30.0),
@@ -115,6 +117,11 @@ impl Influent {
         let carbon = self.carbon_wander.step(dt);
         self.runoff = self.wet.at(clock.unix_s());
         with_runoff(&self.dry(clock, flow, nitrogen, carbon), &self.runoff)
+    }
+
+    /// The weather changes now; see [`WetWeather::change`].
+    pub fn set_weather(&mut self, weather: Weather, clock: &PlantClock) {
+        self.wet.change(weather, clock.unix_s());
     }
 
     /// How wet the sky is, 0 to 1.
