@@ -25,8 +25,8 @@ use crate::models::machines::Machines;
 use crate::models::meters::{EnergyRegister, Meter};
 use crate::models::pv::Pv;
 use crate::models::sludge::{self, SludgeLine};
-use crate::models::tertiary::{CARBON_COD_G_L, DoseCommands, Tertiary};
-use crate::models::water::{self, MEOH_PER_AL, Stock};
+use crate::models::tertiary::{CARBON_COD_G_L, DoseCommands, Tertiary, pac_for};
+use crate::models::water::{self, MEOH_PER_AL, PO4, Stock};
 use crate::models::weather::{Conditions, Sky};
 use crate::models::wet::Weather;
 use crate::rng::{Rng, Wander};
@@ -44,7 +44,9 @@ const ROUNDING_S: f64 = 1e-6;
 const FLOW_TAU_S: f64 = 12.0;
 /// Dissolved oxygen the plant is warmed up at, g/m3.
 const WARM_UP_DO: f64 = 1.5;
-/// Doses the plant is warmed up with at mean flow, L/h; they follow the flow.
+/// Phosphate the plant is warmed up at, g/m3, in place of the coagulant's control.
+const WARM_UP_PO4: f64 = 0.26;
+/// Doses at mean flow, L/h; hypochlorite follows the flow through the warm-up.
 const PAC_MEAN_L_H: f64 = 33.0;
 const NACLO_MEAN_L_H: f64 = 11.5;
 /// Mean organic load of the influent, g COD/d.
@@ -228,8 +230,8 @@ impl Plant {
             }
             self.air.zone_kla = kla;
             let flow = self.inflow.q / FLOW_MEAN_M3_D;
-            self.handles.doses =
-                DoseCommands { pac_l_h: PAC_MEAN_L_H * flow, carbon_l_h: 0.0, naclo_l_h: NACLO_MEAN_L_H * flow };
+            let pac_l_h = pac_for(self.tertiary.flow_m3_h(), self.tertiary.inlet()[PO4], WARM_UP_PO4);
+            self.handles.doses = DoseCommands { pac_l_h, carbon_l_h: 0.0, naclo_l_h: NACLO_MEAN_L_H * flow };
             self.step_flows(STEP_S);
             self.step_water(STEP_S);
         }

@@ -147,7 +147,7 @@ fn a_dip_stops_the_blowers_and_a_cut_stops_everything() {
     seconds(&mut simulation, 2);
     assert!(simulation.faults().is_empty() && shown(&simulation, "met/grid/voltage") > 390.0);
     assert_eq!(truth(&simulation, "aer/b1/running"), 0.0, "the restart inhibit runs");
-    seconds(&mut simulation, 240);
+    seconds(&mut simulation, 300);
     assert_eq!((truth(&simulation, "aer/b1/running"), truth(&simulation, "aer/b1/fault")), (1.0, 0.0));
 
     inject(&mut simulation, "power-cut for 10min");

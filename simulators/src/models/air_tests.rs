@@ -133,7 +133,7 @@ fn closed_valves_trip_the_blower_and_the_relief_holds() {
 #[test]
 fn too_little_air_for_two_blowers_makes_them_surge_and_trip() {
     let mut air = settled(&TWO);
-    let narrow = AirCommands { valve_pct: [32.0; 3], speed_pct: [82.0; 3], run: [true, true, false] };
+    let narrow = AirCommands { valve_pct: [26.0; 3], speed_pct: [82.0; 3], run: [true, true, false] };
     let (mut surged, mut lowest, mut highest) = (false, f64::MAX, 0.0_f64);
     for _ in 0..1200 {
         air.step(0.1, &narrow, &MILD);
