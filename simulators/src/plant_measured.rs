@@ -1,8 +1,8 @@
 //! True values of everything that is measured.
 
 use super::Plant;
-use crate::models::asm1::{SALK, SNH, SNO, SO};
 use crate::models::asm1;
+use crate::models::asm1::{SALK, SNH, SNO, SO};
 use crate::models::water::{self, PO4};
 
 /// True values the instruments see. Flows in m3/h, concentrations in mg/L, temperatures in degC, powers in kW.

@@ -167,8 +167,8 @@ impl AirSystem {
         for blower in &mut self.blowers {
             blower.settle(dt, self.header_kpa, &intake);
         }
-        for i in 0..3 {
-            self.zone_flow[i] = zone_flow(kv[i], self.header_kpa - foot).0;
+        for (i, kv) in kv.into_iter().enumerate() {
+            self.zone_flow[i] = zone_flow(kv, self.header_kpa - foot).0;
             self.zone_kla[i] = kla(self.zone_flow[i], alpha(i, self.load) * fouling);
         }
     }
@@ -196,7 +196,11 @@ impl AirSystem {
         for _ in 0..HEADER_ITERATIONS {
             let (net, slope) = self.net_flow(p, intake, kv, foot);
             let off = p - self.header_kpa - rate * net;
-            if off > 0.0 { high = p } else { low = p }
+            if off > 0.0 {
+                high = p
+            } else {
+                low = p
+            }
             let newton = p - off / (1.0 - rate * slope);
             let next = if newton > low && newton < high { newton } else { (low + high) / 2.0 };
             if (next - p).abs() < HEADER_TOLERANCE_KPA {

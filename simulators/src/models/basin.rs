@@ -118,13 +118,8 @@ struct Sources {
 }
 
 impl Passed {
-    const NOTHING: Passed = Passed {
-        effluent: Stock::EMPTY,
-        waste: Stock::EMPTY,
-        nitrogen_gas: 0.0,
-        oxygen: 0.0,
-        solids_formed: 0.0,
-    };
+    const NOTHING: Passed =
+        Passed { effluent: Stock::EMPTY, waste: Stock::EMPTY, nitrogen_gas: 0.0, oxygen: 0.0, solids_formed: 0.0 };
 
     /// Adds the flows of a state over `h` days.
     fn add(&mut self, h: f64, state: &Basin, sources: &Sources, inputs: &Inputs) {
@@ -255,7 +250,7 @@ impl Basin {
         let solids = self.layers.map(|y| water::tss(&y));
         let flux = fluxes(&solids, water::tss(&self.tanks[4]));
         let mut rate = [[0.0; PARTS]; LAYERS];
-        for i in 0..LAYERS {
+        for (i, rate) in rate.iter_mut().enumerate() {
             let own = &self.layers[i];
             // Bulk flow: water rises above the feed, sinks below it, both leave the feed layer.
             let (from, arriving, leaving) = match i.cmp(&FEED) {
@@ -264,7 +259,7 @@ impl Basin {
                 std::cmp::Ordering::Greater => (&self.layers[i - 1], down, down),
             };
             for c in 0..PARTS {
-                rate[i][c] = arriving * from[c] - leaving * own[c];
+                rate[c] = arriving * from[c] - leaving * own[c];
             }
         }
         for i in 0..LAYERS - 1 {

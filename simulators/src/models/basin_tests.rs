@@ -52,7 +52,14 @@ fn print_settled_state() {
     for _ in 0..5 {
         settle(&mut basin, &mut inputs(), 30.0);
         for tank in &basin.tanks {
-            println!("PO4 {:.3} XPP/XBH {:.5} NH4 {:.3} NO3 {:.3} TSS {:.0}", tank[PO4], tank[XPP] / tank[XBH], tank[SNH], tank[SNO], water::tss(tank));
+            println!(
+                "PO4 {:.3} XPP/XBH {:.5} NH4 {:.3} NO3 {:.3} TSS {:.0}",
+                tank[PO4],
+                tank[XPP] / tank[XBH],
+                tank[SNH],
+                tank[SNO],
+                water::tss(tank)
+            );
         }
         println!("layers {:?}", basin.layers.map(|y| water::tss(&y).round()));
     }

@@ -112,7 +112,6 @@ impl Intake {
     }
 }
 
-
 /// Flow at the surge line against a pressure, Nm3/h: what a blower has to deliver at least.
 #[must_use]
 pub fn surge_flow(gauge_kpa: f64, intake: &Intake) -> f64 {

@@ -79,7 +79,8 @@ fn left_of_the_surge_line_flow_and_power_swing_and_the_protection_trips() {
     assert!((seconds - SURGE_TRIP_S).abs() < 0.5, "{seconds} s of surge");
     assert!(run.last().is_some_and(|b| b.tripped() && b.power_kw == 0.0));
     let flows = surging.iter().map(|b| b.flow).fold((f64::MAX, 0.0_f64), |(low, high), q| (low.min(q), high.max(q)));
-    let power = surging.iter().map(|b| b.power_kw).fold((f64::MAX, 0.0_f64), |(low, high), p| (low.min(p), high.max(p)));
+    let power =
+        surging.iter().map(|b| b.power_kw).fold((f64::MAX, 0.0_f64), |(low, high), p| (low.min(p), high.max(p)));
     assert!(flows.0 == 0.0 && flows.1 > 500.0, "{flows:?}");
     assert!(power.1 > 1.3 * power.0, "{power:?}");
     assert!(surging.iter().all(|b| b.surge_margin_pct < 0.0));

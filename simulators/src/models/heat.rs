@@ -160,7 +160,11 @@ impl HeatPlant {
         self.source_m3_h += (flow - self.source_m3_h) * (1.0 - (-dt / 8.0).exp());
         self.return_c = self.tank_c;
         let running = matches!(self.state, HeatState::Running(_)) && self.source_m3_h > 5.0;
-        if running { self.run(dt, commands) } else { self.stand(moving) }
+        if running {
+            self.run(dt, commands)
+        } else {
+            self.stand(moving)
+        }
         self.step_loops(dt, running);
         self.step_tank(dt, outdoor_c, hour);
         self.heat_energy.add(self.heat_kw * dt / 3600.0);
@@ -224,8 +228,7 @@ impl HeatPlant {
         // A cool tank cannot heat the district any more; its own boiler takes over.
         self.served_kw = self.demand_kw * ((self.tank_c - 32.0) / 6.0).clamp(0.0, 1.0);
         self.loss_kw = LOSS_KW_K * (self.tank_c - 15.0);
-        self.tank_c +=
-            (self.tank_in_kw - self.served_kw - self.loss_kw) * dt / 3600.0 / (TANK_M3 * WATER_KWH_M3_K);
+        self.tank_c += (self.tank_in_kw - self.served_kw - self.loss_kw) * dt / 3600.0 / (TANK_M3 * WATER_KWH_M3_K);
     }
 
     /// Heat in condenser loop and tank above 0 degC, kWh.

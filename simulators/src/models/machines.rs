@@ -176,7 +176,8 @@ mod tests {
             buildings: 9.0,
             ..Machines::default()
         };
-        let feeders = machines.blower_feeder() + machines.pump_feeder() + machines.heat_feeder() + machines.auxiliary_feeder();
+        let feeders =
+            machines.blower_feeder() + machines.pump_feeder() + machines.heat_feeder() + machines.auxiliary_feeder();
         assert!((feeders - machines.total()).abs() < 1e-12 && machines.total() > 300.0);
     }
 }

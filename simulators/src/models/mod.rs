@@ -14,8 +14,8 @@ mod settled;
 pub mod sludge;
 pub mod tariff;
 pub mod tertiary;
-pub mod weather;
 pub mod water;
+pub mod weather;
 pub mod wet;
 pub mod works;
 

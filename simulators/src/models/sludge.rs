@@ -178,7 +178,8 @@ fn digest(mass: &mut Water, days: f64) {
     mass[XP] += FP * decayed;
     mass[XS] += (1.0 - FP) * decayed;
     mass[XND] += (IXB - FP * IXP) * decayed;
-    for (from, to, rate) in [(XS, SS, HYDROLYSIS), (XND, SND, HYDROLYSIS), (SND, SNH, AMMONIFICATION), (XPP, PO4, PP_RELEASE)]
+    for (from, to, rate) in
+        [(XS, SS, HYDROLYSIS), (XND, SND, HYDROLYSIS), (SND, SNH, AMMONIFICATION), (XPP, PO4, PP_RELEASE)]
     {
         let out = mass[from] * lost(rate);
         mass[from] -= out;

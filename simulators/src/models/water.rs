@@ -65,10 +65,7 @@ pub fn mix(y: &Water) -> Mix {
 /// Suspended solids: 0.75 g/g COD of the organics, polyphosphate, aluminium hydroxide and phosphate.
 #[must_use]
 pub fn tss(y: &Water) -> f64 {
-    0.75 * (y[XI] + y[XS] + y[XBH] + y[XBA] + y[XP])
-        + XPP_SOLIDS * y[XPP]
-        + MEOH_SOLIDS * y[MEOH]
-        + MEP_SOLIDS * y[MEP]
+    0.75 * (y[XI] + y[XS] + y[XBH] + y[XBA] + y[XP]) + XPP_SOLIDS * y[XPP] + MEOH_SOLIDS * y[MEOH] + MEP_SOLIDS * y[MEP]
 }
 
 /// Chemical oxygen demand.
