@@ -54,6 +54,18 @@ impl PlantClock {
         (self.local_days().floor() as i64 + 3).rem_euclid(7) as usize
     }
 
+    /// Month of the local calendar, 1 to 12.
+    #[must_use]
+    pub fn month(&self) -> u8 {
+        // Days since 1 March of year 0 in the proleptic Gregorian calendar (Hinnant's civil-from-days).
+        let days = self.local_days().floor() as i64 + 719_468;
+        let of_era = days.rem_euclid(146_097);
+        let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+        let of_year = of_era - (365 * year + year / 4 - year / 100);
+        let from_march = (5 * of_year + 2) / 153;
+        (if from_march < 10 { from_march + 3 } else { from_march - 9 }) as u8
+    }
+
     /// Day of the year with fraction, 0 to 366 (mean Gregorian year: at most a day off, enough for sun and season).
     #[must_use]
     pub fn day_of_year(&self) -> f64 {
@@ -64,6 +76,21 @@ impl PlantClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn months_of_a_leap_year() {
+        // From 1 January 2028, 00:30 local time.
+        let first = 1_830_297_600 - 8 * 3600 + 1800;
+        let days = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+        let mut clock = PlantClock::new(first);
+        for (month, days) in (1..).zip(days) {
+            assert_eq!(clock.month(), month);
+            clock.advance(f64::from(days) * DAY_S - 3600.0);
+            assert_eq!(clock.month(), month);
+            clock.advance(3600.0);
+        }
+        assert_eq!(clock.month(), 1);
+    }
 
     #[test]
     fn local_calendar_of_known_moments() {

@@ -1,6 +1,7 @@
 //! What a run of the Jinan works came to by the truth: effluent against class 1A, energy, chemicals.
 
-use crate::models::asm1::{self, SNH, SNO, SS, XBA, XBH, XS};
+use crate::models::asm1::{SNO, SS, XBA, XBH, XS};
+use crate::models::water;
 use crate::models::tertiary::{CARBON_COD_G_L, NACLO_CL_G_L, PAC_AL_G_L};
 use crate::plant::{Feeder, Plant};
 use crate::score::{Column, Score};
@@ -79,7 +80,7 @@ impl WorksScore {
         let m = plant.measured();
         let secondary = plant.works().effluent();
         // The filter keeps particulates back without regard to what they are.
-        let passed = m.eff_tss / asm1::tss(&secondary).max(1e-9);
+        let passed = m.eff_tss / water::tss(secondary).max(1e-9);
         let degradable = secondary[SS] + passed * (secondary[XS] + 0.92 * (secondary[XBH] + secondary[XBA]));
         let bod5 = BOD_EFFLUENT * degradable;
         let tkn = m.eff_tn - secondary[SNO];
@@ -90,7 +91,7 @@ impl WorksScore {
             bod5,
             tss: m.eff_tss,
             tn: m.eff_tn,
-            nh4: secondary[SNH],
+            nh4: m.eff_nh4,
             no3: secondary[SNO],
             tp: m.tp_out,
             po4: m.po4_out,

@@ -71,8 +71,8 @@ async fn refusals_have_their_codes() {
     let mut plc = sim.connect("aeration_plc").await;
     let cases: [(&str, u8, &[u8], [u8; 2]); 11] = [
         ("unknown unit", 9, &[4, 0, 0, 0, 1], [0x84, 0x0b]),
-        ("input beyond the map", 1, &[4, 0, 48, 0, 1], [0x84, 2]),
-        ("range over the end", 1, &[4, 0, 40, 0, 20], [0x84, 2]),
+        ("input beyond the map", 1, &[4, 0, 66, 0, 1], [0x84, 2]),
+        ("range over the end", 1, &[4, 0, 60, 0, 20], [0x84, 2]),
         ("no register", 1, &[4, 0, 0, 0, 0], [0x84, 3]),
         ("more than 125 registers", 1, &[3, 0, 0, 0, 126], [0x83, 3]),
         ("holding gap before the heartbeat", 1, &[3, 0x03, 0x82, 0, 1], [0x83, 2]),

@@ -1,4 +1,5 @@
-//! Aeration PLC: tanks, valves, blowers, internal recycle; float32 ABCD, unit 1.
+//! Aeration PLC: tanks, valves, blowers, internal recycle; float32 ABCD, unit 1. Behind the measured values stand surge
+//! margins, starts and energy of the blowers.
 //!
 //! Obeys its command registers while the client beats. Once the heartbeat register has been written, silence of five
 //! seconds of real time hands the air to the PLC's own control: valves at 40 %, blower 1 on the header pressure, the
@@ -6,7 +7,7 @@
 //!
 //! The status words of its analysers stand from input register 30201 on, in the order of [`STATUS_TAGS`].
 
-use super::image::{Image, Map, Order, Rule, coil, discrete, encode_f32, encode_u16, holding, input};
+use super::image::{Image, Map, Order, Rule, coil, discrete, encode_f32, encode_u16, encode_u32, holding, input};
 use super::panel::{Panel, Spec, Wire};
 use super::{SharedImage, Station, shared};
 use crate::instruments::{Class, Instrument};
@@ -31,7 +32,9 @@ const PRESSURE_SET_POINT: u16 = holding(40_023);
 const RUN_COMMANDS: u16 = coil(1);
 /// Steps of valve and speed commands, %.
 const COMMAND_STEP: f64 = 0.01;
-/// Local control: valve position, %, and PI on the header pressure, %/kPa and s.
+/// Local control: valve position, %, and PI on the header pressure, %/kPa and s, not below the speed of the surge line
+/// at 60 kPa and 40 degC.
+const LOCAL_SPEED_MIN_PCT: f64 = 86.0;
 const LOCAL_VALVE_PCT: f64 = 40.0;
 const LOCAL_GAIN: f64 = 1.5;
 const LOCAL_INTEGRAL_S: f64 = 15.0;
@@ -95,7 +98,7 @@ impl AerationPlc {
         }
         self.silence_s += real_dt;
         if self.beats > 0 && self.silence_s > HEARTBEAT_TIMEOUT_S && self.local_speed.is_none() {
-            self.local_speed = Some(plant.measured().blower_speed[0].max(crate::models::air::SPEED_MIN_PCT));
+            self.local_speed = Some(plant.measured().blower_speed[0].max(LOCAL_SPEED_MIN_PCT));
         }
     }
 }
@@ -111,7 +114,7 @@ impl Station for AerationPlc {
             let error = image.float(PRESSURE_SET_POINT, ORDER) - plant.measured().header_kpa;
             let wanted = *integral + LOCAL_GAIN * error;
             // The integral stops where the speed does.
-            let limited = wanted.clamp(crate::models::air::SPEED_MIN_PCT, 100.0);
+            let limited = wanted.clamp(LOCAL_SPEED_MIN_PCT, 100.0);
             if limited == wanted || (limited - wanted) * error > 0.0 {
                 *integral += LOCAL_GAIN * error * dt / LOCAL_INTEGRAL_S;
             }
@@ -145,6 +148,10 @@ impl Station for AerationPlc {
             image.put_discrete(discrete(10_004) + i as u16, m.blower_fault[i]);
         }
         image.put_discrete(discrete(10_007), remote);
+        // Counters of 0.1 kWh in ABCD pairs.
+        for (at, blower) in (0..).map(|i| input(30_061) + 2 * i).zip(&plant.air().blowers) {
+            image.put_input_pair(at, encode_u32(blower.energy.count() as u32, ORDER));
+        }
     }
 
     fn restart(&mut self) {
@@ -171,7 +178,7 @@ fn map() -> Map {
     rules.push(float(PRESSURE_SET_POINT, 45.0, 70.0));
     rules.push(Rule::Word { at: HEARTBEAT, low: 0, high: u16::MAX });
     Map {
-        input: vec![(input(30_001), 48), (STATUS, STATUS_TAGS.len() as u16)],
+        input: vec![(input(30_001), 66), (STATUS, STATUS_TAGS.len() as u16)],
         holding: vec![(holding(40_001), 24), (HEARTBEAT, 1)],
         discrete: vec![(discrete(10_001), 7)],
         coils: vec![(RUN_COMMANDS, 3)],
@@ -217,5 +224,17 @@ fn points() -> Vec<Spec<Measured>> {
         spec(30_043, "aer/recycle/flow", |m| m.recycle_flow, flow, 6.0, 4000.0),
         spec(30_045, "aer/mlss", |m| m.mlss, Class::A, 20.0, 10_000.0),
         spec(30_047, "inf/cod", |m| m.inf_cod, Class::B1, 4.0, 1500.0),
+        margin(30_049, "aer/b1/surge_margin", |m| m.surge_margin[0]),
+        margin(30_051, "aer/b2/surge_margin", |m| m.surge_margin[1]),
+        margin(30_053, "aer/b3/surge_margin", |m| m.surge_margin[2]),
+        spec(30_055, "aer/b1/starts", |m| m.blower_starts[0], Class::Direct, 0.0, 1e6),
+        spec(30_057, "aer/b2/starts", |m| m.blower_starts[1], Class::Direct, 0.0, 1e6),
+        spec(30_059, "aer/b3/starts", |m| m.blower_starts[2], Class::Direct, 0.0, 1e6),
     ]
+}
+
+/// Surge margin as the blower's controller computes it, % of the surge flow.
+fn margin(number: u16, tag: &'static str, read: fn(&Measured) -> f64) -> Spec<Measured> {
+    let range = (-100.0, 300.0);
+    Spec { at: input(number), tag: tag.to_owned(), read, class: Class::Fast(0.5), sigma: 0.2, range }
 }

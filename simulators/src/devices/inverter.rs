@@ -134,7 +134,7 @@ impl Station for Inverter {
         let pv = plant.pv();
         let mut image = self.image.lock();
         image.put_input(input(30_001), &[pv.state as u16]);
-        image.put_input(input(30_004), &encode_u64(pv.energy.count()));
+        image.put_input(input(30_004), &encode_u64(pv.shown_count()));
         self.panel.publish(&mut image);
         self.measurements.publish(&mut image, &shown);
         // In the dark the sensor's noise would be light.

@@ -1,6 +1,8 @@
 //! Power meters behind one gateway: units 11 (grid), 12 (blowers), 13 (pumps), 14 (heat pump), 15 (auxiliaries), 16 (PV).
 //!
-//! Power is float32 ABCD; the energy registers are 32 bits of 0.01 kWh, low word first, and roll over.
+//! Power is float32 ABCD; the energy registers are 32 bits of 0.01 kWh, low word first, and roll over. The grid meter
+//! carries a tariff clock: the tier in force (30013, 0 deep valley to 4 sharp peak) and the import of every tier
+//! (30014 to 30023, as the other energy registers).
 
 use super::image::{Map, Order, encode_u32, input};
 use super::panel::{Panel, Spec, Wire};
@@ -18,6 +20,10 @@ pub const UNITS: [(u8, Feeder); 6] = [
     (15, Feeder::Aux),
     (16, Feeder::Pv),
 ];
+
+/// Input registers of a meter, and of the one with the tariff clock.
+const REGISTERS: u16 = 12;
+const GRID_REGISTERS: u16 = 23;
 
 /// Names of the feeders in tags, in the order of [`UNITS`].
 const FEEDERS: [&str; 6] = ["grid", "blowers", "pumps", "heat_pump", "aux", "pv"];
@@ -39,7 +45,10 @@ impl PowerMeters {
     #[must_use]
     pub fn new() -> PowerMeters {
         PowerMeters {
-            images: std::array::from_fn(|_| shared(Map { input: vec![(input(30_001), 12)], ..Map::default() })),
+            images: UNITS.map(|(_, feeder)| {
+                let registers = if feeder == Feeder::Grid { GRID_REGISTERS } else { REGISTERS };
+                shared(Map { input: vec![(input(30_001), registers)], ..Map::default() })
+            }),
             panels: FEEDERS.map(panel),
         }
     }
@@ -67,6 +76,12 @@ impl Station for PowerMeters {
             panel.publish(&mut image);
             image.put_input_pair(input(30_005), encode_u32(meter.import.count() as u32, Order::Cdab));
             image.put_input_pair(input(30_007), encode_u32(meter.export.count() as u32, Order::Cdab));
+            if *feeder == Feeder::Grid {
+                image.put_input(input(30_013), &[meter.tier as u16]);
+                for (at, register) in (0..).map(|i| input(30_014) + 2 * i).zip(&meter.tiers) {
+                    image.put_input_pair(at, encode_u32(register.count() as u32, Order::Cdab));
+                }
+            }
         }
     }
 

@@ -41,7 +41,7 @@ pub fn pump_name(pump: Pump) -> &'static str {
 }
 
 /// Measured quantities of the works with an instrument, by tag.
-pub const QUANTITIES: [&str; 97] = [
+pub const QUANTITIES: [&str; 103] = [
     "aer/z3/do",
     "aer/z4/do",
     "aer/z5/do",
@@ -66,6 +66,12 @@ pub const QUANTITIES: [&str; 97] = [
     "aer/recycle/flow",
     "aer/mlss",
     "inf/cod",
+    "aer/b1/surge_margin",
+    "aer/b2/surge_margin",
+    "aer/b3/surge_margin",
+    "aer/b1/starts",
+    "aer/b2/starts",
+    "aer/b3/starts",
     "dos/po4/in",
     "dos/po4/out",
     "dos/pac/flow",

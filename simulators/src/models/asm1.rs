@@ -111,6 +111,13 @@ pub fn total_nitrogen(y: &Mix) -> f64 {
 /// Reaction rates, g/(m3 d). Oxygen transfer is not part of it.
 #[must_use]
 pub fn rates(y: &Mix, p: &Params) -> Mix {
+    limited_rates(y, p, 1.0)
+}
+
+/// The same with the growth of heterotrophs multiplied by `nutrients`, 0 to 1. The benchmark lets them grow without
+/// ammonium, which then becomes negative.
+#[must_use]
+pub fn limited_rates(y: &Mix, p: &Params, nutrients: f64) -> Mix {
     let so = y[SO].max(0.0);
     let sno = y[SNO].max(0.0);
     let substrate = y[SS].max(0.0) / (KS + y[SS].max(0.0));
@@ -121,8 +128,8 @@ pub fn rates(y: &Mix, p: &Params) -> Mix {
     let xba = y[XBA].max(0.0);
     let xs = y[XS].max(0.0);
 
-    let p1 = p.mu_h * substrate * oxic * xbh;
-    let p2 = p.mu_h * substrate * anoxic * ETA_G * xbh;
+    let p1 = p.mu_h * substrate * oxic * xbh * nutrients;
+    let p2 = p.mu_h * substrate * anoxic * ETA_G * xbh * nutrients;
     let p3 = p.mu_a * ammonium * so / (KOA + so) * xba;
     let p4 = p.b_h * xbh;
     let p5 = p.b_a * xba;
@@ -173,6 +180,13 @@ pub fn stiffness(y: &Mix, p: &Params) -> f64 {
     let oxygen =
         (1.0 - YH) / YH * p.mu_h * substrate * y[XBH] / KOH + (4.57 - YA) / YA * p.mu_a * ammonium * y[XBA] / KOA;
     oxygen + p.mu_h / YH * y[XBH] * KS / (KS + ss).powi(2)
+}
+
+/// Rate constant at which growth takes up ammonium that limits it with a half-saturation of `k_nh`, 1/d.
+#[must_use]
+pub fn nutrient_stiffness(y: &Mix, p: &Params, k_nh: f64) -> f64 {
+    let ss = y[SS].max(0.0);
+    IXB * p.mu_h * ss / (KS + ss) * y[XBH] * k_nh / (k_nh + y[SNH].max(0.0)).powi(2)
 }
 
 #[cfg(test)]

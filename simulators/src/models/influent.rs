@@ -16,6 +16,8 @@ use crate::rng::Wander;
 pub const FLOW_MEAN_M3_D: f64 = 18_446.0;
 /// Flow-weighted mean of ammonium nitrogen, g/m3.
 pub const NH4_MEAN: f64 = 31.56;
+/// Phosphate of the influent as a share of its ammonium, g P/g N; what is not in organic matter.
+pub const PO4_OF_NH4: f64 = 0.16;
 /// Flow-weighted mean concentrations.
 const MEAN: [(usize, f64); 9] = [
     (SI, 30.0),
@@ -41,7 +43,6 @@ const FLUSH_XND: f64 = 0.015;
 /// Generator of the influent.
 #[derive(Debug, Clone)]
 pub struct Influent {
-    seed: u64,
     flow_norm: f64,
     nitrogen_norm: f64,
     carbon_norm: f64,
@@ -91,7 +92,6 @@ impl Influent {
             carbon += q * CARBON.at(weekday, hour);
         }
         Influent {
-            seed,
             flow_norm: minutes as f64 / flow,
             nitrogen_norm: flow / nitrogen,
             carbon_norm: flow / carbon,
@@ -119,9 +119,9 @@ impl Influent {
         with_runoff(&self.dry(clock, flow, nitrogen, carbon), &self.runoff)
     }
 
-    /// Other weather, its weeks counted from a moment of plant time, Unix seconds.
-    pub fn set_weather(&mut self, weather: Weather, from_unix_s: f64) {
-        self.wet = WetWeather::new(self.seed, weather, from_unix_s);
+    /// The weather changes now; see [`WetWeather::change`].
+    pub fn set_weather(&mut self, weather: Weather, clock: &PlantClock) {
+        self.wet.change(weather, clock.unix_s());
     }
 
     /// How wet the sky is, 0 to 1.

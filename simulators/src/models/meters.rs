@@ -1,5 +1,7 @@
 //! Electrical loads and energy registers of finite width.
 
+use super::tariff::TIERS;
+
 /// A counter as a device keeps it: whole steps of its resolution in a register that rolls over.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EnergyRegister {
@@ -31,6 +33,31 @@ impl EnergyRegister {
     pub fn count(&self) -> u64 {
         self.count
     }
+
+    /// What the register shows, kWh.
+    #[must_use]
+    pub fn kwh(&self) -> f64 {
+        self.count as f64 * self.resolution_kwh
+    }
+
+    /// Energy at which the register starts again at 0, kWh.
+    #[must_use]
+    pub fn rollover_kwh(&self) -> f64 {
+        2.0_f64.powi(self.bits as i32) * self.resolution_kwh
+    }
+
+    /// Starts again at 0, as after a change of the meter; what was not yet a whole step is lost with it.
+    pub fn reset(&mut self) {
+        (self.count, self.rest) = (0, 0.0);
+    }
+
+    /// Shows a reading from now on, taken within the register's width; a negative one is 0.
+    pub fn preset(&mut self, kwh: f64) {
+        let steps = (kwh.max(0.0) / self.resolution_kwh).round();
+        let span = 2.0_f64.powi(self.bits as i32);
+        // A whole number below 2^53 or, for the widest registers, as near as a float can say it.
+        (self.count, self.rest) = (steps.rem_euclid(span) as u64, 0.0);
+    }
 }
 
 /// Meter of one feeder.
@@ -48,6 +75,10 @@ pub struct Meter {
     pub import: EnergyRegister,
     /// Energy given back.
     pub export: EnergyRegister,
+    /// Energy taken by tier of the tariff, in the order of [`TIERS`](super::tariff::TIERS).
+    pub tiers: [EnergyRegister; TIERS.len()],
+    /// Tier in force, a place in [`TIERS`](super::tariff::TIERS).
+    pub tier: usize,
 }
 
 impl Meter {
@@ -61,6 +92,9 @@ impl Meter {
             frequency_hz: 50.0,
             import: EnergyRegister::new(32, 0.01, import_kwh),
             export: EnergyRegister::new(32, 0.01, export_kwh),
+            // Past consumption in shares as they are usual: the tiers of a new meter would all stand at 0.
+            tiers: [0.16, 0.14, 0.38, 0.18, 0.14].map(|share| EnergyRegister::new(32, 0.01, share * import_kwh)),
+            tier: 0,
         }
     }
 
@@ -71,6 +105,14 @@ impl Meter {
         let kwh = power_kw * dt / 3600.0;
         self.import.add(kwh);
         self.export.add(-kwh);
+        self.tiers[self.tier].add(kwh);
+    }
+
+    /// A new meter stands in this one's place: all its registers begin at 0.
+    pub fn reset(&mut self) {
+        self.import.reset();
+        self.export.reset();
+        self.tiers.iter_mut().for_each(EnergyRegister::reset);
     }
 
     /// Apparent power, kVA.
@@ -130,6 +172,37 @@ mod tests {
         assert_eq!(register.count(), 3);
         register.add(-1.0);
         assert_eq!(register.count(), 3);
+    }
+
+    #[test]
+    fn registers_can_be_reset_and_preset_and_count_on() {
+        let mut register = EnergyRegister::new(32, 0.01, 1234.5);
+        assert!((register.kwh() - 1234.5).abs() < 1e-9);
+        register.preset(register.rollover_kwh() - 0.05);
+        register.add(0.10);
+        assert_eq!(register.count(), 5);
+        register.preset(-3.0);
+        assert_eq!(register.count(), 0);
+        register.preset(2.0 * register.rollover_kwh() + 1.0);
+        assert_eq!(register.count(), 100);
+        register.add(7.0);
+        register.reset();
+        assert_eq!(register.count(), 0);
+        assert_eq!(EnergyRegister::new(64, 0.001, 5.0).count(), 5000);
+    }
+
+    #[test]
+    fn the_tier_in_force_counts_and_a_new_meter_begins_at_nothing() {
+        let mut meter = Meter::new(1000.0, 10.0);
+        let start = meter.tiers;
+        meter.tier = 3;
+        meter.step(3600.0, 25.0, 0.0);
+        meter.step(3600.0, -5.0, 0.0);
+        for (i, (now, before)) in meter.tiers.iter().zip(&start).enumerate() {
+            assert_eq!(now.count() - before.count(), if i == 3 { 2500 } else { 0 });
+        }
+        meter.reset();
+        assert!(meter.tiers.iter().chain([&meter.import, &meter.export]).all(|register| register.count() == 0));
     }
 
     #[test]

@@ -17,6 +17,8 @@ const OWN_KW: f64 = 0.6;
 /// Irradiance at which the inverter wakes and at which it feeds, W/m2.
 const WAKE_W: f64 = 3.0;
 const FEED_W: f64 = 15.0;
+/// After waking the energy register shows 0 for so long, s.
+pub const WAKE_ZERO_S: f64 = 20.0;
 /// Ramp of the limit, share of rated power per second.
 const RAMP_1_S: f64 = 0.10;
 
@@ -51,6 +53,7 @@ pub struct Pv {
     /// The mains are there to feed into.
     pub mains: bool,
     limit_kw: f64,
+    awake_s: f64,
 }
 
 impl Pv {
@@ -66,7 +69,20 @@ impl Pv {
             energy: EnergyRegister::new(64, 0.001, energy_kwh),
             mains: true,
             limit_kw: RATED_KW,
+            awake_s: f64::INFINITY,
         }
+    }
+
+    /// What the energy register shows, in steps: nothing in the first seconds after
+    /// the inverter woke in the morning or started again, until it has read its counter back from memory. Readers must not take that for a new meter.
+    #[must_use]
+    pub fn shown_count(&self) -> u64 {
+        if self.state != PvState::Off && self.awake_s < WAKE_ZERO_S { 0 } else { self.energy.count() }
+    }
+
+    /// The inverter's electronics start again: its register shows nothing for a while.
+    pub fn restart(&mut self) {
+        self.awake_s = 0.0;
     }
 
     /// Goes on by `dt` seconds; `limit_pct` is the limit in force, % of rated power.
@@ -89,6 +105,7 @@ impl Pv {
         } else {
             (PvState::Running, possible.min(self.limit_kw))
         };
+        self.awake_s = if self.state == PvState::Off { 0.0 } else { self.awake_s + dt };
         self.dc_kw = if self.power_kw > 0.0 { (self.power_kw + OWN_KW) / EFFICIENCY } else { 0.0 };
         self.energy.add(self.power_kw * dt / 3600.0);
     }
@@ -128,5 +145,24 @@ mod tests {
             pv.step(1.0, 800.0, 20.0, 25.0);
         }
         assert!((pv.energy.count() - start).abs_diff(150_000) <= 1);
+    }
+
+    #[test]
+    fn the_register_shows_nothing_for_a_while_after_waking() {
+        let mut pv = Pv::new(500.0, 20.0);
+        pv.step(1.0, 600.0, 20.0, 100.0);
+        assert!(pv.shown_count() >= 500_000, "it was awake before");
+        pv.step(1.0, 0.0, 20.0, 100.0);
+        assert!(pv.shown_count() >= 500_000, "asleep it keeps its last answer");
+        let mut shown = Vec::new();
+        for _ in 0..30 {
+            pv.step(1.0, 5.0, 20.0, 100.0);
+            shown.push(pv.shown_count());
+        }
+        let zeros = shown.iter().take_while(|count| **count == 0).count();
+        assert!((zeros as f64 - WAKE_ZERO_S).abs() <= 1.0, "{zeros} s");
+        assert!(shown[29] >= 500_000 && pv.energy.count() >= 500_000);
+        pv.restart();
+        assert_eq!(pv.shown_count(), 0);
     }
 }

@@ -93,9 +93,10 @@ impl Event {
         let x = since / FLUSH_PEAK_S;
         // Rises and falls once, 1 at its height.
         let flush = x * (1.0 - x).exp();
+        let dying = if over > 0.0 { (-over / self.recession_s).exp() } else { 1.0 };
         Runoff {
             q: self.q * share,
-            flush_kg_d: self.flush_kg_d * flush * flush,
+            flush_kg_d: self.flush_kg_d * flush * flush * dying,
             wet: if over > 0.0 { 0.0 } else { rise },
         }
     }
@@ -109,15 +110,41 @@ pub struct WetWeather {
     start_s: f64,
     week: i64,
     events: Vec<Event>,
+    /// Events of the weather before, running dry.
+    ending: Vec<Event>,
+    /// The first event comes within minutes.
+    soon: bool,
 }
 
 impl WetWeather {
     /// Weather whose weeks are counted from `start_s` (Unix seconds of plant time), the hour of day in local time.
     #[must_use]
     pub fn new(seed: u64, weather: Weather, start_s: f64) -> WetWeather {
-        let mut wet = WetWeather { weather, seed, start_s, week: i64::MIN, events: Vec::new() };
+        let (events, ending) = (Vec::new(), Vec::new());
+        let mut wet = WetWeather { weather, seed, start_s, week: i64::MIN, events, ending, soon: false };
         wet.plan(0);
         wet
+    }
+
+    /// The weather changes now: what falls ends and runs dry, and the first event of the new weather begins within
+    /// minutes; its weeks are counted from now.
+    pub fn change(&mut self, weather: Weather, now_s: f64) {
+        let time_s = now_s - self.start_s;
+        self.at(now_s);
+        let running = self.events.iter().chain(&self.ending).filter(|event| event.from_s < time_s);
+        self.ending = running
+            .map(|event| Event {
+                from_s: event.from_s - time_s,
+                to_s: event.to_s.min(time_s) - time_s,
+                // Cut while it rises: it recedes from where it stood.
+                q: event.q * ((time_s - event.from_s) / event.rise_s).min(1.0),
+                rise_s: f64::MIN_POSITIVE,
+                ..*event
+            })
+            .filter(|event| -event.to_s < 12.0 * event.recession_s)
+            .collect();
+        (self.weather, self.start_s, self.week, self.soon) = (weather, now_s, i64::MIN, true);
+        self.plan(0);
     }
 
     /// The runoff at a moment of plant time; nothing before the start, and no gap between weeks: an event has run dry
@@ -129,7 +156,7 @@ impl WetWeather {
             return Runoff::default();
         }
         self.plan(week);
-        self.events.iter().fold(Runoff::default(), |sum, event| {
+        self.events.iter().chain(&self.ending).fold(Runoff::default(), |sum, event| {
             let more = event.at(time_s);
             Runoff { q: sum.q + more.q, flush_kg_d: sum.flush_kg_d + more.flush_kg_d, wet: sum.wet.max(more.wet) }
         })
@@ -141,14 +168,17 @@ impl WetWeather {
             return;
         }
         self.week = week;
-        let mut rng = Rng::new(self.seed, &format!("wet week {week}"));
+        let since = if self.soon { format!(" since {}", self.start_s) } else { String::new() };
+        let mut rng = Rng::new(self.seed, &format!("wet week {week}{since}"));
         let week_s = week as f64 * WEEK_S;
+        // From a change of the weather to the first drop that reaches the plant, s.
+        let soon_s = (self.soon && week == 0).then(|| 120.0 + 240.0 * rng.uniform());
         // Local hour at the beginning of the week: cloudbursts come in the late afternoon.
         let hour = (self.start_s / HOUR_S + 8.0).rem_euclid(24.0);
         self.events = match self.weather {
             Weather::Dry => Vec::new(),
             Weather::Rain => {
-                let from_s = week_s + HOUR_S * (8.0 + 10.0 * rng.uniform());
+                let from_s = week_s + soon_s.unwrap_or(HOUR_S * (8.0 + 10.0 * rng.uniform()));
                 let to_s = from_s + HOUR_S * (44.0 + 6.0 * rng.uniform());
                 let q = RAIN_M3_D * (0.96 + 0.08 * rng.uniform());
                 vec![Event { from_s, to_s, q, rise_s: 2.0 * HOUR_S, recession_s: 1.5 * HOUR_S, flush_kg_d: 0.0 }]
@@ -157,7 +187,8 @@ impl WetWeather {
                 .into_iter()
                 .map(|(days, flush)| {
                     let afternoon = (15.0 + 2.0 * rng.uniform() - hour).rem_euclid(24.0);
-                    let from_s = week_s + HOUR_S * (24.0 * days + afternoon);
+                    let first = soon_s.filter(|_| days == 0.0);
+                    let from_s = week_s + first.unwrap_or(HOUR_S * (24.0 * days + afternoon));
                     let to_s = from_s + HOUR_S * (2.0 + 1.5 * rng.uniform());
                     let q = STORM_M3_D * (1.0 + 0.1 * rng.uniform());
                     let flush_kg_d = FLUSH_KG_D * flush * (0.97 + 0.06 * rng.uniform());
@@ -194,5 +225,26 @@ mod tests {
         let wet = |week: usize| forth[week * 168..(week + 1) * 168].iter().map(|r| r.q).collect::<Vec<_>>();
         assert_ne!(wet(0), wet(1));
         assert!((0..4).all(|week| wet(week).iter().any(|q| *q > 19_000.0)));
+    }
+
+    #[test]
+    fn a_change_of_weather_acts_within_minutes_and_dries_up_without_a_jump() {
+        let mut wet = WetWeather::new(3, Weather::Dry, 0.0);
+        assert_eq!(wet.at(5.0 * HOUR_S), Runoff::default());
+        wet.change(Weather::Storm, 5.0 * HOUR_S);
+        let began = (0..900).find(|s| wet.at(5.0 * HOUR_S + f64::from(*s)).q > 0.0);
+        assert!(began.is_some_and(|s| (60..600).contains(&s)), "{began:?}");
+        let full = wet.at(6.0 * HOUR_S);
+        assert!(full.q > 50_000.0 && full.flush_kg_d > 30_000.0 && full.wet == 1.0, "{full:?}");
+        wet.change(Weather::Dry, 6.0 * HOUR_S);
+        let mut before = full.q;
+        for minute in 0..24 * 60 {
+            let now = wet.at(6.0 * HOUR_S + f64::from(minute) * 60.0).q;
+            assert!(now <= before + 1e-6 && before - now < 2000.0, "minute {minute}: {before} to {now}");
+            before = now;
+        }
+        assert!(before < 1.0, "still {before} m3/d after a day");
+        wet.change(Weather::Rain, 40.0 * HOUR_S);
+        assert!(wet.at(44.0 * HOUR_S).q > 19_000.0);
     }
 }
