@@ -474,6 +474,11 @@ impl Plant {
         &self.measured
     }
 
+    /// Another weather over the catchment, from now on: its events are counted from this moment.
+    pub fn set_weather(&mut self, weather: Weather) {
+        self.influent.set_weather(weather, &self.clock);
+    }
+
     /// The plant clock.
     #[must_use]
     pub fn clock(&self) -> &PlantClock {

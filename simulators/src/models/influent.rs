@@ -117,6 +117,11 @@ impl Influent {
         with_runoff(&self.dry(clock, flow, nitrogen, carbon), &self.runoff)
     }
 
+    /// Another weather from the clock's time on.
+    pub fn set_weather(&mut self, weather: Weather, clock: &PlantClock) {
+        self.wet.set(weather, clock.unix_s());
+    }
+
     /// How wet the sky is, 0 to 1.
     #[must_use]
     pub fn wet(&self) -> f64 {

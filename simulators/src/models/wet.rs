@@ -120,6 +120,11 @@ impl WetWeather {
         wet
     }
 
+    /// Another weather, whose weeks are counted from `now_s` (Unix seconds of plant time); what still ran off is gone.
+    pub fn set(&mut self, weather: Weather, now_s: f64) {
+        *self = WetWeather::new(self.seed, weather, now_s);
+    }
+
     /// The runoff at a moment of plant time; nothing before the start, and no gap between weeks: an event has run dry
     /// long before the next week begins.
     pub fn at(&mut self, unix_s: f64) -> Runoff {
