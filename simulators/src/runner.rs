@@ -142,6 +142,10 @@ fn answer(simulation: &mut Simulation, ask: Ask, links: &mut Links) {
             links.update(simulation);
             let _ = reply.send(());
         }
+        Ask::Weather(weather, reply) => {
+            simulation.set_weather(weather);
+            let _ = reply.send(());
+        }
         Ask::Look(reply) => {
             let _ = reply.send(Snapshot::of(simulation));
         }

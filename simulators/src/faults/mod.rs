@@ -20,7 +20,9 @@ pub use book::{ActiveFault, FAULTS_MAX, FaultsFull};
 pub use link::{LinkState, Treatment};
 pub(crate) use parse::duration;
 pub use parse::{MENU, MenuEntry, ParseError};
-pub(crate) use targets::{QUANTITIES, nearest};
+#[cfg(test)]
+pub(crate) use targets::QUANTITIES;
+pub(crate) use targets::nearest;
 
 use std::fmt;
 
