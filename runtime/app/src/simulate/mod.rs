@@ -195,7 +195,7 @@ fn empty_report(site: &Site) -> Result<Json, String> {
     };
     let scratch = Scratch::new()?;
     let now = Utc::from_millis(0);
-    let energy = summary(open_ledger(site, &scratch.0)?.as_ref(), now, now)?;
+    let energy = summary(open_ledger(site, &scratch.0)?.as_ref(), now, now + Duration::from_secs(900))?;
     Ok(Report::new(site, &plan.head(), &Tally::new(site), energy, Json::Null, now).0)
 }
 
