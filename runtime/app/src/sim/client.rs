@@ -105,7 +105,7 @@ pub fn weather(api: SocketAddr, weather: Weather) -> Result<(), String> {
 fn listed(faults: &Json) -> String {
     let line = |fault: &Json| {
         let left = fault["left_s"].as_f64().map_or_else(|| "until cleared".to_owned(), |s| format!("{s:.0} s left"));
-        format!("{:>4}  {:<48} {left}\n", fault["id"], fault["fault"].as_str().unwrap_or_default())
+        format!("{:>4}  {:<48} {left}\n", fault["id"].to_string(), fault["fault"].as_str().unwrap_or_default())
     };
     let lines: String = faults.as_array().into_iter().flatten().map(line).collect();
     if lines.is_empty() { "no fault is active\n".to_owned() } else { lines }

@@ -201,7 +201,7 @@ fn limits(f: &mut Formatter<'_>, limits: &Json) -> fmt::Result {
     let mut none = true;
     for (alarm, l) in pairs(limits).filter(|(_, l)| l["crossings"].as_u64() != Some(0)) {
         none = false;
-        let (share, crossings) = (percent(&l["share"]), &l["crossings"]);
+        let (share, crossings) = (percent(&l["share"]), l["crossings"].to_string());
         let (tag, side, limit, unit) = (text(&l["tag"]), text(&l["side"]), &l["limit"], text(&l["unit"]));
         writeln!(f, "  {alarm:<26}{share:>10}{crossings:>8} ×  {tag} {side} {limit} {unit}")?;
     }
@@ -216,7 +216,7 @@ fn alarms(f: &mut Formatter<'_>, alarms: &Json) -> fmt::Result {
     {
         none = false;
         let standing = if a["standing"] == true { ", standing at the end" } else { "" };
-        let (priority, raised, per_day) = (text(&a["priority"]), &a["raised"], number(&a["per_day"]));
+        let (priority, raised, per_day) = (text(&a["priority"]), a["raised"].to_string(), number(&a["per_day"]));
         let active = number(&a["active_s"]);
         writeln!(f, "  {name:<26}{priority:<10}{raised:>5} × ({per_day} a day), active {active} s{standing}")?;
     }
