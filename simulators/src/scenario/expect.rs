@@ -355,6 +355,8 @@ impl Reading<'_> {
         }
         self.only(map, &known);
         let source = match get(map, "of") {
+            // An unquoted `true` is a switch in YAML.
+            Some(At { value: Node::Switch(true), .. }) => Source::True,
             Some(of) => match self.text(of)? {
                 "true" => Source::True,
                 "shown" => Source::Shown,

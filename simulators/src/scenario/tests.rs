@@ -216,6 +216,7 @@ fn each_kind_of_expectation_can_hold_and_can_fail() {
         ("{tag: eff/nh4, to: 99s, share_above: {limit: 1000, at_most: 0.51}}", true),
         ("{mean: eff/nh4, to: 100s, equals: 50}", true),
         ("{mean: eff/nh4, of: tag, to: 100s, at_most: 100}", false),
+        ("{mean: aer/z5/do, of: true, to: 100s, equals: 50}", true),
         ("{daily_mean: eff/nh4, above: 40000}", true),
         ("{daily_mean: eff/nh4, below: 100000}", false),
         ("{travel: eff/nh4, from: 0s, to: 99s, per_day_at_most: 86400}", true),

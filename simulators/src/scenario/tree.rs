@@ -200,7 +200,8 @@ impl Problems {
         if self.left_out > 0 {
             text.push_str(&format!("... and {} more\n\n", self.left_out));
         }
-        text.push_str(&format!("{} mistakes in {file}", self.items.len() + self.left_out));
+        let count = self.items.len() + self.left_out;
+        text.push_str(&format!("{count} mistake{} in {file}", if count == 1 { "" } else { "s" }));
         text
     }
 }
