@@ -5,6 +5,8 @@
 //! | `GET /faults` | `[{"id":1,"fault":"stuck aer/z5/nh4 0.5","left_s":1800.0}]` |
 //! | `POST /faults {"fault":"<text>"}` | 201 and the fault; 400 for a text that is none; 409 when the list is full |
 //! | `DELETE /faults/<id>`, `DELETE /faults` | 204; 404 for an unknown number |
+//! | `GET /menu` | `[{"name":"stuck","usage":"stuck <tag> [<value>]","example":"stuck aer/z5/nh4 0.5 for 30min"}]` |
+//! | `PUT /weather {"weather":"rain"}` | 200 and the weather; 400 for a word that is none |
 //! | `GET /state` | plant time, true and shown values by tag, faults |
 
 use std::collections::BTreeMap;
@@ -13,21 +15,23 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get};
+use axum::routing::{delete, get, put};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
-use crate::faults::{ActiveFault, Injection, NoSerialLine};
+use crate::faults::{ActiveFault, Injection, MENU, NoSerialLine};
 use crate::field::{Field, InjectError};
+use crate::models::wet::Weather;
 
 /// What a request asks of the running simulation.
 pub(crate) enum Ask {
     Inject(Injection, oneshot::Sender<Result<(u64, Option<ActiveFault>), NotInjected>>),
     Clear(u64, oneshot::Sender<bool>),
     ClearAll(oneshot::Sender<()>),
+    Weather(Weather, oneshot::Sender<Result<(), InjectError>>),
     Look(oneshot::Sender<Snapshot>),
 }
 
@@ -95,6 +99,12 @@ struct Wanted {
     fault: String,
 }
 
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct WantedWeather {
+    weather: String,
+}
+
 /// Why a request failed.
 struct Refused(StatusCode, String);
 
@@ -144,6 +154,23 @@ async fn clear_all(State(asks): State<Asks>) -> Result<StatusCode, Refused> {
     Ok(StatusCode::NO_CONTENT)
 }
 
+async fn menu() -> Json<Vec<serde_json::Value>> {
+    let entry =
+        |e: &crate::faults::MenuEntry| serde_json::json!({"name": e.name, "usage": e.usage, "example": e.example});
+    Json(MENU.iter().map(entry).collect())
+}
+
+async fn weather(
+    State(asks): State<Asks>,
+    body: Result<Json<WantedWeather>, JsonRejection>,
+) -> Result<Json<WantedWeather>, Refused> {
+    let Json(wanted) = body.map_err(|rejection| Refused(rejection.status(), rejection.body_text()))?;
+    let weather: Weather = wanted.weather.parse().map_err(|e| Refused(StatusCode::BAD_REQUEST, format!("{e}")))?;
+    let changed = ask(&asks, |reply| Ask::Weather(weather, reply)).await?;
+    changed.map_err(|why| Refused(StatusCode::BAD_REQUEST, why.to_string()))?;
+    Ok(Json(wanted))
+}
+
 async fn state(State(asks): State<Asks>) -> Result<Json<Snapshot>, Refused> {
     Ok(Json(ask(&asks, Ask::Look).await?))
 }
@@ -153,6 +180,8 @@ pub(crate) async fn serve(listener: TcpListener, asks: Asks) {
     let routes = Router::new()
         .route("/faults", get(list).post(inject).delete(clear_all))
         .route("/faults/{id}", delete(clear))
+        .route("/menu", get(menu))
+        .route("/weather", put(weather))
         .route("/state", get(state))
         .with_state(asks);
     if let Err(error) = axum::serve(listener, routes).await {

@@ -219,6 +219,9 @@ impl Running<'_> {
                 self.links.update(&*self.simulation);
                 let _ = reply.send(());
             }
+            Ask::Weather(weather, reply) => {
+                let _ = reply.send(self.simulation.set_weather(weather));
+            }
             Ask::Look(reply) => {
                 let _ = reply.send(Snapshot::of(&*self.simulation));
             }

@@ -123,6 +123,11 @@ impl Simulation {
         stations.iter_mut().for_each(|station| station.publish(plant));
     }
 
+    /// Another weather over the catchment, from now on.
+    pub fn set_weather(&mut self, weather: Weather) {
+        self.plant.set_weather(weather);
+    }
+
     /// The plant.
     #[must_use]
     pub fn plant(&self) -> &Plant {

@@ -317,3 +317,17 @@ mod opcua_client {
         sim.stop().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_menu_is_told_and_the_weather_changes_while_the_plant_runs() {
+    let sim = Sim::start_with(with_api(&[])).await;
+    let (status, menu) = http(&sim, "GET /menu", "").await;
+    assert_eq!(status, 200);
+    let example = menu.as_array().unwrap().iter().find(|entry| entry["name"] == "stuck").unwrap()["example"].clone();
+    begin(&sim, example.as_str().unwrap()).await;
+    assert_eq!(http(&sim, "PUT /weather", "{\"weather\":\"rain\"}").await.0, 200);
+    let (status, refused) = http(&sim, "PUT /weather", "{\"weather\":\"snow\"}").await;
+    assert_eq!(status, 400);
+    assert!(refused["error"].as_str().unwrap().contains("dry, rain, storm"), "{refused}");
+    assert_eq!(http(&sim, "PUT /weather", "{\"wether\":\"dry\"}").await.0, 422);
+}

@@ -13,21 +13,29 @@ fn run(text: &str, options: &[&str]) -> Output {
 }
 
 #[test]
-fn the_exit_code_follows_the_assertions_when_asked_for() {
-    let holds = "at 5s stuck eff/nh4 9\nat 10s shown eff/nh4 >= 9\n";
-    let fails = "at 5s stuck eff/nh4 9\nat 10s shown eff/nh4 < 9\n";
+fn the_exit_code_follows_the_expectations_when_asked_for() {
+    let with = |relation: &str| {
+        format!(
+            "scenario: x\ndo:\n  - {{at: 5s, fault: stuck eff/nh4 9}}\nexpect:\n  - {{shown: eff/nh4, at: 10s, {relation}: 9}}\n"
+        )
+    };
+    let (holds, fails) = (with("at_least"), with("below"));
     let cases: [(&str, &[&str], i32); 5] =
-        [(holds, &["--assert"], 0), (fails, &["--assert"], 1), (holds, &[], 0), (fails, &[], 0), ("at", &[], 1)];
+        [(&holds, &["--assert"], 0), (&fails, &["--assert"], 1), (&holds, &[], 0), (&fails, &[], 0), ("at", &[], 1)];
     for (text, options, code) in cases {
         let output = run(text, options);
         assert_eq!(output.status.code(), Some(code), "{text} {options:?}: {output:?}");
     }
-    let output = run(fails, &["--assert"]);
+    let output = run(&fails, &["--assert"]);
     let verdict = String::from_utf8(output.stdout).unwrap();
-    assert!(verdict.contains("FAILED line 2: at 10s shown eff/nh4 < 9 (is 9.0000 after 10 s)"), "{verdict}");
-    let output = run("at 5s stuk eff/nh4", &["--assert"]);
+    assert!(verdict.contains("FAILED line 5: {shown: eff/nh4, at: 10s, below: 9}"), "{verdict}");
+    assert!(verdict.contains("is 9.0000 at 00:00:10"), "{verdict}");
+    let output = run(&fails, &["--json"]);
+    let verdict: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(verdict["expectations"][0]["value"], 9.0);
+    let output = run("scenario: x\ndo:\n  - {at: 5s, fault: stuk eff/nh4}\n", &["--assert"]);
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(error.contains("line 1: no fault is called `stuk`; the nearest is `stuck`"), "{error}");
+    assert!(error.contains(":3:21") && error.contains("no fault is called `stuk`; the nearest is `stuck`"), "{error}");
 }
 
 #[test]
@@ -61,7 +69,17 @@ fn every_fault_of_the_page_is_in_the_menu_and_every_example_parses() {
     for cells in &rows {
         cells[4].parse::<Injection>().unwrap_or_else(|e| panic!("{}: {e}", cells[4]));
     }
-    let scenario = page.split("```scenario\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-    let verdict = penstock_simulators::scenario::Scenario::parse(scenario).unwrap().run();
-    assert!(verdict.passed(), "{verdict}");
+}
+
+#[test]
+fn the_example_of_the_page_of_scenarios_holds() {
+    use penstock_simulators::PlantKind;
+    use penstock_simulators::scenario::{Names, START_UNIX_S, Scenario};
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/scenarios.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let example = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let plant = penstock_simulators::simulation::Simulation::new(1, START_UNIX_S);
+    let scenario = Scenario::parse(example, &Names::of(PlantKind::Jinan, &plant)).unwrap_or_else(|problems| panic!("{problems}"));
+    let verdict = scenario.run(PlantKind::Jinan).unwrap();
+    assert!(verdict.passed() && verdict.findings.len() >= 4, "{verdict}");
 }

@@ -1,21 +1,26 @@
 //! The driver without a wire: the same plan, the same codec and the same order of work against registers in memory, one
 //! call per step of a virtual clock. For running a plant model and its control programs together, faster than time.
 //!
-//! What a real link adds (time-outs, reconnects, late answers) does not exist here; a refused block is Bad(refused).
+//! A refused block is Bad(refused). A link that is lost, because the device says so by [`Registers::reach`], follows the
+//! rules of the wire: see [`VirtualLink`]. Late answers that still come in time do not exist here.
 
 use crate::address::Area;
 use crate::codec::{Encoded, Places, decode, encode};
 use crate::config::{DeviceConfig, PointConfig};
 use crate::plan::ReadRequest;
 use penstock_model::{
-    BadReason, Command, Instant, LinkRecord, LinkState, Now, Outcome, OutcomeState, Sample, SampleSink, TagSample,
-    Value,
+    BadReason, Command, Instant, LinkRecord, LinkState, LinkTurn, Now, Outcome, OutcomeState, Reach, Sample,
+    SampleSink, TagSample, Value, VirtualLink,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Places of a device in memory. `None` and `false` mean that the device refuses.
 pub trait Registers {
+    /// What becomes of requests at this moment.
+    fn reach(&self) -> Reach {
+        Reach::Answers
+    }
     /// Registers of an area.
     fn words(&mut self, area: Area, start: u16, count: u16) -> Option<Vec<u16>>;
     /// Bits of an area.
@@ -26,16 +31,27 @@ pub trait Registers {
     fn write_bit(&mut self, at: u16, on: bool) -> bool;
 }
 
+/// The last command of a point.
+struct Kept {
+    command: Command,
+    /// When it is written again.
+    again: Option<Instant>,
+    /// False until it was written once: only then can a newer command supersede it unsent.
+    sent: bool,
+}
+
 /// One device in lock-step.
 pub struct Lockstep {
     config: DeviceConfig,
     requests: Vec<Vec<ReadRequest>>,
     due: Vec<Instant>,
     last: Vec<Option<Value>>,
-    /// The last command of each written point, and when it is written again.
-    kept: BTreeMap<usize, (Command, Option<Instant>)>,
+    kept: BTreeMap<usize, Kept>,
+    line: VirtualLink,
+    last_answer: Option<Instant>,
     beat: (u16, Instant),
     report: Instant,
+    reported: LinkState,
     answered: u64,
     refused: u64,
 }
@@ -45,26 +61,74 @@ impl Lockstep {
     #[must_use]
     pub fn new(config: DeviceConfig) -> Lockstep {
         let requests = config.plan().groups;
+        let fastest = config.groups.iter().map(|g| g.every).min().unwrap_or(config.timeout);
         Lockstep {
             due: vec![Instant::default(); requests.len()],
             requests,
             last: vec![None; config.points.len()],
             kept: BTreeMap::new(),
+            line: VirtualLink::new(config.timeout, fastest),
+            last_answer: None,
             beat: (0, Instant::default()),
             report: Instant::default(),
+            reported: LinkState::Connecting,
             answered: 0,
             refused: 0,
             config,
         }
     }
 
-    /// Carries out commands, then beats, then polls what is due at `now`.
+    /// Carries out commands, then beats, then polls what is due at `now`; where the link is lost, keeps the commands and
+    /// tries it again by the rules of the wire.
     pub fn step(&mut self, device: &mut dyn Registers, commands: Vec<Command>, sink: &dyn SampleSink, now: Now) {
+        let wants = !commands.is_empty() || self.something_due(now.mono);
+        let turn = self.line.turn(device.reach(), wants, now.mono);
+        if turn.lost {
+            sink.samples(&self.lost(now));
+        }
+        if turn.ready {
+            self.work(device, commands, turn, sink, now);
+        } else {
+            for command in commands {
+                self.keep(command, sink, now);
+            }
+            if turn.unanswered {
+                self.write_unanswered(device, now);
+            }
+        }
+        if self.report <= now.mono || self.reported != self.line.state() {
+            self.reported = self.line.state();
+            self.report = now.mono + Duration::from_secs(1);
+            sink.link(self.link(now));
+        }
+    }
+
+    fn something_due(&self, now: Instant) -> bool {
+        self.due.iter().any(|due| *due <= now)
+            || self.config.heartbeat.is_some() && self.beat.1 <= now
+            || self.kept.values().any(|kept| !kept.sent || kept.again.is_some_and(|at| at <= now))
+    }
+
+    /// A turn on a link that answers.
+    fn work(
+        &mut self,
+        device: &mut dyn Registers,
+        commands: Vec<Command>,
+        turn: LinkTurn,
+        sink: &dyn SampleSink,
+        now: Now,
+    ) {
+        self.last_answer = Some(now.mono);
+        if turn.again {
+            // A device that was away may have forgotten: everything is read and asserted again.
+            self.due.fill(now.mono);
+            self.kept.values_mut().for_each(|kept| kept.again = Some(now.mono));
+        }
         for command in commands {
             self.take(command, device, sink, now);
         }
-        let again: Vec<usize> =
-            self.kept.iter().filter(|(_, (_, at))| at.is_some_and(|at| at <= now.mono)).map(|(i, _)| *i).collect();
+        let due = |kept: &Kept| !kept.sent || kept.again.is_some_and(|at| at <= now.mono);
+        let again: Vec<usize> = self.kept.iter().filter(|(_, kept)| due(kept)).map(|(i, _)| *i).collect();
         for index in again {
             self.write(index, device, sink, now);
         }
@@ -80,10 +144,29 @@ impl Lockstep {
                 self.poll(group, device, sink, now);
             }
         }
-        if self.report <= now.mono {
-            self.report = now.mono + Duration::from_secs(1);
-            sink.link(self.link(now));
+    }
+
+    /// The first request of a turn that gets no answer: a command, else the heartbeat, else a poll, which leaves no trace.
+    fn write_unanswered(&mut self, device: &mut dyn Registers, now: Now) {
+        let first = self.kept.iter_mut().min_by_key(|(_, kept)| kept.command.id);
+        if let Some((index, kept)) = first {
+            let point = &self.config.points[*index];
+            if let Some(Ok(encoded)) = kept.command.value.as_ref().map(|value| encode(point, value)) {
+                kept.sent = true;
+                // Whether the device took it is not heard of.
+                let _ = put(point, &encoded, device);
+            }
+        } else if let Some(beat) = self.config.heartbeat {
+            self.beat = (self.beat.0.wrapping_add(1), now.mono + beat.every);
+            device.write_words(beat.address.pdu, &[self.beat.0]);
         }
+    }
+
+    /// Every tag that is read, Bad(link) with its last value.
+    fn lost(&self, now: Now) -> Vec<TagSample> {
+        let read = self.config.points.iter().zip(&self.last).filter(|(point, _)| point.write.is_none());
+        read.map(|(point, last)| TagSample { tag: point.tag, sample: Sample::bad(BadReason::Link, last.clone(), now) })
+            .collect()
     }
 
     fn poll(&mut self, group: usize, device: &mut dyn Registers, sink: &dyn SampleSink, now: Now) {
@@ -122,25 +205,35 @@ impl Lockstep {
     }
 
     fn take(&mut self, command: Command, device: &mut dyn Registers, sink: &dyn SampleSink, now: Now) {
+        if let Some(index) = self.keep(command, sink, now) {
+            self.write(index, device, sink, now);
+        }
+    }
+
+    /// Takes a command as the last one of its point; the point where there is something to write.
+    fn keep(&mut self, command: Command, sink: &dyn SampleSink, now: Now) -> Option<usize> {
         let found = self.config.points.iter().position(|p| p.tag == command.tag && p.write.is_some());
         let Some(index) = found else {
             let why = format!("device `{}` has no writable point for this tag", self.config.name);
             tell(&command, OutcomeState::Failed(why.into()), sink, now);
-            return;
+            return None;
         };
-        if command.value.is_none() {
-            self.kept.remove(&index);
-            tell(&command, OutcomeState::Acknowledged, sink, now);
-            return;
+        if let Some(old) = self.kept.remove(&index).filter(|old| !old.sent) {
+            tell(&old.command, OutcomeState::Superseded, sink, now);
         }
-        self.kept.insert(index, (command, None));
-        self.write(index, device, sink, now);
+        if command.value.is_none() {
+            tell(&command, OutcomeState::Acknowledged, sink, now);
+            return None;
+        }
+        self.kept.insert(index, Kept { command, again: None, sent: false });
+        Some(index)
     }
 
     fn write(&mut self, index: usize, device: &mut dyn Registers, sink: &dyn SampleSink, now: Now) {
         let point = &self.config.points[index];
-        let Some((command, again)) = self.kept.get_mut(&index) else { return };
+        let Some(Kept { command, again, sent }) = self.kept.get_mut(&index) else { return };
         *again = point.write.and_then(|w| w.repeat).map(|every| now.mono + every);
+        *sent = true;
         let Some(value) = &command.value else { return };
         let state = match encode(point, value) {
             Err(e) => OutcomeState::Failed(format!("{}: {e} ({})", point.path, point.address).into()),
@@ -156,14 +249,14 @@ impl Lockstep {
     fn link(&self, now: Now) -> LinkRecord {
         LinkRecord {
             device: self.config.id,
-            state: LinkState::Up,
-            reason: "".into(),
+            state: self.line.state(),
+            reason: self.line.reason.as_str().into(),
             at: now.utc,
-            last_answer: Some(now.mono),
+            last_answer: self.last_answer,
             answered: self.answered,
-            failed: 0,
+            failed: self.line.failed,
             refused: self.refused,
-            reconnects: 0,
+            reconnects: self.line.reconnects,
             round_trip: Duration::ZERO,
         }
     }
@@ -190,3 +283,7 @@ fn put(point: &PointConfig, encoded: &Encoded, device: &mut dyn Registers) -> bo
 fn tell(command: &Command, state: OutcomeState, sink: &dyn SampleSink, now: Now) {
     sink.outcome(Outcome { id: command.id, tag: command.tag, state, at: now.utc });
 }
+
+#[cfg(test)]
+#[path = "lockstep_tests.rs"]
+mod tests;

@@ -38,6 +38,9 @@ pub struct DemoArgs {
     /// Start of the plant clock, seconds since 1970 UTC; the present when absent.
     #[arg(long)]
     pub start: Option<i64>,
+    /// Loopback address of the simulators' HTTP interface that sets and clears faults; off when absent.
+    #[arg(long, value_name = "ADDRESS")]
+    pub api: Option<SocketAddr>,
     /// Print one JSON line with address and users instead of the text for a person.
     #[arg(long)]
     pub json: bool,
@@ -104,6 +107,9 @@ async fn start_simulators(args: &DemoArgs, plant: PlantKind) -> Result<SimProces
     if let Some(start) = args.start {
         arguments.push(format!("--start={start}"));
     }
+    if let Some(api) = args.api {
+        arguments.push(format!("--api={api}"));
+    }
     if args.free_ports {
         arguments.push("--free-ports".into());
     }
@@ -140,6 +146,12 @@ fn greet(args: &DemoArgs, hmi: SocketAddr, users: &[(&'static str, Role, String)
     println!("  history   {}", args.state.display());
     if let Some(pid) = sim {
         println!("  to see a lost field:  kill {pid}");
+    }
+    match args.api {
+        Some(api) => {
+            println!("  to break something:   penstock sim fault add \"stuck aer/z5/nh4 0.5 for 30min\" --api {api}")
+        }
+        None => println!("  to break something:   start with --api 127.0.0.1:5090, then penstock sim fault menu"),
     }
     println!("  Ctrl-C stops everything\n");
 }

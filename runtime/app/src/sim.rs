@@ -1,17 +1,55 @@
-//! `penstock sim`: the bundled simulators as a process of their own, and the handle by which the demo holds that process.
+//! `penstock sim`: the bundled simulators as a process of their own, scenarios on the plant alone, and the handle by
+//! which the demo holds that process. What speaks to running simulators is in `sim/client.rs`.
+
+mod client;
 
 use penstock_simulators::faults::Injection;
 use penstock_simulators::{PlantKind, Ports, SimConfig, Weather};
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 
+/// What `penstock sim` does besides running the simulators.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum SimVerb {
+    /// Run a scenario on the plant alone, in virtual time.
+    Run {
+        /// The file; its format is described in docs/scenarios.md.
+        file: PathBuf,
+        /// Exit with 1 when an expectation fails.
+        #[arg(long)]
+        assert: bool,
+        /// Print the verdict as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Set, list and clear faults of simulators that run with --api.
+    Fault {
+        #[command(subcommand)]
+        verb: client::FaultVerb,
+        /// Address of their HTTP interface.
+        #[arg(long, global = true, value_name = "ADDRESS", default_value = client::API)]
+        api: SocketAddr,
+    },
+    /// Change the weather of simulators that run with --api.
+    Weather {
+        /// dry, rain or storm.
+        weather: Weather,
+        /// Address of their HTTP interface.
+        #[arg(long, value_name = "ADDRESS", default_value = client::API)]
+        api: SocketAddr,
+    },
+}
+
 /// Options of the simulators.
 #[derive(Debug, Clone, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct SimArgs {
+    #[command(subcommand)]
+    verb: Option<SimVerb>,
     /// Plant: jinan for the works, bsm1 for the IWA benchmark.
     #[arg(long, default_value = "jinan")]
     pub plant: PlantKind,
@@ -94,11 +132,37 @@ pub fn plant_of(site: &crate::config::Site) -> PlantKind {
     if site.devices.iter().any(benchmark) { PlantKind::Bsm1 } else { PlantKind::Jinan }
 }
 
+/// Does what the command line asks of the simulators.
+///
+/// # Errors
+/// In words for a person: see [`serve`]; a scenario that is wrong, or with `--assert` does not hold; nobody who listens.
+pub async fn run(args: SimArgs) -> Result<(), String> {
+    match args.verb.clone() {
+        None => serve(args).await,
+        Some(SimVerb::Run { file, assert, json }) => scenario(&file, assert, json),
+        Some(SimVerb::Fault { verb, api }) => client::fault(api, &verb),
+        Some(SimVerb::Weather { weather, api }) => client::weather(api, weather),
+    }
+}
+
+fn scenario(file: &Path, assert: bool, json: bool) -> Result<(), String> {
+    let verdict = penstock_simulators::scenario::run_file(file)?;
+    if json {
+        println!("{:#}", verdict.to_json());
+    } else {
+        println!("{verdict}");
+    }
+    if assert && !verdict.passed() {
+        return Err(format!("{} expectations of the scenario failed", verdict.failures()));
+    }
+    Ok(())
+}
+
 /// Runs the simulators until a signal, or until standard input closes where that was asked for.
 ///
 /// # Errors
 /// In words for a person: a port that is taken, a setting out of range.
-pub async fn run(args: SimArgs) -> Result<(), String> {
+async fn serve(args: SimArgs) -> Result<(), String> {
     let config = args.config()?;
     let exit_with_stdin = args.exit_with_stdin;
     let stop = async move {

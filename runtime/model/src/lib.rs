@@ -21,6 +21,7 @@ mod text;
 mod time;
 mod unit;
 mod value;
+mod virtual_link;
 
 pub use alarm::{AlarmCondition, AlarmDef, AlarmEvent, AlarmId, AlarmPriority, AlarmState, AlarmView};
 pub use claim::{
@@ -39,3 +40,4 @@ pub use text::Text;
 pub use time::{Clock, Instant, ManualClock, Now, SystemClock, Utc};
 pub use unit::{Unit, UnknownUnit};
 pub use value::{Value, ValueType};
+pub use virtual_link::{LinkTurn, Reach, VirtualLink};

@@ -12,7 +12,7 @@ use penstock_simulators::devices::modbus::Gateway;
 use penstock_simulators::devices::serial::SerialPort;
 use penstock_simulators::devices::opcua::{Anonymous, OpcUaSettings, Secret};
 use penstock_simulators::faults::Injection;
-use penstock_simulators::scenario::Scenario;
+use penstock_simulators::scenario;
 use penstock_simulators::{PlantKind, Ports, SimConfig, Weather, bsm1, run, speed};
 use tracing_subscriber::EnvFilter;
 
@@ -115,9 +115,12 @@ enum Command {
     Run {
         /// The file.
         file: PathBuf,
-        /// Exit with 1 when an assertion fails.
+        /// Exit with 1 when an expectation fails.
         #[arg(long)]
         assert: bool,
+        /// Print the verdict as JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Runs the IWA benchmark BSM1 and prints its figures beside the published ones.
     Bsm1 {
@@ -158,17 +161,16 @@ fn benchmark(data: Option<PathBuf>, out: Option<PathBuf>) -> Result<bool, Box<dy
 }
 
 /// Runs a scenario; a file that cannot be read or parsed is a failure with and without `--assert`.
-fn run_scenario(file: &Path, assert: bool) -> ExitCode {
-    let read = std::fs::read_to_string(file).map_err(|e| e.to_string());
-    match read.and_then(|text| Scenario::parse(&text).map_err(|e| with_cause(&e))) {
-        Ok(scenario) => {
-            let verdict = scenario.run();
+fn run_scenario(file: &Path, assert: bool, json: bool) -> ExitCode {
+    match scenario::run_file(file) {
+        Ok(verdict) => {
+            let text = if json { format!("{:#}", verdict.to_json()) } else { verdict.to_string() };
             // A reader that has gone away does not change the verdict.
-            let _ = writeln!(std::io::stdout().lock(), "{verdict}");
+            let _ = writeln!(std::io::stdout().lock(), "{text}");
             if assert && !verdict.passed() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
         }
         Err(reason) => {
-            eprintln!("penstock-sim: {}: {reason}", file.display());
+            eprintln!("penstock-sim: {reason}");
             ExitCode::FAILURE
         }
     }
@@ -254,7 +256,7 @@ async fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let arguments = Arguments::parse();
     match arguments.command {
-        Some(Command::Run { file, assert }) => return run_scenario(&file, assert),
+        Some(Command::Run { file, assert, json }) => return run_scenario(&file, assert, json),
         Some(Command::Speed) => {
             // A reader that has gone away wants no more lines.
             let _ = speed::measure().iter().try_for_each(|row| writeln!(std::io::stdout(), "{row}"));

@@ -19,7 +19,9 @@ pub use book::{ActiveFault, FAULTS_MAX, FaultBook, FaultsFull};
 pub use link::{Certificate, LinkState, NoSerialLine, Treatment};
 pub(crate) use parse::duration;
 pub use parse::{MENU, MenuEntry, ParseError};
-pub(crate) use targets::{QUANTITIES, nearest};
+#[cfg(test)]
+pub(crate) use targets::QUANTITIES;
+pub(crate) use targets::nearest;
 
 use std::fmt;
 

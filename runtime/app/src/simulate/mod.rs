@@ -1,10 +1,16 @@
 //! `penstock simulate`: a site's own configuration and programs against the plant model, in virtual time.
 //!
 //! Engine, codecs of the drivers and plant go in lock-step on one thread and one clock, without sockets: the same seed
-//! gives the same report to the byte. The programs do not know the difference.
+//! gives the same report to the byte. The programs do not know the difference. A scenario brings faults, weather and
+//! entries at their times and is judged on plant, tags, alarms and report.
 
+mod compare;
 mod field;
+mod progress;
 mod report;
+mod script;
+mod tally;
+mod text;
 
 use crate::config::{Overrides, Site};
 use crate::run::observe_ledger;
@@ -14,21 +20,31 @@ use penstock_engine::{Engine, EngineConfig, ScanTiming, TaskCore};
 use penstock_historian::Historian;
 use penstock_ledger::Ledger;
 use penstock_model::{Clock, ManualClock, Record, RecordSink, Utc, with_causes};
-use penstock_simulators::FieldConfig;
-use penstock_simulators::Weather;
+use penstock_simulators::{Field as Plant, FieldConfig, Weather};
 use penstock_simulators::faults::Injection;
-use report::{Report, Tally};
-use std::io::{IsTerminal, Write};
+use penstock_simulators::scenario::{Scenario, Verdict};
+use progress::Progress;
+use report::{Head, Report};
+use script::{Events, Script};
+use serde_json::Value as Json;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+use tally::Tally;
 
 /// Options of a simulation.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SimulateArgs {
     /// Site folder. Its devices must be configured at the simulators' default ports.
     pub site: PathBuf,
+    /// A scenario: faults, weather and entries at their times, and what must hold. See docs/scenarios.md.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["days", "settle_hours", "weather", "faults", "start"])]
+    pub scenario: Option<PathBuf>,
+    /// Exit with 1 when an expectation of the scenario fails.
+    #[arg(long, requires = "scenario")]
+    pub assert: bool,
     /// Days of plant time.
     #[arg(long, default_value_t = 1.0)]
     pub days: f64,
@@ -38,12 +54,12 @@ pub struct SimulateArgs {
     /// Weather over the catchment: dry, rain or storm.
     #[arg(long, default_value = "dry")]
     pub weather: Weather,
-    /// A fault active from the start, as `stuck aer/z5/nh4 0.5 for 12h`; may be repeated. Faults of links do nothing here.
+    /// A fault active from the start, as `stuck aer/z5/nh4 0.5 for 12h`; may be repeated.
     #[arg(long = "fault", value_name = "TEXT")]
     pub faults: Vec<Injection>,
-    /// Seed of weather, influent and instrument noise.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
+    /// Seed of weather, influent and instrument noise; 1, or that of the scenario, where absent.
+    #[arg(long)]
+    pub seed: Option<u64>,
     /// Start of the plant clock, seconds since 1970 UTC; the default is 2026-06-15 00:00 in Jinan.
     #[arg(long, default_value_t = 1_781_452_800)]
     pub start: i64,
@@ -61,10 +77,11 @@ pub struct SimulateArgs {
 /// Longest run: a year of plant time.
 const DAYS_MAX: f64 = 366.0;
 
-/// Runs a simulation and prints its report.
+/// Runs a simulation and prints its report, and the verdict of its scenario.
 ///
 /// # Errors
-/// In words for a person: a site that does not check, an option out of range, a device without counterpart.
+/// In words for a person: a site or scenario that does not check, an option out of range, a device without counterpart;
+/// with `--assert` also an expectation that failed.
 pub fn run(args: &SimulateArgs) -> Result<(), String> {
     if !(args.days > 0.0 && args.days <= DAYS_MAX) {
         return Err(format!("--days {} is outside 0 to {DAYS_MAX}", args.days));
@@ -73,25 +90,154 @@ pub fn run(args: &SimulateArgs) -> Result<(), String> {
         return Err(format!("--settle-hours {} is outside 0 to the length of the run", args.settle_hours));
     }
     let site = crate::config::load(&args.site, &Overrides::default()).map_err(|d| d.to_string())?.site;
-    let report = simulate(&site, args, std::io::stderr().is_terminal())?;
+    // Read before the run: a file that is missing afterwards would cost it.
+    let before = args.compare.as_deref().map(read_json).transpose()?;
+    let plan = Plan::new(&site, args)?;
+    let (report, verdict) = simulate(&site, &plan, std::io::stderr().is_terminal())?;
     println!("{report}");
-    if let Some(file) = &args.compare {
-        let text = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
-        let before = serde_json::from_str(&text).map_err(|e| format!("{}: {e}", file.display()))?;
-        println!("{}", report.compare(&before));
+    if let Some(before) = &before {
+        println!("{}", compare::compare(before, report.to_json()));
     }
     if let Some(file) = &args.out {
         std::fs::write(file, format!("{:#}\n", report.to_json())).map_err(|e| format!("{}: {e}", file.display()))?;
     }
+    let Some(verdict) = verdict else { return Ok(()) };
+    println!("{verdict}");
+    if args.assert && !verdict.passed() {
+        return Err(format!("{} expectations of the scenario failed", verdict.failures()));
+    }
     Ok(())
 }
 
-/// Takes records of the engine into the tally; in lock-step nobody else publishes.
-struct TallySink(Mutex<Tally>);
+fn read_json(file: &Path) -> Result<Json, String> {
+    let text = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
+    serde_json::from_str(&text).map_err(|e| format!("{}: {e}", file.display()))
+}
 
-impl RecordSink for TallySink {
+/// What is run.
+struct Plan {
+    seed: u64,
+    /// Plant time at the beginning of the settling, Unix seconds.
+    start: i64,
+    settle: Duration,
+    total: Duration,
+    /// Weather from the beginning of the settling on.
+    weather: Weather,
+    /// Faults active from the beginning of the settling on.
+    faults: Vec<Injection>,
+    influent: Option<PathBuf>,
+    scenario: Option<Scenario>,
+}
+
+impl Plan {
+    fn new(site: &Site, args: &SimulateArgs) -> Result<Plan, String> {
+        let Some(file) = &args.scenario else {
+            return Ok(Plan {
+                seed: args.seed.unwrap_or(1),
+                start: args.start,
+                settle: Duration::from_secs_f64(args.settle_hours * 3600.0),
+                total: Duration::from_secs_f64(args.days * 86_400.0),
+                weather: args.weather,
+                faults: args.faults.clone(),
+                influent: args.influent.clone(),
+                scenario: None,
+            });
+        };
+        let text = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
+        let mut plant = build(site, &FieldConfig { seed: 1, start_unix_s: args.start, ..FieldConfig::default() })?;
+        // Its first sample: names of indices are those of a plant that has run.
+        plant.step(1.0, 1.0);
+        let names = script::names(site, &*plant, empty_report(site, &*plant)?);
+        let mut scenario =
+            Scenario::parse(&text, &names).map_err(|problems| problems.told(&file.display().to_string()))?;
+        scenario.seed = args.seed.unwrap_or(scenario.seed);
+        Ok(Plan { influent: args.influent.clone(), ..Plan::of(scenario) })
+    }
+
+    /// Of a scenario: it settles before its beginning, so that its times are those of the clock; its weather comes with
+    /// the beginning.
+    fn of(scenario: Scenario) -> Plan {
+        let settle = Duration::from_secs_f64(scenario.settle_s.ceil());
+        let before = i64::try_from(settle.as_secs()).unwrap_or(i64::MAX);
+        Plan {
+            seed: scenario.seed,
+            start: scenario.start_unix_s.saturating_sub(before),
+            settle,
+            total: settle + Duration::from_secs_f64(scenario.length_s),
+            weather: if settle.is_zero() { scenario.weather } else { Weather::Dry },
+            faults: Vec::new(),
+            influent: None,
+            scenario: Some(scenario),
+        }
+    }
+
+    fn field(&self) -> FieldConfig {
+        FieldConfig {
+            seed: self.seed,
+            start_unix_s: self.start,
+            weather: self.weather,
+            influent: self.influent.clone(),
+            ..FieldConfig::default()
+        }
+    }
+
+    fn head(&self) -> Head {
+        let of = self.scenario.as_ref();
+        let weather = of.map_or(self.weather, |scenario| scenario.weather);
+        Head {
+            scenario: of.map(|scenario| scenario.title.clone()),
+            scenario_zh: of.and_then(|scenario| scenario.title_zh.clone()),
+            weather: match weather {
+                Weather::Dry => "dry",
+                Weather::Rain => "rain",
+                Weather::Storm => "storm",
+            },
+            seed: self.seed,
+            start: of.map_or(self.start, |scenario| scenario.start_unix_s),
+            judged_s: self.total.saturating_sub(self.settle).as_secs_f64(),
+            settle_s: self.settle.as_secs_f64(),
+        }
+    }
+}
+
+/// The report of a run in which nothing happened: it shows which numbers a scenario can be about.
+fn empty_report(site: &Site, plant: &dyn Plant) -> Result<Json, String> {
+    let plan = Plan {
+        seed: 0,
+        start: 0,
+        settle: Duration::ZERO,
+        total: Duration::ZERO,
+        weather: Weather::Dry,
+        faults: Vec::new(),
+        influent: None,
+        scenario: None,
+    };
+    let scratch = Scratch::new()?;
+    let now = Utc::from_millis(0);
+    let energy = summary(open_ledger(site, &scratch.0)?.as_ref(), now, now + Duration::from_secs(900))?;
+    Ok(Report::new(site, &plan.head(), &Tally::new(site), energy, &plant.score(0.0), now).0)
+}
+
+fn summary(ledger: Option<&Ledger>, from: Utc, to: Utc) -> Result<Json, String> {
+    let Some(ledger) = ledger else { return Ok(Json::Null) };
+    let summary = ledger.summary(from, to).map_err(|e| e.to_string())?;
+    serde_json::to_value(summary).map_err(|e| e.to_string())
+}
+
+/// What is told of a run. In lock-step nobody else publishes.
+struct Heard {
+    tally: Tally,
+    events: Events,
+}
+
+/// Takes records of the engine.
+struct HeardSink(Mutex<Heard>);
+
+impl RecordSink for HeardSink {
     fn publish(&self, record: Record) {
-        self.0.lock().take(&record);
+        let mut heard = self.0.lock();
+        heard.tally.take(&record);
+        heard.events.take(&record);
     }
 }
 
@@ -116,79 +262,149 @@ impl Drop for Scratch {
     }
 }
 
-fn simulate(site: &Site, args: &SimulateArgs, progress: bool) -> Result<Report, String> {
-    let clock = ManualClock::at(Utc::from_millis(args.start.saturating_mul(1000)));
-    let mut plant = penstock_simulators::field::build(&FieldConfig {
-        kind: crate::sim::plant_of(site),
-        seed: args.seed,
-        start_unix_s: args.start,
-        weather: args.weather,
-        influent: args.influent.clone(),
-    })
-    .map_err(|e| with_causes(&e))?;
-    for fault in &args.faults {
-        plant.inject(fault.clone()).map_err(|e| e.to_string())?;
+/// A run in progress: plant, devices and runtime on one clock.
+struct Run<'a> {
+    clock: ManualClock,
+    plant: Box<dyn Plant>,
+    field: Field,
+    engine: Engine,
+    cores: Vec<TaskCore>,
+    due: Vec<Duration>,
+    heard: Arc<HeardSink>,
+    script: Option<Script>,
+    ledger: Option<Ledger>,
+    plan: &'a Plan,
+    /// Holds the ledger's files for as long as the run.
+    _scratch: Scratch,
+}
+
+impl Run<'_> {
+    fn new<'a>(site: &Site, plan: &'a Plan) -> Result<Run<'a>, String> {
+        let clock = ManualClock::at(Utc::from_millis(plan.start.saturating_mul(1000)));
+        let mut plant = build(site, &plan.field())?;
+        for fault in &plan.faults {
+            plant.inject(fault.clone()).map_err(|e| e.to_string())?;
+        }
+        let mailboxes = Mailboxes::new(site.devices.len());
+        let field = Field::new(site, &*plant, mailboxes.clone())?;
+        let heard = Arc::new(HeardSink(Mutex::new(Heard { tally: Tally::new(site), events: Events::new(site) })));
+        let config = EngineConfig {
+            tags: site.tags.clone(),
+            tasks: site.tasks.clone(),
+            programs: site.programs.clone(),
+            alarms: site.alarms.clone(),
+            devices: site.devices.iter().map(|d| d.name.clone()).collect(),
+            entries: Vec::new(),
+        };
+        let (engine, cores) =
+            Engine::build(config, mailboxes, heard.clone(), clock.now()).map_err(|e| e.to_string())?;
+        let scratch = Scratch::new()?;
+        let zero = clock.now().utc + plan.settle;
+        Ok(Run {
+            plant,
+            field,
+            engine,
+            due: vec![Duration::ZERO; cores.len()],
+            cores,
+            heard,
+            script: plan.scenario.as_ref().map(|scenario| Script::new(scenario, zero)),
+            ledger: open_ledger(site, &scratch.0)?,
+            clock,
+            plan,
+            _scratch: scratch,
+        })
     }
-    let mailboxes = Mailboxes::new(site.devices.len());
-    let mut field = Field::new(site, &*plant, mailboxes.clone())?;
-    let tally = Arc::new(TallySink(Mutex::new(Tally::new(site))));
-    let config = EngineConfig {
-        tags: site.tags.clone(),
-        tasks: site.tasks.clone(),
-        programs: site.programs.clone(),
-        alarms: site.alarms.clone(),
-        devices: site.devices.iter().map(|d| d.name.clone()).collect(),
-        entries: Vec::new(),
-    };
-    let (engine, cores) = Engine::build(config, mailboxes, tally.clone(), clock.now()).map_err(|e| e.to_string())?;
-    let scratch = Scratch::new()?;
-    let ledger = open_ledger(site, &scratch.0)?;
-    let step = base_step(&cores)?;
-    // Figures stand for a second each, or for a step where that is longer.
-    let look = step.max(Duration::from_secs(1));
-    let mut due: Vec<Duration> = vec![Duration::ZERO; cores.len()];
-    let mut cores = cores;
-    let total = Duration::from_secs_f64(args.days * 86_400.0);
-    let settled = Duration::from_secs_f64(args.settle_hours * 3600.0);
-    let from = clock.now().utc + settled;
-    let (mut elapsed, mut second, mut shown) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
-    while elapsed < total {
-        field.step(&*engine.sink(), clock.now());
-        for (core, due) in cores.iter_mut().zip(&mut due) {
+
+    /// The settling is over.
+    fn begin(&mut self) -> Result<(), String> {
+        self.heard.0.lock().tally.begin(self.clock.now().utc);
+        if let Some(scenario) = &self.plan.scenario
+            && scenario.weather != self.plan.weather
+        {
+            self.plant.set_weather(scenario.weather).map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Devices, then the tasks that are due.
+    fn scan(&mut self, elapsed: Duration) {
+        let now = self.clock.now();
+        if let Some(script) = &mut self.script {
+            script.act(&mut *self.plant, &self.engine, now.utc);
+        }
+        self.field.step(&*self.plant, &*self.engine.sink(), now);
+        for (core, due) in self.cores.iter_mut().zip(&mut self.due) {
             if *due <= elapsed {
                 *due += core.period();
-                core.scan(clock.now(), ScanTiming::default());
+                core.scan(now, ScanTiming::default());
             }
         }
-        field.deliver(&*engine.sink(), clock.now());
+        self.field.deliver(&*self.plant, &*self.engine.sink(), now);
+    }
+
+    /// Once a second of plant time, or once a step where that is longer.
+    fn second(&mut self, judged: bool) {
+        let now = self.clock.now();
+        if let Some(ledger) = &self.ledger {
+            observe_ledger(ledger, &self.engine, now);
+        }
+        let mut heard = self.heard.0.lock();
+        if judged {
+            heard.tally.second(&self.engine);
+        }
+        if let Some(script) = &mut self.script {
+            script.second(&*self.plant, &self.engine, &mut heard.events, now.utc);
+        }
+    }
+}
+
+fn simulate(site: &Site, plan: &Plan, progress: bool) -> Result<(Report, Option<Verdict>), String> {
+    let mut run = Run::new(site, plan)?;
+    let step = base_step(&run.cores)?;
+    let look = step.max(Duration::from_secs(1));
+    run.heard.0.lock().tally.look_s = look.as_secs_f64();
+    let from = run.clock.now().utc + plan.settle;
+    let mut bar = progress.then(|| Progress::new(plan.total));
+    let (mut elapsed, mut second, mut begun) = (Duration::ZERO, Duration::ZERO, false);
+    while elapsed < plan.total {
+        if !begun && elapsed >= plan.settle {
+            begun = true;
+            run.begin()?;
+        }
+        run.scan(elapsed);
         if second <= elapsed {
             second += look;
-            if let Some(ledger) = &ledger {
-                observe_ledger(ledger, &engine, clock.now());
-            }
-            if elapsed >= settled {
-                tally.0.lock().second(&engine);
-            }
+            run.second(begun);
         }
-        plant.step(step.as_secs_f64(), step.as_secs_f64());
-        clock.advance(step);
+        run.plant.step(step.as_secs_f64(), step.as_secs_f64());
+        run.clock.advance(step);
         elapsed += step;
-        if progress && shown <= elapsed {
-            shown += total / 200;
-            show(elapsed, total);
+        if let Some(bar) = &mut bar {
+            bar.show(elapsed);
         }
     }
-    if progress {
-        eprintln!();
+    if let Some(bar) = &bar {
+        bar.finish();
     }
-    let energy = match &ledger {
-        Some(ledger) => Some(ledger.summary(from, clock.now().utc).map_err(|e| e.to_string())?),
-        None => None,
-    };
-    let mut report = tally.0.lock().report(site, args, look, energy);
-    let score = plant.score(settled.as_secs_f64());
-    report.judged_by_truth(serde_json::to_value(score).map_err(|e| e.to_string())?);
-    Ok(report)
+    let now = run.clock.now().utc;
+    // The last moment of a scenario is the end of its run.
+    if let Some(script) = &mut run.script {
+        script.second(&*run.plant, &run.engine, &mut run.heard.0.lock().events, now);
+    }
+    let energy = summary(run.ledger.as_ref(), from, now)?;
+    let score = run.plant.score(plan.settle.as_secs_f64());
+    let mut report = Report::new(site, &plan.head(), &run.heard.0.lock().tally, energy, &score, now);
+    let verdict = run.script.map(|script| script.finish(report.to_json()));
+    if let Some(verdict) = &verdict {
+        report.add_verdict(verdict.to_json());
+    }
+    Ok((report, verdict))
+}
+
+/// The plant a site is made for.
+fn build(site: &Site, config: &FieldConfig) -> Result<Box<dyn Plant>, String> {
+    let config = FieldConfig { kind: crate::sim::plant_of(site), ..config.clone() };
+    penstock_simulators::field::build(&config).map_err(|e| with_causes(&e))
 }
 
 fn open_ledger(site: &Site, dir: &Path) -> Result<Option<Ledger>, String> {
@@ -218,15 +434,6 @@ fn base_step(cores: &[TaskCore]) -> Result<Duration, String> {
     Ok(step)
 }
 
-fn show(elapsed: Duration, total: Duration) {
-    let share = (elapsed.as_secs_f64() / total.as_secs_f64()).min(1.0);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 40")]
-    let filled = (share * 40.0) as usize;
-    eprint!("\r[{}{}] day {:.2}", "█".repeat(filled), "·".repeat(40 - filled), elapsed.as_secs_f64() / 86_400.0);
-    // A progress bar that cannot be drawn is no reason to stop.
-    let _ = std::io::stderr().flush();
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,11 +442,13 @@ mod tests {
         let site = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/jinan-wwtp");
         SimulateArgs {
             site,
+            scenario: None,
+            assert: false,
             days: 0.02,
             settle_hours: 0.1,
             weather: Weather::Dry,
             faults: Vec::new(),
-            seed,
+            seed: Some(seed),
             start: 1_781_452_800,
             influent: None,
             out: None,
@@ -250,7 +459,10 @@ mod tests {
     #[test]
     fn one_seed_is_one_report_and_another_seed_another() {
         let site = crate::config::load(&args(1).site, &Overrides::default()).unwrap().site;
-        let run = |seed| simulate(&site, &args(seed), false).unwrap().to_json().to_string();
+        let run = |seed| {
+            let plan = Plan::new(&site, &args(seed)).unwrap();
+            simulate(&site, &plan, false).unwrap().0.to_json().to_string()
+        };
         let first = run(1);
         assert_eq!(first, run(1));
         assert_ne!(first, run(2));
@@ -259,8 +471,9 @@ mod tests {
     #[test]
     fn the_plant_is_controlled_in_virtual_time_as_on_the_wire() {
         let site = crate::config::load(&args(1).site, &Overrides::default()).unwrap().site;
-        let run = simulate(&site, &args(1), false).unwrap();
-        let report = run.to_json();
+        let plan = Plan::new(&site, &args(1)).unwrap();
+        let (report, _) = simulate(&site, &plan, false).unwrap();
+        let report = report.to_json();
         assert_eq!(report["faults"].as_array().unwrap().len(), 0, "{report:#}");
         let loops = report["loops"].as_array().unwrap();
         let pressure = loops.iter().find(|l| l["measured"] == "aer/header/pressure").unwrap();

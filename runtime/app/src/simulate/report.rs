@@ -1,287 +1,164 @@
-//! What a simulation came to: loops, travel of outputs, energy, carbon, alarms, faults.
+//! What a simulation came to, as numbers: one JSON object, the same to the byte for the same run.
 
-use super::SimulateArgs;
+use super::tally::Tally;
 use crate::config::Site;
-use penstock_engine::Engine;
-use penstock_model::{AlarmState, Record, TagId};
-use serde_json::{Value as Json, json};
-use std::collections::BTreeMap;
-use std::fmt;
-use std::time::Duration;
+use penstock_model::{TagId, Utc};
+use penstock_simulators::score::{Figure, LimitKept, Score};
+use serde_json::{Map, Value as Json, json};
 
-/// A number is reported as changed between two runs when it differs by more than this share.
-const CHANGE_SHARE: f64 = 0.01;
+/// Seconds in an hour.
+const HOUR_S: f64 = 3600.0;
+const DAY_S: f64 = 86_400.0;
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Spread {
-    seconds: u64,
-    good: u64,
-    sum: f64,
-    min: f64,
-    max: f64,
-}
-
-impl Spread {
-    fn add(&mut self, value: Option<f64>) {
-        self.seconds += 1;
-        let Some(x) = value else { return };
-        (self.min, self.max) = if self.good == 0 { (x, x) } else { (self.min.min(x), self.max.max(x)) };
-        self.good += 1;
-        self.sum += x;
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "seconds of a run")]
-    fn mean(&self) -> Option<f64> {
-        (self.good > 0).then(|| self.sum / self.good as f64)
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "seconds of a run")]
-    fn good_share(&self) -> f64 {
-        if self.seconds == 0 { 0.0 } else { self.good as f64 / self.seconds as f64 }
-    }
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Travel {
-    last: Option<f64>,
-    sum: f64,
-    moves: u64,
-}
-
-/// What is counted while a simulation runs.
-pub struct Tally {
-    loops: Vec<(TagId, TagId, Spread)>,
-    values: Vec<(TagId, Spread)>,
-    outputs: Vec<(TagId, Travel)>,
-    alarms: BTreeMap<String, u64>,
-    alarm_names: Vec<String>,
-    faults: Vec<String>,
-    seconds: u64,
-}
-
-impl Tally {
-    /// An empty tally of a site.
-    pub fn new(site: &Site) -> Tally {
-        let measured = |t: &&penstock_model::TagDef| {
-            t.output.is_none() && t.entry.is_none() && t.category != penstock_model::Category::System
-        };
-        Tally {
-            loops: site.loops.iter().map(|l| (l.measured, l.set_point, Spread::default())).collect(),
-            values: site.tags.iter().filter(measured).map(|t| (t.id, Spread::default())).collect(),
-            outputs: site
-                .tags
-                .iter()
-                .filter(|t| t.output.is_some() && t.entry.is_none())
-                .map(|t| (t.id, Travel::default()))
-                .collect(),
-            alarms: BTreeMap::new(),
-            alarm_names: site.alarms.iter().map(|a| a.name.to_string()).collect(),
-            faults: Vec::new(),
-            seconds: 0,
-        }
-    }
-
-    /// Takes a fact of the engine.
-    pub fn take(&mut self, record: &Record) {
-        match record {
-            Record::Alarm(e) if e.state == AlarmState::ActiveUnacknowledged => {
-                if let Some(name) = self.alarm_names.get(e.id.0 as usize) {
-                    *self.alarms.entry(name.clone()).or_default() += 1;
-                }
-            }
-            Record::Fault(f) if f.active => self.faults.push(format!("{}: {}", f.part, f.message)),
-            _ => {}
-        }
-    }
-
-    /// Looks at every tag, once a second of plant time.
-    pub fn second(&mut self, engine: &Engine) {
-        self.seconds += 1;
-        let number = |tag: TagId| engine.read(tag).usable_f64();
-        for (measured, set_point, spread) in &mut self.loops {
-            let error = number(*measured).zip(number(*set_point)).map(|(pv, sp)| (pv - sp).abs());
-            spread.add(error);
-        }
-        for (tag, spread) in &mut self.values {
-            spread.add(number(*tag));
-        }
-        for (tag, travel) in &mut self.outputs {
-            let Some(x) = number(*tag) else { continue };
-            if let Some(last) = travel.last.filter(|last| (last - x).abs() > 1e-9) {
-                travel.sum += (x - last).abs();
-                travel.moves += 1;
-            }
-            travel.last = Some(x);
-        }
-    }
-
-    /// The report of the run.
-    pub fn report(
-        &self,
-        site: &Site,
-        args: &SimulateArgs,
-        look: Duration,
-        energy: Option<penstock_ledger::Summary>,
-    ) -> Report {
-        let path = |tag: TagId| site.tags.get(tag).path.to_string();
-        let unit = |tag: TagId| site.tags.get(tag).unit.as_str();
-        #[expect(clippy::cast_precision_loss, reason = "seconds of a run")]
-        let days = self.seconds as f64 * look.as_secs_f64() / 86_400.0;
-        let loops: Vec<Json> = self
-            .loops
-            .iter()
-            .map(|(m, s, e)| {
-                json!({"measured": path(*m), "set_point": path(*s), "unit": unit(*m), "mean_abs_error": e.mean(),
-                       "max_abs_error": e.max, "good_share": e.good_share()})
-            })
-            .collect();
-        let values: serde_json::Map<String, Json> = self
-            .values
-            .iter()
-            .filter(|(_, s)| s.good > 0)
-            .map(|(t, s)| {
-                let body = json!({"unit": unit(*t), "mean": s.mean(), "min": s.min, "max": s.max, "good_share": s.good_share()});
-                (path(*t), body)
-            })
-            .collect();
-        let outputs: serde_json::Map<String, Json> = self
-            .outputs
-            .iter()
-            .map(|(t, x)| {
-                (path(*t), json!({"unit": unit(*t), "travel_per_day": x.sum / days.max(1e-9), "moves": x.moves}))
-            })
-            .collect();
-        Report(json!({
-            "site": site.id, "configuration": site.config_hash, "days": args.days, "settle_hours": args.settle_hours,
-            "seed": args.seed, "start": args.start, "loops": loops, "values": values, "outputs": outputs,
-            "alarms": self.alarms, "faults": self.faults, "energy": energy,
-        }))
-    }
+/// What was run.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// Title of the scenario; none for a run without.
+    pub scenario: Option<String>,
+    /// The same in Chinese.
+    pub scenario_zh: Option<String>,
+    /// Weather at the beginning.
+    pub weather: &'static str,
+    /// Seed.
+    pub seed: u64,
+    /// Plant time at the beginning, Unix seconds.
+    pub start: i64,
+    /// Length of the judged part and of the settling before it, s.
+    pub judged_s: f64,
+    /// See `judged_s`.
+    pub settle_s: f64,
 }
 
 /// A report, as it is saved.
-pub struct Report(Json);
+#[derive(Debug, Clone)]
+pub struct Report(pub Json);
 
 impl Report {
-    /// Adds what the plant itself says of the run: indices and limits by the truth.
-    pub fn judged_by_truth(&mut self, score: Json) {
-        self.0["indices"] = score;
-    }
-
     /// The report as it is saved.
     pub fn to_json(&self) -> &Json {
         &self.0
     }
 
-    /// Every number that changed by more than a hundredth against an earlier report, in words.
-    pub fn compare(&self, before: &Json) -> String {
-        let mut lines = Vec::new();
-        differences("", before, &self.0, &mut lines);
-        if lines.is_empty() {
-            return "no number differs by more than 1 % from the earlier run".to_owned();
+    /// The report of a run. `energy` is the ledger's summary; `score` what the plant itself says of the
+    /// run, by the truth; `now` the end of the run.
+    pub fn new(site: &Site, head: &Head, tally: &Tally, energy: Json, score: &Score, now: Utc) -> Report {
+        let name = |tag: TagId| site.tags.get(tag).path.to_string();
+        let known_faults: Vec<&String> = tally.faults.iter().collect();
+        Report(json!({
+            "site": site.id, "configuration": site.config_hash,
+            "scenario": head.scenario, "scenario_zh": head.scenario_zh, "weather": head.weather, "seed": head.seed,
+            "start": head.start, "days": head.judged_s / DAY_S, "settle_hours": head.settle_s / HOUR_S,
+            "loops": loops(site, tally),
+            "outputs": outputs(site, tally),
+            "values": tally.values.iter().map(|(tag, s)| {
+                let unit = site.tags.get(*tag).unit.as_str();
+                (name(*tag), json!({"unit": unit, "mean": s.mean(), "min": s.least(), "max": s.most(), "good_share": s.known()}))
+            }).collect::<Map<String, Json>>(),
+            "chemicals": chemicals(site, tally),
+            "alarms": alarms(site, tally, now),
+            "limits": limits(site, tally),
+            "writes": {"granted": tally.writes.granted, "failed": tally.writes.failed,
+                       "superseded": tally.writes.superseded},
+            "faults": known_faults,
+            "energy": energy,
+            "indices": indices(score), "effluent": effluent(score),
+        }))
+    }
+
+    /// Adds what became of the expectations of a scenario.
+    pub fn add_verdict(&mut self, verdict: Json) {
+        if let Json::Object(map) = &mut self.0 {
+            map.insert("verdict".to_owned(), verdict);
         }
-        format!("changed against the earlier run:\n  {}", lines.join("\n  "))
     }
 }
 
-fn differences(place: &str, before: &Json, now: &Json, lines: &mut Vec<String>) {
-    match (before, now) {
-        (Json::Object(a), Json::Object(b)) => {
-            for key in a.keys().chain(b.keys().filter(|k| !a.contains_key(*k))) {
-                let place = if place.is_empty() { key.clone() } else { format!("{place} {key}") };
-                differences(&place, a.get(key).unwrap_or(&Json::Null), b.get(key).unwrap_or(&Json::Null), lines);
-            }
-        }
-        (Json::Array(a), Json::Array(b)) if a.len() == b.len() => {
-            for (i, (x, y)) in a.iter().zip(b).enumerate() {
-                let name = y["measured"].as_str().map_or_else(|| i.to_string(), str::to_owned);
-                differences(&format!("{place} {name}"), x, y, lines);
-            }
-        }
-        _ => match (before.as_f64(), now.as_f64()) {
-            (Some(x), Some(y)) => {
-                let scale = x.abs().max(y.abs());
-                if scale > 1e-9 && (x - y).abs() > CHANGE_SHARE * scale {
-                    lines.push(format!("{place}: {x:.4} → {y:.4} ({:+.1} %)", (y - x) / x.abs().max(1e-9) * 100.0));
-                }
-            }
-            _ if before != now => lines.push(format!("{place}: {before} → {now}")),
-            _ => {}
-        },
-    }
+/// Indices of the plant, by the truth that no instrument sees.
+fn indices(score: &Score) -> Json {
+    let one = |f: &Figure| (f.name.to_owned(), json!({"value": f.value, "unit": f.unit, "title": f.title}));
+    Json::Object(score.figures.iter().map(one).collect())
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let r = &self.0;
-        let number = |x: &Json| x.as_f64().map_or_else(|| "-".to_owned(), |x| format!("{x:.3}"));
-        writeln!(
-            f,
-            "{} ({}), {} days after {} h, seed {}",
-            r["site"], r["configuration"], r["days"], r["settle_hours"], r["seed"]
-        )?;
-        writeln!(f, "\nloop                          mean |error|   max |error|   known")?;
-        for l in r["loops"].as_array().into_iter().flatten() {
-            writeln!(
-                f,
-                "{:<28} {:>12} {:>13} {:>6.1} %  {}",
-                l["measured"].as_str().unwrap_or_default(),
-                number(&l["mean_abs_error"]),
-                number(&l["max_abs_error"]),
-                l["good_share"].as_f64().unwrap_or(0.0) * 100.0,
-                l["unit"].as_str().unwrap_or_default(),
-            )?;
-        }
-        writeln!(f, "\noutput                        travel per day        moves")?;
-        for (path, o) in r["outputs"].as_object().into_iter().flatten() {
-            writeln!(f, "{path:<28} {:>15} {:>12}", number(&o["travel_per_day"]), o["moves"])?;
-        }
-        writeln!(f, "\nquantity                             mean          min          max")?;
-        for (path, v) in r["values"].as_object().into_iter().flatten() {
-            writeln!(
-                f,
-                "{path:<28} {:>12} {:>12} {:>12}  {}",
-                number(&v["mean"]),
-                number(&v["min"]),
-                number(&v["max"]),
-                v["unit"].as_str().unwrap_or_default()
-            )?;
-        }
-        for figure in r["indices"]["figures"].as_array().into_iter().flatten() {
-            writeln!(
-                f,
-                "{:<22} {:>12}  {:<12} {}",
-                figure["name"].as_str().unwrap_or_default(),
-                number(&figure["value"]),
-                figure["unit"].as_str().unwrap_or_default(),
-                figure["title"].as_str().unwrap_or_default()
-            )?;
-        }
-        let e = &r["energy"];
-        if e.is_object() {
-            writeln!(
-                f,
-                "\nenergy: load {} kWh, import {} kWh, export {} kWh, PV {} kWh, self-use {}, {} kWh/m3, {} kg CO2e",
-                number(&e["load_kwh"]),
-                number(&e["import_kwh"]),
-                number(&e["export_kwh"]),
-                number(&e["pv_kwh"]),
-                number(&e["scr"]),
-                number(&e["kwh_per_m3"]),
-                number(&e["carbon"]["total_kg"]),
-            )?;
-        }
-        writeln!(f, "\nalarms raised:")?;
-        let alarms = r["alarms"].as_object();
-        if alarms.is_none_or(serde_json::Map::is_empty) {
-            writeln!(f, "  none")?;
-        }
-        for (name, count) in alarms.into_iter().flatten() {
-            writeln!(f, "  {count:>5} × {name}")?;
-        }
-        for fault in r["faults"].as_array().into_iter().flatten() {
-            writeln!(f, "fault: {}", fault.as_str().unwrap_or_default())?;
-        }
-        Ok(())
-    }
+/// How the limits of the effluent were kept, by the truth.
+fn effluent(score: &Score) -> Json {
+    let one = |l: &LimitKept| {
+        let body = json!({"limit": l.limit, "unit": l.unit, "over_pct": l.over_pct, "crossings": l.crossings,
+                          "p95": l.p95, "max": l.max, "days_over": l.days_over, "worst_day": l.worst_day});
+        (l.name.to_owned(), body)
+    };
+    Json::Object(score.limits.iter().map(one).collect())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of a run")]
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "seconds of a run")]
+fn days(tally: &Tally) -> f64 {
+    (tally.seconds as f64 * tally.look_s / DAY_S).max(1e-9)
+}
+
+fn loops(site: &Site, tally: &Tally) -> Json {
+    let way = |tag: &TagId| {
+        let output = tally.outputs.iter().find(|o| o.tag == *tag)?;
+        Some((site.tags.get(*tag).path.to_string(), json!(output.travel / days(tally))))
+    };
+    let all = tally.loops.iter().map(|l| {
+        let def = site.tags.get(l.measured);
+        json!({
+            "measured": &*def.path, "set_point": &*site.tags.get(l.set_point).path, "unit": def.unit.as_str(),
+            "mean_abs_error": l.error.mean(), "iae_unit_h": l.error.sum * tally.look_s / HOUR_S, "max_abs_error": l.error.most(),
+            "good_share": l.error.known(), "saturated_share": share(l.saturated, l.error.seconds),
+            "output_travel_per_day": l.outputs.iter().filter_map(way).collect::<Map<String, Json>>(),
+        })
+    });
+    Json::Array(all.collect())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of a run")]
+fn outputs(site: &Site, tally: &Tally) -> Json {
+    let per_day = |count: u64| count as f64 / days(tally);
+    let all = tally.outputs.iter().map(|o| {
+        let def = site.tags.get(o.tag);
+        let starts = o.switch.then(|| per_day(o.starts));
+        let body = json!({"unit": def.unit.as_str(), "travel_per_day": o.travel / days(tally),
+                          "moves_per_day": per_day(o.moves), "starts_per_day": starts});
+        (def.path.to_string(), body)
+    });
+    Json::Object(all.collect())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "seconds of a run")]
+fn chemicals(site: &Site, tally: &Tally) -> Json {
+    let all = tally.chemicals.iter().map(|(name, c)| {
+        // A second without a usable value counts with the mean of the others: said by `good_share`.
+        let litres = c.flow.mean().map(|mean| mean * c.flow.seconds as f64 * tally.look_s / HOUR_S);
+        let kg = litres.zip(c.kg_per_l).map(|(litres, kg_per_l)| litres * kg_per_l);
+        let body = json!({"tag": &*site.tags.get(c.tag).path, "litres": litres, "kg": kg,
+                          "litres_per_day": litres.map(|x| x / days(tally)), "good_share": c.flow.known()});
+        (name.clone(), body)
+    });
+    Json::Object(all.collect())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of a run")]
+fn alarms(site: &Site, tally: &Tally, now: Utc) -> Json {
+    let all = site.alarms.iter().zip(&tally.alarms).map(|(def, a)| {
+        let body = json!({"priority": def.priority.as_str(), "raised": a.raised,
+                          "per_day": a.raised as f64 / days(tally), "active_s": a.active_s(now), "standing": a.standing()});
+        (def.name.to_string(), body)
+    });
+    Json::Object(all.collect())
+}
+
+fn limits(site: &Site, tally: &Tally) -> Json {
+    let all = tally.limits.iter().filter_map(|l| {
+        let alarm = site.alarms.get(l.alarm)?;
+        let def = site.tags.get(alarm.tag);
+        let body = json!({"tag": &*def.path, "unit": def.unit.as_str(), "side": if l.above { "above" } else { "below" },
+                          "limit": l.limit, "share": share(l.beyond, l.good), "crossings": l.crossings});
+        Some((alarm.name.to_string(), body))
+    });
+    Json::Object(all.collect())
 }

@@ -1,0 +1,71 @@
+//! Scenarios with the runtime in the loop, by the command line.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here; the lint knows only test functions")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn site() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/jinan-wwtp")
+}
+
+fn simulate(scenario: &Path, options: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_penstock"));
+    command.arg("simulate").arg(site()).arg("--scenario").arg(scenario).args(options).output().unwrap()
+}
+
+#[test]
+fn a_lost_link_and_a_power_dip_are_survived_and_seen() {
+    for name in ["link-loss-aeration.yaml", "power-dip.yaml"] {
+        let output = simulate(&site().join("scenarios").join(name), &["--assert"]);
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+#[test]
+fn an_expectation_turned_around_fails_and_says_when() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(site().join("scenarios/link-loss-aeration.yaml")).unwrap();
+    let turned = text.replace(
+        "{quality: aer/z3/do, from: 302s, to: 329s, is: bad, reason: link}",
+        "{quality: aer/z3/do, from: 302s, to: 329s, is: good}",
+    );
+    assert_ne!(text, turned);
+    let (file, out) = (folder.path().join("turned.yaml"), folder.path().join("report.json"));
+    std::fs::write(&file, turned).unwrap();
+    let output = simulate(&file, &["--assert", "--out", out.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("FAILED") && said.contains("is bad(link) at 00:05:02"), "{said}");
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap();
+    assert_eq!(report["verdict"]["failed"], 1);
+    assert_eq!(report["alarms"]["sys/link/aeration_plc"]["raised"], 1);
+    assert!(report["indices"].is_null());
+}
+
+#[test]
+fn mistakes_of_tags_alarms_limits_and_report_paths_are_told_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wrong.yaml");
+    let text = "scenario: x\ndays: 1\ndo:\n  - {at: 1h, set: {aer/nh4_sp: 500}}\nexpect:\n  - {tag: aer/z3/od, below: 3}\n  - {alarm: aer/b1/falt, never: true}\n  - {report: energy.kwh_per_m2, below: 3}\n";
+    std::fs::write(&file, text).unwrap();
+    let output = simulate(&file, &[]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    for part in [":4:30", "500 is outside", "aer/z3/do`?", "aer/b1/fault`?", "kwh_per_m3`?", "4 mistakes"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
+fn every_scenario_of_the_site_reads_and_has_both_titles() {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(site().join("scenarios")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains("\nscenario: ") && text.contains("\ntitle_zh: "), "{path:?}");
+        names.push(path.file_name().unwrap().to_str().unwrap().to_owned());
+    }
+    names.sort();
+    assert!(names.len() >= 8, "{names:?}");
+}
