@@ -480,4 +480,48 @@ mod tests {
         assert!(pressure["mean_abs_error"].as_f64().unwrap() < 1.5, "{pressure}");
         assert!(pressure["good_share"].as_f64().unwrap() > 0.99, "{pressure}");
     }
+
+    fn scripted(site: &Site, text: &str) -> Verdict {
+        let names = script::names(site, &Simulation::new(1, 1_781_452_800), empty_report(site).unwrap());
+        let scenario = Scenario::parse(text, &names).unwrap_or_else(|problems| panic!("{problems}"));
+        simulate(site, &Plan::of(scenario), false).unwrap().1.unwrap()
+    }
+
+    #[test]
+    fn every_scenario_of_the_site_reads_and_has_both_titles() {
+        let dir = args(1).site;
+        let site = crate::config::load(&dir, &Overrides::default()).unwrap().site;
+        let mut read = 0;
+        for entry in std::fs::read_dir(dir.join("scenarios")).unwrap() {
+            let scenario = Some(entry.unwrap().path());
+            let plan = Plan::new(&site, &SimulateArgs { scenario, ..args(1) }).unwrap_or_else(|e| panic!("{e}"));
+            let scenario = plan.scenario.unwrap();
+            assert!(scenario.title_zh.is_some() && scenario.expectations.len() > 3, "{}", scenario.title);
+            read += 1;
+        }
+        assert!(read >= 8, "{read} scenarios");
+    }
+
+    #[test]
+    fn an_operator_of_a_scenario_enters_holds_and_releases() {
+        let site = crate::config::load(&args(1).site, &Overrides::default()).unwrap().site;
+        let text = "
+scenario: by hand
+settle: 1min
+do:
+  - {at: 10s, set: {aer/nh4_sp: 3, aer/z3/valve/cmd: 60}}
+  - {at: 2min, release: aer/z3/valve/cmd}
+expect:
+  - {tag: aer/nh4_sp, at: 5s, equals: 2}
+  - {tag: aer/nh4_sp, from: 30s, to: 3min, equals: 3}
+  - {tag: aer/z3/valve/cmd, from: 100s, to: 119s, equals: 60, within: 0.01}
+  - {tag: aer/z3/valve/cmd, at: 3min, above: 60.1}
+  - {faults: none}
+";
+        let verdict = scripted(&site, text);
+        assert!(verdict.passed(), "{verdict}");
+        assert_eq!(verdict, scripted(&site, text));
+        let turned = scripted(&site, &text.replace("to: 3min, equals: 3", "to: 3min, equals: 4"));
+        assert_eq!(turned.failures(), 1, "{turned}");
+    }
 }
