@@ -1,8 +1,8 @@
 //! What a run of the Jinan works came to by the truth: effluent against class 1A, energy, chemicals.
 
 use crate::models::asm1::{SNO, SS, XBA, XBH, XS};
-use crate::models::water;
 use crate::models::tertiary::{CARBON_COD_G_L, NACLO_CL_G_L, PAC_AL_G_L};
+use crate::models::water;
 use crate::plant::{Feeder, Plant};
 use crate::score::{Column, Score};
 

@@ -79,7 +79,8 @@ fn the_example_of_the_page_of_scenarios_holds() {
     let page = std::fs::read_to_string(page).unwrap();
     let example = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let plant = penstock_simulators::simulation::Simulation::new(1, START_UNIX_S);
-    let scenario = Scenario::parse(example, &Names::of(PlantKind::Jinan, &plant)).unwrap_or_else(|problems| panic!("{problems}"));
+    let scenario =
+        Scenario::parse(example, &Names::of(PlantKind::Jinan, &plant)).unwrap_or_else(|problems| panic!("{problems}"));
     let verdict = scenario.run(PlantKind::Jinan).unwrap();
     assert!(verdict.passed() && verdict.findings.len() >= 4, "{verdict}");
 }

@@ -9,8 +9,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use penstock_simulators::devices::modbus::Gateway;
-use penstock_simulators::devices::serial::SerialPort;
 use penstock_simulators::devices::opcua::{Anonymous, OpcUaSettings, Secret};
+use penstock_simulators::devices::serial::SerialPort;
 use penstock_simulators::faults::Injection;
 use penstock_simulators::scenario;
 use penstock_simulators::{PlantKind, Ports, SimConfig, Weather, bsm1, run, speed};

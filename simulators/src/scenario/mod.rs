@@ -23,8 +23,8 @@ mod tree;
 mod verdict;
 
 use crate::faults::Injection;
-use crate::models::wet::Weather;
 use crate::field::{Field, PlantKind};
+use crate::models::wet::Weather;
 
 pub use expect::{Aggregate, Bound, Event, Expectation, Measure, Relation, Source, Test, What};
 pub use judge::{Judge, Look, News};

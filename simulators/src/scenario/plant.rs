@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::{Deed, Judge, Look, Names, START_UNIX_S, Scenario, Source, Verdict};
 use crate::faults::Quantity;
-use crate::models::wet::Weather;
 use crate::field::{self, Field, FieldConfig, PlantKind};
+use crate::models::wet::Weather;
 
 /// Step of a run, s.
 const STEP_S: f64 = 1.0;

@@ -20,9 +20,9 @@ use penstock_engine::{Engine, EngineConfig, ScanTiming, TaskCore};
 use penstock_historian::Historian;
 use penstock_ledger::Ledger;
 use penstock_model::{Clock, ManualClock, Record, RecordSink, Utc, with_causes};
-use penstock_simulators::{Field as Plant, FieldConfig, Weather};
 use penstock_simulators::faults::Injection;
 use penstock_simulators::scenario::{Scenario, Verdict};
+use penstock_simulators::{Field as Plant, FieldConfig, Weather};
 use progress::Progress;
 use report::{Head, Report};
 use script::{Events, Script};
@@ -482,7 +482,9 @@ mod tests {
     }
 
     fn scripted(site: &Site, text: &str) -> Verdict {
-        let names = script::names(site, &Simulation::new(1, 1_781_452_800), empty_report(site).unwrap());
+        let plant =
+            build(site, &FieldConfig { seed: 1, start_unix_s: 1_781_452_800, ..FieldConfig::default() }).unwrap();
+        let names = script::names(site, &*plant, empty_report(site, &*plant).unwrap());
         let scenario = Scenario::parse(text, &names).unwrap_or_else(|problems| panic!("{problems}"));
         simulate(site, &Plan::of(scenario), false).unwrap().1.unwrap()
     }
