@@ -115,6 +115,11 @@ impl Plant {
         &self.meters[feeder as usize]
     }
 
+    /// The inverter's electronics start again: its energy register shows nothing for a while.
+    pub fn restart_inverter(&mut self) {
+        self.pv.restart();
+    }
+
     /// The meter of a feeder is replaced: its registers begin at 0.
     pub fn reset_meter(&mut self, feeder: Feeder) {
         self.meters[feeder as usize].reset();

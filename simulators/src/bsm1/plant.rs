@@ -13,7 +13,7 @@ use crate::clock::DAY_S;
 use crate::instruments::Class;
 use crate::models::asm1::{Params, SNO, SO};
 use crate::models::influent::Inflow;
-use crate::models::works::{Inputs, Works};
+use crate::models::works::{FEED_FIRST, Feeds, Inputs, Works};
 
 /// COD of the external carbon, g/m3.
 pub const CARBON_COD_G_M3: f64 = 400_000.0;
@@ -41,6 +41,8 @@ pub struct Handles {
     pub kla: [f64; 5],
     /// External carbon per tank, m3/d.
     pub carbon_m3_d: [f64; 5],
+    /// Step feed: shares of influent, return sludge and internal recycle per tank.
+    pub feeds: Feeds,
 }
 
 impl Handles {
@@ -51,11 +53,18 @@ impl Handles {
         q_was: 385.0,
         kla: [0.0, 0.0, 240.0, 240.0, 84.0],
         carbon_m3_d: [0.0; 5],
+        feeds: FEED_FIRST,
     };
 
     /// The greatest values; the least are 0.
-    pub const MAX: Handles =
-        Handles { q_internal: 92_230.0, q_ras: 36_892.0, q_was: 1844.6, kla: [360.0; 5], carbon_m3_d: [5.0; 5] };
+    pub const MAX: Handles = Handles {
+        q_internal: 92_230.0,
+        q_ras: 36_892.0,
+        q_was: 1844.6,
+        kla: [360.0; 5],
+        carbon_m3_d: [5.0; 5],
+        feeds: [[1.0; 5]; 3],
+    };
 
     /// Within the limits; a value that is no number stays what it was in `before`.
     #[must_use]
@@ -70,8 +79,15 @@ impl Handles {
             q_was: limit(self.q_was, before.q_was, Self::MAX.q_was),
             kla: each(&self.kla, &before.kla, &Self::MAX.kla),
             carbon_m3_d: each(&self.carbon_m3_d, &before.carbon_m3_d, &Self::MAX.carbon_m3_d),
+            feeds: std::array::from_fn(|s| shares(each(&self.feeds[s], &before.feeds[s], &Self::MAX.feeds[s]))),
         }
     }
+}
+
+/// Shares that add up to 1; all goes to the first tank where none is given.
+fn shares(given: [f64; 5]) -> [f64; 5] {
+    let sum: f64 = given.iter().sum();
+    if sum > 1e-6 { given.map(|share| share / sum) } else { FEED_FIRST[0] }
 }
 
 /// State of the two default loops: sensor lags and controllers, oxygen in tank 5 and nitrate in tank 2.
@@ -134,6 +150,7 @@ impl Drive<'_> {
             q_internal: state.q_internal,
             q_ras: self.handles.q_ras,
             q_was: self.handles.q_was.min(self.inflow.q),
+            feeds: self.handles.feeds,
             kla: state.kla.map(|lags| lags[1]),
             carbon: self.handles.carbon_m3_d.map(|q| q * CARBON_COD_G_M3),
             temp_c: 15.0,

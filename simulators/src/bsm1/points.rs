@@ -87,10 +87,12 @@ pub enum Handle {
     Waste,
     /// External carbon into a tank counted from 0, m3/d.
     Carbon(usize),
+    /// Share of a stream (0 influent, 1 return sludge, 2 internal recycle) that enters a tank counted from 0.
+    Feed(usize, usize),
 }
 
 /// Handles with the names faults use, in the order of their registers.
-pub const HANDLES: [(&str, Handle); 13] = [
+pub const HANDLES: [(&str, Handle); 28] = [
     ("kla1", Handle::Kla(0)),
     ("kla2", Handle::Kla(1)),
     ("kla3", Handle::Kla(2)),
@@ -104,6 +106,21 @@ pub const HANDLES: [(&str, Handle); 13] = [
     ("carbon3", Handle::Carbon(2)),
     ("carbon4", Handle::Carbon(3)),
     ("carbon5", Handle::Carbon(4)),
+    ("influent_feed1", Handle::Feed(0, 0)),
+    ("influent_feed2", Handle::Feed(0, 1)),
+    ("influent_feed3", Handle::Feed(0, 2)),
+    ("influent_feed4", Handle::Feed(0, 3)),
+    ("influent_feed5", Handle::Feed(0, 4)),
+    ("ras_feed1", Handle::Feed(1, 0)),
+    ("ras_feed2", Handle::Feed(1, 1)),
+    ("ras_feed3", Handle::Feed(1, 2)),
+    ("ras_feed4", Handle::Feed(1, 3)),
+    ("ras_feed5", Handle::Feed(1, 4)),
+    ("internal_feed1", Handle::Feed(2, 0)),
+    ("internal_feed2", Handle::Feed(2, 1)),
+    ("internal_feed3", Handle::Feed(2, 2)),
+    ("internal_feed4", Handle::Feed(2, 3)),
+    ("internal_feed5", Handle::Feed(2, 4)),
 ];
 
 impl Handle {
@@ -116,6 +133,7 @@ impl Handle {
             Handle::Return => handles.q_ras,
             Handle::Waste => handles.q_was,
             Handle::Carbon(tank) => handles.carbon_m3_d[tank],
+            Handle::Feed(stream, tank) => handles.feeds[stream][tank],
         }
     }
 
@@ -127,6 +145,7 @@ impl Handle {
             Handle::Return => handles.q_ras = value,
             Handle::Waste => handles.q_was = value,
             Handle::Carbon(tank) => handles.carbon_m3_d[tank] = value,
+            Handle::Feed(stream, tank) => handles.feeds[stream][tank] = value,
         }
     }
 }

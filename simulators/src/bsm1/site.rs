@@ -189,6 +189,13 @@ impl Benchmark {
         }
     }
 
+    /// Lays the 32-bit values in the order the faults say.
+    fn turn_words(&mut self) {
+        let turned = self.faults.link(DEVICE).words_turned(UNIT);
+        self.image.lock().turn_words(turned);
+        self.publish();
+    }
+
     /// What does not fit this plant, in words.
     fn unfit(fault: &Fault) -> Option<String> {
         match fault {
@@ -263,7 +270,7 @@ impl Field for Benchmark {
     fn publish(&mut self) {
         let mut image = self.image.lock();
         for (place, instrument) in self.instruments.iter().enumerate() {
-            image.put_input(point_register(place), &encode_f32(instrument.value(), ORDER));
+            image.put_input_pair(point_register(place), encode_f32(instrument.value(), ORDER));
         }
     }
 
@@ -287,6 +294,7 @@ impl Field for Benchmark {
         let id = self.faults.enter(injection)?;
         match fault {
             Fault::Link { fault: LinkFault::Restart { .. }, .. } => self.image.lock().power_on(),
+            Fault::Link { fault: LinkFault::WordSwap, .. } => self.turn_words(),
             Fault::Sensor { tag, fault } => {
                 let seed = self.seed;
                 for (_, instrument) in POINTS.iter().zip(&mut self.instruments).filter(|(p, _)| p.tag == tag) {
@@ -300,10 +308,14 @@ impl Field for Benchmark {
 
     fn clear(&mut self, id: u64) -> bool {
         let Some(ended) = self.faults.take(id) else { return false };
-        if let Fault::Sensor { tag, .. } = ended.fault {
-            for (_, instrument) in POINTS.iter().zip(&mut self.instruments).filter(|(p, _)| p.tag == tag) {
-                instrument.repair(id);
+        match ended.fault {
+            Fault::Sensor { tag, .. } => {
+                for (_, instrument) in POINTS.iter().zip(&mut self.instruments).filter(|(p, _)| p.tag == tag) {
+                    instrument.repair(id);
+                }
             }
+            Fault::Link { fault: LinkFault::WordSwap, .. } => self.turn_words(),
+            Fault::Link { .. } | Fault::Machine(_) => {}
         }
         true
     }

@@ -163,3 +163,21 @@ fn every_sensor_can_fail() {
         assert!(plant.clear(id) && !plant.clear(id));
     }
 }
+
+#[test]
+fn step_feed_divides_the_streams() {
+    let mut plant = benchmark();
+    command(&plant, "influent_feed1", 0.5);
+    command(&plant, "influent_feed2", 0.5);
+    command(&plant, "ras_feed1", 0.0);
+    command(&plant, "internal_feed3", 1.0);
+    let nh4 = |plant: &Benchmark| plant.plant().works().tanks[1][crate::models::asm1::SNH];
+    plant.step(60.0, 60.0);
+    let feeds = plant.plant().handles().feeds;
+    assert_eq!(feeds[0], [0.5, 0.5, 0.0, 0.0, 0.0]);
+    assert_eq!(feeds[1], [1.0, 0.0, 0.0, 0.0, 0.0], "where no share is given, all goes to the first tank");
+    assert_eq!(feeds[2], [0.5, 0.0, 0.5, 0.0, 0.0], "shares add up to 1");
+    let before = nh4(&plant);
+    plant.step(3600.0, 3600.0);
+    assert!(nh4(&plant) > before + 0.5, "half of the influent reaches tank 2 undiluted: {before} and {}", nh4(&plant));
+}

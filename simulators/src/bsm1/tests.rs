@@ -145,6 +145,7 @@ fn wild_handles(rng: &mut Rng, carbon_max: f64) -> Handles {
         q_was: max.q_was * rng.uniform(),
         kla: max.kla.map(|kla| kla * rng.uniform()),
         carbon_m3_d: std::array::from_fn(|_| carbon_max * rng.uniform()),
+        feeds: std::array::from_fn(|_| std::array::from_fn(|_| rng.uniform())),
     }
 }
 

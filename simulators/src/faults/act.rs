@@ -1,8 +1,11 @@
 //! Faults at work in the simulation: where they begin, end and are listed.
 
-use super::{ActiveFault, Fault, FaultsFull, Injection, LinkFault, LinkState, targets};
+use super::{ActiveFault, Fault, FaultsFull, Injection, LinkFault, LinkState, MachineFault, targets};
 use crate::config::DEVICES;
 use crate::simulation::Simulation;
+
+/// The inverter: its electronics are those of the plant's own PV model.
+const PV_DEVICE: &str = "pv_inverter";
 
 /// A measured quantity now.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +30,9 @@ impl Simulation {
             Fault::Link { device, fault: LinkFault::Restart { .. }, .. } => {
                 if let Some(index) = DEVICES.iter().position(|(name, _)| *name == device) {
                     self.stations().1[index].restart();
+                    if device == PV_DEVICE {
+                        self.stations().0.restart_inverter();
+                    }
                 }
             }
             Fault::Link { device, fault: LinkFault::WordSwap, .. } => self.turn_words(device),
@@ -38,6 +44,8 @@ impl Simulation {
                     instrument.break_down(id, fault, seed);
                 }
             }
+            Fault::Machine(MachineFault::MeterReset(feeder)) => self.stations().0.reset_meter(feeder),
+            Fault::Machine(MachineFault::MeterPreset { feeder, kwh }) => self.stations().0.preset_meter(feeder, kwh),
             Fault::Machine(_) => self.disturb(),
         }
         Ok(id)

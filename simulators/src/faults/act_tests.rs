@@ -340,3 +340,23 @@ fn analysers_warm_up_after_a_power_cut_and_after_a_restart_of_their_device() {
     seconds(&mut simulation, 300);
     assert_eq!(ammonia(&simulation), VALID);
 }
+
+#[test]
+fn meters_are_replaced_and_roll_over() {
+    let mut simulation = Simulation::new(1, NOON);
+    let reading = |simulation: &Simulation| simulation.plant().meter(crate::plant::Feeder::Pumps).import.count();
+    let before = reading(&simulation);
+    simulation.inject("meter-reset pumps".parse().unwrap()).unwrap();
+    for _ in 0..120 {
+        simulation.step(1.0, 1.0);
+    }
+    assert!(reading(&simulation) < 1000 && before > 10_000_000, "{before} and {}", reading(&simulation));
+    assert!(simulation.faults().is_empty(), "an event is over by itself");
+    // A register of 32 bits of 0.01 kWh goes round at 42 949 672.96 kWh.
+    simulation.inject("meter-preset pumps 42949672.9".parse().unwrap()).unwrap();
+    assert!(reading(&simulation) > 4_294_967_280);
+    for _ in 0..600 {
+        simulation.step(1.0, 1.0);
+    }
+    assert!(reading(&simulation) < 100_000, "{}", reading(&simulation));
+}

@@ -93,8 +93,11 @@ impl FaultBook {
                 MachineFault::BlowerTrip { blower } => sum.blower_trip[*blower] = true,
                 MachineFault::PowerCut => sum.mains = Mains::Absent,
                 MachineFault::PowerDip if sum.mains == Mains::Present => sum.mains = Mains::Dip,
-                // The works have no actuators of the benchmark: they were refused.
-                MachineFault::PowerDip | MachineFault::Actuator { .. } => {}
+                // Meters were changed when it happened; actuators of the benchmark are refused by the works.
+                MachineFault::PowerDip
+                | MachineFault::MeterReset(_)
+                | MachineFault::MeterPreset { .. }
+                | MachineFault::Actuator { .. } => {}
             }
         }
         sum

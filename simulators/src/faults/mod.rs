@@ -25,6 +25,8 @@ pub(crate) use targets::nearest;
 
 use std::fmt;
 
+use crate::plant::Feeder;
+
 /// One fault and its target.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fault {
@@ -210,6 +212,15 @@ pub enum ActuatorFault {
 /// What can be wrong with machines and mains.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum MachineFault {
+    /// An energy meter is replaced by a new one: its registers begin at 0.
+    MeterReset(Feeder),
+    /// The import register of a meter shows a reading from now on, such as one just before its rollover.
+    MeterPreset {
+        /// Which meter.
+        feeder: Feeder,
+        /// The reading, kWh.
+        kwh: f64,
+    },
     /// An actuator of the benchmark.
     Actuator {
         /// Which.
@@ -297,6 +308,10 @@ impl fmt::Display for Fault {
                 SensorFault::ReagentLow => write!(f, "reagent-low {tag}"),
             },
             Fault::Machine(fault) => match fault {
+                MachineFault::MeterReset(feeder) => write!(f, "meter-reset {}", targets::meter_name(*feeder)),
+                MachineFault::MeterPreset { feeder, kwh } => {
+                    write!(f, "meter-preset {} {kwh}", targets::meter_name(*feeder))
+                }
                 MachineFault::Actuator { actuator, fault } => match fault {
                     ActuatorFault::Stuck => write!(f, "actuator-stuck {actuator}"),
                     ActuatorFault::Cap { max } => write!(f, "actuator-cap {actuator} {max}"),

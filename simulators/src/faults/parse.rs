@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::targets::{self, ACTUATORS, OPCUA, PUMPS, nearest, quantities};
+use super::targets::{self, ACTUATORS, METERS, OPCUA, PUMPS, nearest, quantities};
 use super::{ActuatorFault, Fault, Injection, LinkFault, MachineFault, SensorFault};
 use crate::config::DEVICES;
 use crate::instruments::service::{calibration_s, uses_reagents};
@@ -23,7 +23,7 @@ const fn entry(name: &'static str, usage: &'static str, example: &'static str) -
 }
 
 /// Everything that can be asked for.
-pub const MENU: [MenuEntry; 38] = [
+pub const MENU: [MenuEntry; 40] = [
     entry("drop", "drop <device>", "drop aeration_plc for 10s"),
     entry("refuse", "refuse <device>", "refuse dosing_skid for 5min"),
     entry("delay", "delay <device>[/<unit>] <time>", "delay aeration_plc 200ms"),
@@ -59,6 +59,8 @@ pub const MENU: [MenuEntry; 38] = [
     entry("blower-trip", "blower-trip b1|b2|b3", "blower-trip b1"),
     entry("power-dip", "power-dip", "power-dip"),
     entry("power-cut", "power-cut", "power-cut for 2min"),
+    entry("meter-reset", "meter-reset grid|blowers|pumps|heat_pump|aux|pv", "meter-reset pumps"),
+    entry("meter-preset", "meter-preset <meter> <kWh>", "meter-preset blowers 42949672"),
     entry("actuator-stuck", "actuator-stuck <actuator>", "actuator-stuck kla5 for 2h"),
     entry("actuator-cap", "actuator-cap <actuator> <greatest>", "actuator-cap kla 120 for 4h"),
     entry("actuator-gain", "actuator-gain <actuator> <factor>", "actuator-gain carbon1 0.5"),
@@ -66,6 +68,8 @@ pub const MENU: [MenuEntry; 38] = [
 
 /// A dip without a duration lasts so long, s.
 const DIP_S: f64 = 1.0;
+/// An event stays so long in the list of faults, s.
+const EVENT_S: f64 = 1.0;
 /// Time without a listener where `restart` names none, s.
 const RESTART_S: f64 = 10.0;
 /// Delay of a unit where `slow` names none, ms.
@@ -357,6 +361,13 @@ impl<'a> Words<'a> {
             }
             "power-dip" => MachineFault::PowerDip,
             "power-cut" => MachineFault::PowerCut,
+            "meter-reset" => MachineFault::MeterReset(self.one_of("meter", &METERS)?),
+            "meter-preset" => {
+                let feeder = self.one_of("meter", &METERS)?;
+                let word = self.word("the reading in kWh")?;
+                let reading = |word: &str| finite(word).filter(|kwh| *kwh >= 0.0);
+                MachineFault::MeterPreset { feeder, kwh: self.read("number of 0 or more", word, reading)? }
+            }
             name => {
                 let actuator = self.one_of("actuator", &ACTUATORS)?;
                 let least_0 = |word: &str| finite(word).filter(|number| *number >= 0.0);
@@ -417,6 +428,8 @@ impl FromStr for Injection {
                 return Err(ParseError::RestartFor);
             }
             Fault::Machine(MachineFault::PowerDip) => for_s.or(Some(DIP_S)),
+            // They happen; there is nothing that could last.
+            Fault::Machine(MachineFault::MeterReset(_) | MachineFault::MeterPreset { .. }) => Some(EVENT_S),
             Fault::Sensor { tag, fault: SensorFault::Calibrate } => for_s.or(Some(calibration_s(tag))),
             _ => for_s,
         };
@@ -502,6 +515,8 @@ mod tests {
             ("pump-trip pak", "pump is called `pak`; the nearest is `pac`"),
             ("noise eff/nh4 -1", "0 or more"),
             ("range eff/nh4 up", "direction is called `up`"),
+            ("meter-reset gird", "meter is called `gird`; the nearest is `grid`"),
+            ("meter-preset grid -1", "0 or more"),
             ("actuator-cap kla9 3", "actuator is called `kla9`; the nearest is `kla"),
             ("actuator-cap kla -3", "0 or more"),
             ("actuator-gain was", "the factor is missing"),

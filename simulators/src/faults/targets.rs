@@ -2,6 +2,7 @@
 
 use super::{Actuator, Pump};
 use crate::devices::{aeration, dosing, heat_pump, inverter, power_meters, sunspec};
+use crate::plant::Feeder;
 
 /// The one device that speaks OPC UA.
 pub const OPCUA: &str = "sludge_effluent_plc";
@@ -33,6 +34,22 @@ pub const ACTUATORS: [(&str, Actuator); 15] = [
     ("carbon4", Actuator("carbon4")),
     ("carbon5", Actuator("carbon5")),
 ];
+
+/// Meters by name, in the order of their units.
+pub const METERS: [(&str, Feeder); 6] = [
+    ("grid", Feeder::Grid),
+    ("blowers", Feeder::Blowers),
+    ("pumps", Feeder::Pumps),
+    ("heat_pump", Feeder::HeatPump),
+    ("aux", Feeder::Aux),
+    ("pv", Feeder::Pv),
+];
+
+/// Name of a meter.
+#[must_use]
+pub fn meter_name(feeder: Feeder) -> &'static str {
+    METERS.iter().find(|(_, f)| *f == feeder).map_or("", |(name, _)| name)
+}
 
 /// Name of a pump.
 #[must_use]

@@ -69,6 +69,7 @@ fn print_settled_state() {
 fn with_phosphorus_enough_it_is_the_benchmark() {
     use crate::models::works;
     let mut asm1_inputs = works::Inputs {
+        feeds: works::FEED_FIRST,
         influent: CONSTANT,
         q_in: 18_446.0,
         q_internal: 55_338.0,

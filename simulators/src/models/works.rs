@@ -41,6 +41,11 @@ pub struct Works {
     pub settler: Settler,
 }
 
+/// Shares of the three streams that enter the tanks: influent, return sludge, internal recycle. Each row adds up to 1.
+pub type Feeds = [[f64; 5]; 3];
+/// All of every stream enters the first tank.
+pub const FEED_FIRST: Feeds = [[1.0, 0.0, 0.0, 0.0, 0.0]; 3];
+
 /// What acts on the works during a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Inputs {
@@ -54,6 +59,8 @@ pub struct Inputs {
     pub q_ras: f64,
     /// Waste sludge, m3/d.
     pub q_was: f64,
+    /// Where influent, return sludge and internal recycle enter.
+    pub feeds: Feeds,
     /// Oxygen transfer coefficient per tank at 15 degC, 1/d.
     pub kla: [f64; 5],
     /// External carbon per tank, g COD/d.
@@ -137,15 +144,23 @@ impl Works {
     /// Change of every state per day.
     pub(crate) fn derivative(&self, inputs: &Inputs, params: &Params) -> Works {
         let underflow = self.underflow();
-        let through = inputs.q_in + inputs.q_ras + inputs.q_internal;
-        let mut inlet: Mix = std::array::from_fn(|i| {
-            (inputs.q_in * inputs.influent[i] + inputs.q_ras * underflow[i] + inputs.q_internal * self.tanks[4][i])
-                / through.max(1e-9)
-        });
+        let flows = [inputs.q_in, inputs.q_ras, inputs.q_internal];
+        let streams = [&inputs.influent, &underflow, &self.tanks[4]];
+        let mut through = 0.0;
+        let mut inlet: Mix = [0.0; STATES];
         let mut tanks = [[0.0; STATES]; 5];
         for (k, rate) in tanks.iter_mut().enumerate() {
             let tank = &self.tanks[k];
             *rate = asm1::rates(tank, params);
+            let fed: [f64; 3] = std::array::from_fn(|s| flows[s] * inputs.feeds[s][k]);
+            let fresh: f64 = fed.iter().sum();
+            if fresh > 0.0 {
+                let all = through + fresh;
+                inlet = std::array::from_fn(|i| {
+                    (through * inlet[i] + (0..3).map(|s| fed[s] * streams[s][i]).sum::<f64>()) / all
+                });
+                through = all;
+            }
             let turnover = through / VOLUMES_M3[k];
             for i in 0..STATES {
                 rate[i] += turnover * (inlet[i] - tank[i]);

@@ -11,6 +11,7 @@ const START: Mix = [30.0, 5.0, 1000.0, 100.0, 2000.0, 100.0, 400.0, 1.0, 5.0, 5.
 
 fn open_loop() -> Inputs {
     Inputs {
+        feeds: crate::models::works::FEED_FIRST,
         influent: CONSTANT,
         q_in: 18_446.0,
         q_internal: 55_338.0,
