@@ -27,6 +27,7 @@ pub mod faults;
 pub mod field;
 pub mod instruments;
 pub mod models;
+pub mod options;
 pub mod plant;
 mod rng;
 mod runner;

@@ -3,9 +3,9 @@
 
 mod client;
 
-use penstock_simulators::faults::Injection;
-use penstock_simulators::{PlantKind, Ports, SimConfig, Weather};
-use std::net::{IpAddr, SocketAddr};
+use penstock_simulators::options::Options;
+use penstock_simulators::{PlantKind, Weather};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -50,71 +50,8 @@ pub enum SimVerb {
 pub struct SimArgs {
     #[command(subcommand)]
     verb: Option<SimVerb>,
-    /// Plant: jinan for the works, bsm1 for the IWA benchmark.
-    #[arg(long, default_value = "jinan")]
-    pub plant: PlantKind,
-    /// Folder with the benchmark's influent and noise files, for --plant bsm1; our own generator when absent.
-    #[arg(long, value_name = "FOLDER")]
-    pub influent: Option<PathBuf>,
-    /// Seed of weather, influent and instrument noise: the same seed gives the same plant.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// Speed of the plant clock against real time.
-    #[arg(long, default_value_t = 1.0)]
-    pub speed: f64,
-    /// Start of the plant clock, seconds since 1970 UTC; the present when absent.
-    #[arg(long)]
-    pub start: Option<i64>,
-    /// Weather over the catchment: dry, rain or storm.
-    #[arg(long, default_value = "dry")]
-    pub weather: Weather,
-    /// A fault active from the start, as `stuck aer/z5/nh4 0.5 for 30min`; may be repeated. The menu is in
-    /// docs/simulator-faults.md.
-    #[arg(long = "fault", value_name = "TEXT")]
-    pub faults: Vec<Injection>,
-    /// Loopback address of the HTTP interface that sets and clears faults; off when absent.
-    #[arg(long, value_name = "ADDRESS")]
-    pub api: Option<SocketAddr>,
-    /// Address the devices listen on.
-    #[arg(long, default_value = "127.0.0.1")]
-    pub host: IpAddr,
-    /// Port of one device, as <device>=<port>; may be repeated.
-    #[arg(long = "port", value_name = "DEVICE=PORT", value_parser = device_port)]
-    pub ports: Vec<(String, u16)>,
-    /// Let the system choose every port; the addresses are printed.
-    #[arg(long)]
-    pub free_ports: bool,
-    /// End when standard input closes: a child does not outlive its parent.
-    #[arg(long, hide = true)]
-    pub exit_with_stdin: bool,
-}
-
-fn device_port(text: &str) -> Result<(String, u16), String> {
-    let (device, port) = text.split_once('=').ok_or("give it as <device>=<port>, for example heat_pump=5025")?;
-    let port = port.parse().map_err(|_| format!("`{port}` is not a port (0 to 65535)"))?;
-    Ok((device.to_owned(), port))
-}
-
-impl SimArgs {
-    fn config(&self) -> Result<SimConfig, String> {
-        let mut ports = if self.free_ports { Ports::ephemeral() } else { Ports::default() };
-        for (device, port) in &self.ports {
-            ports.set(device, *port).map_err(|e| e.to_string())?;
-        }
-        Ok(SimConfig {
-            plant: self.plant,
-            influent: self.influent.clone(),
-            seed: self.seed,
-            speed: self.speed,
-            start: self.start,
-            weather: self.weather,
-            faults: self.faults.clone(),
-            api: self.api,
-            host: self.host,
-            ports,
-            ..SimConfig::default()
-        })
-    }
+    #[command(flatten)]
+    options: Options,
 }
 
 /// The simulator at whose default port an address (`host:port` or an endpoint) is configured.
@@ -163,8 +100,8 @@ fn scenario(file: &Path, assert: bool, json: bool) -> Result<(), String> {
 /// # Errors
 /// In words for a person: a port that is taken, a setting out of range.
 async fn serve(args: SimArgs) -> Result<(), String> {
-    let config = args.config()?;
-    let exit_with_stdin = args.exit_with_stdin;
+    let exit_with_stdin = args.options.exit_with_stdin;
+    let config = args.options.config().map_err(|e| e.to_string())?;
     let stop = async move {
         let stdin_closed = async {
             if exit_with_stdin {

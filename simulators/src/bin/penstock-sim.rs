@@ -3,17 +3,14 @@
 
 use std::error::Error;
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use penstock_simulators::devices::modbus::Gateway;
-use penstock_simulators::devices::opcua::{Anonymous, OpcUaSettings, Secret};
-use penstock_simulators::devices::serial::SerialPort;
-use penstock_simulators::faults::Injection;
+use penstock_simulators::options::Options;
 use penstock_simulators::scenario;
-use penstock_simulators::{PlantKind, Ports, SimConfig, Weather, bsm1, run, speed};
+use penstock_simulators::{bsm1, run, speed};
 use tracing_subscriber::EnvFilter;
 
 /// The simulated wastewater plants: Modbus and OPC UA devices in front of process models.
@@ -22,91 +19,8 @@ use tracing_subscriber::EnvFilter;
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Plant: jinan, or bsm1 for the benchmark.
-    #[arg(long, default_value = "jinan")]
-    plant: PlantKind,
-    /// Folder with the benchmark's influent and noise files, for its plant; our own generator where absent.
-    #[arg(long, value_name = "FOLDER")]
-    influent: Option<PathBuf>,
-    /// Seed of weather, influent and instrument noise.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Simulated seconds per second, up to 2000.
-    #[arg(long, default_value_t = 1.0)]
-    speed: f64,
-    /// Start of the plant clock: RFC 3339 (`2026-06-21T12:00:00+08:00`) or Unix seconds; now where absent.
-    #[arg(long, value_parser = parse_start)]
-    start: Option<i64>,
-    /// Weather over the catchment: dry, rain or storm.
-    #[arg(long, default_value = "dry")]
-    weather: Weather,
-    /// A fault active from the start, as `stuck aer/z5/nh4 0.5 for 30min`; may be given several times.
-    #[arg(long = "fault", value_name = "TEXT")]
-    faults: Vec<Injection>,
-    /// Loopback address of the HTTP fault interface, as `127.0.0.1:5090`; off where absent.
-    #[arg(long, value_name = "ADDRESS")]
-    api: Option<SocketAddr>,
-    /// Address all devices listen on.
-    #[arg(long, default_value = "127.0.0.1")]
-    host: IpAddr,
-    /// Another port for one device, as `<device>=<port>`; may be given several times.
-    #[arg(long = "port", value_name = "DEVICE=PORT", value_parser = parse_port)]
-    ports: Vec<(String, u16)>,
-    /// Every device on a free port chosen by the system.
-    #[arg(long)]
-    free_ports: bool,
-    /// A device on a serial line too, as `power_meters=/tmp/meters,9600,8N1`: makes a link to a pseudo-terminal that
-    /// speaks Modbus RTU; may be given several times.
-    #[arg(long, value_name = "DEVICE=LINK[,BAUD[,FORMAT]]")]
-    serial: Vec<SerialPort>,
-    /// How a device's gateway answers for units that do not, as `power_meters=knowing|silent|<timeout>`; may be given
-    /// several times.
-    #[arg(long = "gateway", value_name = "DEVICE=KIND", value_parser = parse_gateway)]
-    gateways: Vec<(String, Gateway)>,
-    /// Plant time moves only as a client asks of the register at device `lockstep` (port 5029).
-    #[arg(long, conflicts_with = "speed")]
-    lockstep: bool,
-    /// Stop when standard input closes, so that the plant ends with the process that started it.
-    #[arg(long)]
-    exit_with_stdin: bool,
     #[command(flatten)]
-    opcua: OpcUaArguments,
-}
-
-/// Environment variable with the password of the OPC UA user `operator`.
-const PASSWORD_VARIABLE: &str = "PENSTOCK_SIM_OPCUA_PASSWORD";
-
-#[derive(Debug, clap::Args)]
-struct OpcUaArguments {
-    /// Folder of the OPC UA device's keys and certificates; a temporary one where absent.
-    #[arg(long, value_name = "FOLDER")]
-    pki: Option<PathBuf>,
-    /// Trust every OPC UA client certificate: for demonstrations.
-    #[arg(long)]
-    trust_all: bool,
-    /// What OPC UA clients without an identity may do: read, or write the commands too.
-    #[arg(long, value_name = "read|write", default_value = "write")]
-    opcua_anonymous: Anonymous,
-    /// Password of the OPC UA user `operator`; PENSTOCK_SIM_OPCUA_PASSWORD says it without showing it to other users of
-    /// the machine. Without either there is no such user.
-    #[arg(long, value_name = "TEXT")]
-    opcua_password: Option<String>,
-    /// Days a new certificate of the OPC UA device is valid; 0 has expired when it is shown.
-    #[arg(long, value_name = "DAYS", default_value_t = OpcUaSettings::default().certificate_days, value_parser = clap::value_parser!(u32).range(..=36_500))]
-    certificate_days: u32,
-}
-
-impl OpcUaArguments {
-    fn settings(self) -> OpcUaSettings {
-        let password = self.opcua_password.or_else(|| std::env::var(PASSWORD_VARIABLE).ok());
-        OpcUaSettings {
-            pki: self.pki,
-            trust_all: self.trust_all,
-            anonymous: self.opcua_anonymous,
-            password: password.and_then(Secret::new),
-            certificate_days: self.certificate_days,
-        }
-    }
+    options: Options,
 }
 
 #[derive(Debug, Subcommand)]
@@ -187,22 +101,6 @@ fn with_cause(error: &dyn Error) -> String {
     text
 }
 
-fn parse_start(text: &str) -> Result<i64, String> {
-    text.parse::<i64>().or_else(|_| text.parse::<jiff::Timestamp>().map(|t| t.as_second()).map_err(|e| e.to_string()))
-}
-
-fn parse_port(text: &str) -> Result<(String, u16), String> {
-    let (device, port) = text.split_once('=').ok_or("expected <device>=<port>")?;
-    let port = port.parse().map_err(|_| format!("`{port}` is not a port number"))?;
-    Ports::ephemeral().set(device, port).map_err(|e| e.to_string())?;
-    Ok((device.to_owned(), port))
-}
-
-fn parse_gateway(text: &str) -> Result<(String, Gateway), String> {
-    let (device, kind) = text.split_once('=').ok_or("expected <device>=knowing|silent|<timeout>")?;
-    Ok((device.to_owned(), kind.parse()?))
-}
-
 fn announce(addresses: &[(String, SocketAddr)]) {
     let mut out = std::io::stdout().lock();
     let lines = addresses.iter().try_for_each(|(device, address)| writeln!(out, "listening {device} {address}"));
@@ -271,30 +169,12 @@ async fn main() -> ExitCode {
         }
         None => {}
     }
-    let mut ports = if arguments.free_ports { Ports::ephemeral() } else { Ports::default() };
-    for (device, port) in &arguments.ports {
-        if let Err(error) = ports.set(device, *port) {
-            eprintln!("penstock-sim: {error}");
-            return ExitCode::FAILURE;
-        }
-    }
-    let config = SimConfig {
-        plant: arguments.plant,
-        influent: arguments.influent,
-        seed: arguments.seed,
-        speed: arguments.speed,
-        start: arguments.start,
-        weather: arguments.weather,
-        faults: arguments.faults,
-        api: arguments.api,
-        host: arguments.host,
-        ports,
-        serial: arguments.serial,
-        gateways: arguments.gateways.into_iter().collect(),
-        lockstep: arguments.lockstep,
-        opcua: arguments.opcua.settings(),
+    let with_stdin = arguments.options.exit_with_stdin;
+    let config = match arguments.options.config() {
+        Ok(config) => config,
+        Err(error) => return failure(&error),
     };
-    match run(config, announce, stopped(arguments.exit_with_stdin)).await {
+    match run(config, announce, stopped(with_stdin)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure(&error),
     }
