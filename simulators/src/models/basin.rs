@@ -9,7 +9,7 @@
 use super::asm1::{self, Params, SALK, SNH, SO, SS, STATES, XBH};
 use super::tertiary::ALKALINITY_PER_AL;
 use super::water::{self, MEOH, MEOH_PER_AL, MEOH_PER_P, MEP, MEP_PER_P, PARTICULATE, PARTS, PO4, Stock, Water, XPP};
-use super::works::{LAYER_M, LAYERS, SETTLER_AREA_M2, VOLUMES_M3, Works};
+use super::works::{LAYER_M, LAYERS, SETTLER_AREA_M2, VOLUMES_M3, Works, blanket_m, settling_fluxes};
 use crate::clock::DAY_S;
 
 /// Layer the feed enters, from the top, zero-based.
@@ -248,7 +248,7 @@ impl Basin {
         let up = (inputs.q_in - inputs.q_was).max(0.0) / SETTLER_AREA_M2 / LAYER_M;
         let feed = up + down;
         let solids = self.layers.map(|y| water::tss(&y));
-        let flux = fluxes(&solids, water::tss(&self.tanks[4]));
+        let flux = settling_fluxes(&solids, water::tss(&self.tanks[4]));
         let mut rate = [[0.0; PARTS]; LAYERS];
         for (i, rate) in rate.iter_mut().enumerate() {
             let own = &self.layers[i];
@@ -303,14 +303,7 @@ impl Basin {
     /// Height of the sludge blanket (solids above 2500 g/m3) over the floor, m, interpolated between layer centres.
     #[must_use]
     pub fn blanket_m(&self) -> f64 {
-        const BLANKET: f64 = 2500.0;
-        let x = self.layers.map(|y| water::tss(&y));
-        let centre = |i: usize| (LAYERS - i) as f64 * LAYER_M - LAYER_M / 2.0;
-        match (0..LAYERS).find(|i| x[*i] >= BLANKET) {
-            None => 0.0,
-            Some(0) => LAYERS as f64 * LAYER_M,
-            Some(i) => centre(i) + LAYER_M * (x[i] - BLANKET) / (x[i] - x[i - 1]),
-        }
+        blanket_m(&self.layers.map(|y| water::tss(&y)))
     }
 }
 
@@ -337,21 +330,6 @@ fn reactions(y: &Water, params: &Params, rate: &mut Water) -> f64 {
     rate[MEOH] = -MEOH_PER_P * bound;
     rate[MEP] = MEP_PER_P * bound;
     nitrogen_gas
-}
-
-/// Solids flux by gravity from every layer to the next, g/(m2 d) (Takacs, as in the benchmark).
-fn fluxes(x: &[f64; LAYERS], feed_tss: f64) -> [f64; LAYERS - 1] {
-    const THRESHOLD: f64 = 3000.0;
-    let least = 0.00228 * feed_tss;
-    let flux = x.map(|x| {
-        let over = x - least;
-        let velocity = (474.0 * ((-0.000576 * over).exp() - (-0.00286 * over).exp())).clamp(0.0, 250.0);
-        velocity * x
-    });
-    std::array::from_fn(|i| {
-        let free = i < FEED && x[i + 1] <= THRESHOLD;
-        if free { flux[i] } else { flux[i].min(flux[i + 1]) }
-    })
 }
 
 #[cfg(test)]

@@ -229,19 +229,25 @@ impl Works {
     /// Height of the sludge blanket (solids above 2500 g/m3) over the floor, m, interpolated between layer centres.
     #[must_use]
     pub fn blanket_m(&self) -> f64 {
-        const BLANKET: f64 = 2500.0;
-        let x = &self.settler.tss;
-        let centre = |i: usize| (LAYERS - i) as f64 * LAYER_M - LAYER_M / 2.0;
-        match (0..LAYERS).find(|i| x[*i] >= BLANKET) {
-            None => 0.0,
-            Some(0) => LAYERS as f64 * LAYER_M,
-            Some(i) => centre(i) + LAYER_M * (x[i] - BLANKET) / (x[i] - x[i - 1]),
-        }
+        blanket_m(&self.settler.tss)
     }
 }
 
-/// Solids flux by gravity from every layer to the next, g/(m2 d).
-fn settling_fluxes(x: &[f64; LAYERS], feed_tss: f64) -> [f64; LAYERS - 1] {
+/// Height over the floor, m, at which the solids of a settler's layers, g/m3, reach 2500 g/m3, interpolated between layer
+/// centres.
+pub(super) fn blanket_m(x: &[f64; LAYERS]) -> f64 {
+    const BLANKET: f64 = 2500.0;
+    let centre = |i: usize| (LAYERS - i) as f64 * LAYER_M - LAYER_M / 2.0;
+    match (0..LAYERS).find(|i| x[*i] >= BLANKET) {
+        None => 0.0,
+        Some(0) => LAYERS as f64 * LAYER_M,
+        Some(i) => centre(i) + LAYER_M * (x[i] - BLANKET) / (x[i] - x[i - 1]),
+    }
+}
+
+/// Solids flux by gravity from every layer to the next, g/(m2 d), by the suspended solids of the layers and of the feed, g/m3
+/// (Takacs).
+pub(super) fn settling_fluxes(x: &[f64; LAYERS], feed_tss: f64) -> [f64; LAYERS - 1] {
     const THRESHOLD: f64 = 3000.0;
     let least = 0.00228 * feed_tss;
     let flux = x.map(|x| {
