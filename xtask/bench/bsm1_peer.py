@@ -19,7 +19,7 @@ def run(days: float) -> float:
     influent = np.column_stack([times, np.tile(CONSTANT, (len(times), 1))])
     plant = BSM1OL(data_in=influent, timestep=1 / 1440, endtime=days, tempmodel=False, activate=False)
     begin = time.perf_counter()
-    for step in range(len(plant.timesteps)):
+    for step in range(min(len(plant.timesteps), len(plant.simtime))):
         plant.step(step)
     return time.perf_counter() - begin
 
