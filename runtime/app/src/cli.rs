@@ -143,7 +143,9 @@ fn done(result: Result<(), String>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("error: {message}");
+            // Lists of mistakes name each of theirs already.
+            let prefix = if message.starts_with("error") { "" } else { "error: " };
+            eprintln!("{prefix}{message}");
             ExitCode::FAILURE
         }
     }
