@@ -205,7 +205,7 @@ fn step(kind: BlockKind, block: &mut Block, s: Scan) -> Result<Dynamic, String> 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn answers_stay_finite_and_within_their_limits(scans in scans()) {
