@@ -168,7 +168,10 @@ fn scan(io) {
     io.projected = io.power.run(io.flow, #{ limit: 500 }).projected;
     io.undelayed = io.model.run(io.shaped.run(io.flow, #{ lead: 5, lag: 5 }), 7,
         #{ gain: 1, t: 30, flow: 60, volume: 5 });
-    let machines = [#{ running: io.or("flow", 0) > 0, capacity: 80, hours: 20 }, #{ running: false, capacity: 80, hours: 10 }];
+    let machines = [
+        #{ running: io.or("flow", 0) > 0, capacity: 80, hours: 20 },
+        #{ running: false, capacity: 80, hours: 10 },
+    ];
     let order = io.station.run(io.flow, machines, #{ up_after: 0, gap: 0 });
     io.run1 = order.run[0];
     io.run2 = order.run[1];

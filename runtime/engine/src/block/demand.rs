@@ -16,6 +16,9 @@ use rhai::Dynamic;
 
 /// Metering interval where none is given, s.
 const INTERVAL: f64 = 900.0;
+/// Share of an interval that must have passed for a pulse to end one: what a pulse cuts shorter, at the start or after a
+/// pulse that came a moment late, is no metering interval, and a few seconds of it would make a false peak.
+const WHOLE_FROM: f64 = 0.9;
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Demand {
@@ -42,9 +45,11 @@ impl Demand {
     /// `power` of the last `dt` seconds; `t` above 0 s.
     pub fn run(&mut self, power: f64, t: f64, limit: Option<f64>, sync: bool, dt: f64) -> Seen {
         let power = bounded(power);
-        if sync && !self.sync && self.passed > 0.0 {
-            // What was gathered before the first pulse, or between two that lie apart, is a mean over its own time.
-            self.close(self.passed);
+        if sync && !self.sync {
+            if self.passed >= WHOLE_FROM * t {
+                self.close(self.passed);
+            }
+            (self.passed, self.energy) = (0.0, 0.0);
         }
         self.sync = sync;
         let mut rest = dt;
@@ -139,7 +144,14 @@ mod tests {
             block.run(50.0, 900.0, None, (40..45).contains(&k), 1.0);
         }
         assert!((block.passed - 60.0).abs() < 1e-9, "{block:?}");
-        assert_eq!(block.last, Some(50.0));
+        assert_eq!((block.last, block.peak), (None, None), "40 s are no interval");
+        // The meter's interval is a little shorter than ours: it ends at the pulse.
+        for k in 60..895 {
+            block.run(if k < 895 - 60 { 50.0 } else { 200.0 }, 900.0, None, false, 1.0);
+        }
+        block.run(0.0, 900.0, None, true, 1.0);
+        assert!((block.last.unwrap() - (50.0 * 835.0 + 200.0 * 60.0) / 895.0).abs() < 1e-9, "{block:?}");
+        assert_eq!(block.passed, 1.0);
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! every `every` s:   p += clamp(gain·z(m − target), −step, step)
 //! ```
 //!
-//! `m` is the mean over that time of the greatest valve position, `z` the dead zone of half-width `band`. A valve near its
-//! end asks for more pressure; when all are throttled the pressure was made for nothing. The trim is the only integrator
+//! `m` is the mean over that time of the greatest valve position, `z` the dead zone of half-width `band`. A valve near
+//! its end asks for more pressure; when all are throttled the pressure was made for nothing. The trim is the only integrator
 //! on the pressure set-point, and it acts far slower than the flow controllers that move the valves (1 to 15 min), for
 //! they answer every change of pressure. Valves without a position, or in a person's hand, are left out by `()`; while
 //! there is none the set-point stays.

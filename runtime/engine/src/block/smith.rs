@@ -5,15 +5,15 @@
 //! prediction = pv + y − y(delayed)
 //! ```
 //!
-//! O. J. M. Smith, *Closer control of loops with dead time*, Chem. Eng. Progress 53 (1957). A controller that works on the
-//! prediction can be tuned as if there were no dead time; only the error of the model comes back late.
+//! O. J. M. Smith, *Closer control of loops with dead time*, Chem. Eng. Progress 53 (1957). A controller that works on
+//! the prediction can be tuned as if there were no dead time; only the error of the model comes back late.
 //!
 //! The delay is either a dead time in s, or transport through a volume: with `n += flow/volume·dt` the parcel that leaves
 //! now came in one `n` ago, which is exact for plug flow at a flow that changes. Both are one line over a coordinate
 //! that grows (time, or `n`), read at a distance behind its head.
 
 use super::FunctionBlock;
-use super::args::{Call, Reset, bounded};
+use super::args::{Call, Reset, bounded, number_or_none};
 use rhai::Dynamic;
 use std::collections::VecDeque;
 
@@ -134,7 +134,9 @@ impl FunctionBlock for Smith {
             }
             _ => return Err("takes either `dead_time` and `dead_time_max` or `flow` and `volume`".to_owned()),
         };
-        Ok(self.run(call.x(0)?, call.x(1)?, call.needed("gain")?, call.time("t")?, delay, call.dt).into())
+        let (gain, t, pv) = (call.needed("gain")?, call.time("t")?, call.x(1)?);
+        // `io.granted` is `()` before anything was granted: nothing has acted on the process, so nothing is on its way.
+        Ok(number_or_none(call.value(0))?.map_or(pv, |u| self.run(u, pv, gain, t, delay, call.dt)).into())
     }
 
     fn reset(&mut self, to: Reset) -> Result<(), String> {
@@ -148,6 +150,7 @@ impl FunctionBlock for Smith {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::block::BlockKind;
 
     #[test]
     fn the_prediction_of_a_true_model_is_the_process_without_its_dead_time() {
@@ -163,6 +166,40 @@ mod tests {
             assert!((seen - step(now)).abs() < 1e-3, "{seen} is not {} at {now} s", step(now));
         }
         assert!(smith.line.points.len() <= POINTS);
+    }
+
+    #[test]
+    fn a_loop_around_the_predictor_answers_as_without_dead_time_only_later() {
+        // The process's pole cancelled by ti = t: the loop without dead time is a lag of time constant t/(kp·gain), and
+        // the predictor's loop is that lag after the dead time.
+        let (gain, t, dead_time, kp, dt) = (2.0, 20.0, 30.0, 1.5, 0.02);
+        let delay = Delay::Time { dead_time, longest: 40.0 };
+        let (mut smith, mut pid) = (Smith::default(), BlockKind::Pid.make());
+        let numbers = [("kp", kp), ("ti", t), ("min", -100.0), ("max", 100.0)];
+        let settings: rhai::Map = numbers.into_iter().map(|(name, x)| (name.into(), x.into())).collect();
+        let (mut u, mut process) = (0.0, 0.0);
+        // The process's own delay: a plain queue of 1 500 steps.
+        let mut pipe: VecDeque<f64> = std::iter::repeat_n(0.0, 1_500).collect();
+        for k in 0_u32..5_000 {
+            process += (gain * u - process) * -(-dt / t).exp_m1();
+            pipe.push_back(process);
+            let pv = pipe.pop_front().unwrap();
+            let after = (f64::from(k) * dt - dead_time).max(0.0);
+            let expected = 1.0 - (-after * kp * gain / t).exp();
+            assert!((pv - expected).abs() < 0.01, "{pv} is not {expected} at step {k}");
+            let predicted = smith.run(u, pv, gain, t, delay, dt);
+            let answer = pid.step(&Call::new(&[1.0.into(), predicted.into()], Some(&settings), dt)).unwrap();
+            u = answer.as_float().unwrap();
+        }
+    }
+
+    #[test]
+    fn before_anything_was_granted_the_measurement_passes() {
+        let numbers = [("gain", 1.0), ("t", 5.0), ("dead_time", 10.0), ("dead_time_max", 60.0)];
+        let settings = numbers.into_iter().map(|(name, x)| (name.into(), x.into())).collect();
+        let mut smith = Smith::default();
+        let answer = smith.step(&Call::new(&[Dynamic::UNIT, 3.0.into()], Some(&settings), 1.0)).unwrap();
+        assert_eq!((answer.as_float().unwrap(), smith.model), (3.0, None));
     }
 
     #[test]

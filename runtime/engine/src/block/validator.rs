@@ -199,7 +199,9 @@ impl Validator {
         let verdicts: Vec<Result<f64, &'static str>> =
             self.sensors.iter_mut().zip(shown).map(|(sensor, shown)| sensor.judge(*shown, s, dt)).collect();
         let passed: Vec<Option<f64>> = verdicts.iter().map(|v| v.ok()).collect();
-        let vote = vote(&passed, s.spread, s.substitute.or(self.last_good));
+        // A last good value that may not stand in for the signal any more does not bear witness either.
+        let remembered = self.last_good.filter(|_| self.lost <= s.hold + TIME_ROUNDING);
+        let vote = vote(&passed, s.spread, s.substitute.or(remembered));
         let mut causes: Vec<(usize, &'static str)> =
             verdicts.iter().enumerate().filter_map(|(i, v)| v.err().map(|cause| (i, cause))).collect();
         causes.extend(vote.and_then(|v| v.outvoted).map(|i| (i, "vote")));
