@@ -94,8 +94,8 @@ fn fresh<B: FunctionBlock + Default + 'static>() -> Block {
 }
 
 macro_rules! spec {
-    ($name:literal, $values:literal, $block:ty, [$($setting:literal),*]) => {
-        &Spec { name: $name, values: $values, settings: &[$($setting),*], make: fresh::<$block> }
+    ($name:literal, $values:literal, $block:ty, $settings:expr) => {
+        &Spec { name: $name, values: $values, settings: $settings, make: fresh::<$block> }
     };
 }
 
@@ -125,95 +125,27 @@ impl BlockKind {
 
     fn spec(self) -> &'static Spec {
         match self {
-            Self::Pid => spec!(
-                "pid",
-                2,
-                pid::Pid,
-                [
-                    "kp",
-                    "ti",
-                    "td",
-                    "n",
-                    "min",
-                    "max",
-                    "b",
-                    "c",
-                    "tt",
-                    "rate",
-                    "deadband",
-                    "track",
-                    "reset_from",
-                    "mode",
-                    "manual",
-                    "cascade",
-                    "reverse"
-                ]
-            ),
-            Self::Lag => spec!("lag", 1, filter::Lag, ["t"]),
-            Self::LeadLag => spec!("lead_lag", 1, filter::LeadLag, ["lead", "lag"]),
-            Self::Ramp => spec!("ramp", 1, filter::Ramp, ["up", "down"]),
-            Self::Deadband => spec!("deadband", 1, filter::Deadband, ["width", "centre", "hold"]),
-            Self::Hysteresis => spec!("hysteresis", 1, logic::Hysteresis, ["on", "off"]),
-            Self::OnDelay => spec!("on_delay", 1, logic::OnDelay, ["t"]),
-            Self::OffDelay => spec!("off_delay", 1, logic::OffDelay, ["t"]),
-            Self::MinTimes => spec!("min_times", 1, logic::MinTimes, ["on", "off"]),
-            Self::Totaliser => spec!("totaliser", 1, filter::Totaliser, []),
-            Self::RunHours => spec!("run_hours", 1, logic::RunHours, []),
-            Self::Window => spec!("window", 1, window::Window, ["t"]),
-            Self::Demand => spec!("demand", 1, demand::Demand, ["t", "limit", "sync"]),
+            Self::Pid => spec!("pid", 2, pid::Pid, pid::SETTINGS),
+            Self::Lag => spec!("lag", 1, filter::Lag, &["t"]),
+            Self::LeadLag => spec!("lead_lag", 1, filter::LeadLag, &["lead", "lag"]),
+            Self::Ramp => spec!("ramp", 1, filter::Ramp, &["up", "down"]),
+            Self::Deadband => spec!("deadband", 1, filter::Deadband, &["width", "centre", "hold"]),
+            Self::Hysteresis => spec!("hysteresis", 1, logic::Hysteresis, &["on", "off"]),
+            Self::OnDelay => spec!("on_delay", 1, logic::OnDelay, &["t"]),
+            Self::OffDelay => spec!("off_delay", 1, logic::OffDelay, &["t"]),
+            Self::MinTimes => spec!("min_times", 1, logic::MinTimes, &["on", "off"]),
+            Self::Totaliser => spec!("totaliser", 1, filter::Totaliser, &[]),
+            Self::RunHours => spec!("run_hours", 1, logic::RunHours, &[]),
+            Self::Window => spec!("window", 1, window::Window, &["t"]),
+            Self::Demand => spec!("demand", 1, demand::Demand, &["t", "limit", "sync"]),
             Self::Smith => {
-                spec!("smith", 2, smith::Smith, ["gain", "t", "dead_time", "dead_time_max", "flow", "volume"])
+                spec!("smith", 2, smith::Smith, &["gain", "t", "dead_time", "dead_time_max", "flow", "volume"])
             }
-            Self::Ratio => spec!("ratio", 1, ratio::Ratio, ["ratio", "bias", "min", "max", "track", "balance"]),
-            Self::SplitRange => spec!("split_range", 1, ratio::SplitRange, ["ranges"]),
-            Self::MostOpenValve => spec!(
-                "most_open_valve",
-                1,
-                most_open::MostOpenValve,
-                ["target", "band", "gain", "every", "step", "start", "min", "max", "track"]
-            ),
-            Self::Sequencer => spec!(
-                "sequencer",
-                2,
-                sequencer::Sequencer,
-                [
-                    "order",
-                    "up",
-                    "up_after",
-                    "down",
-                    "down_after",
-                    "min_run",
-                    "min_stop",
-                    "starts_per_hour",
-                    "min_running",
-                    "max_running",
-                    "gap",
-                    "start_timeout",
-                    "guard",
-                    "guard_after"
-                ]
-            ),
-            Self::Validator => spec!(
-                "validator",
-                1,
-                validator::Validator,
-                [
-                    "min",
-                    "max",
-                    "spike",
-                    "rate",
-                    "flat_time",
-                    "flat_band",
-                    "age",
-                    "max_age",
-                    "maintenance",
-                    "spread",
-                    "substitute",
-                    "hold",
-                    "safe",
-                    "back_after"
-                ]
-            ),
+            Self::Ratio => spec!("ratio", 1, ratio::Ratio, &["ratio", "bias", "min", "max", "track", "balance"]),
+            Self::SplitRange => spec!("split_range", 1, ratio::SplitRange, &["ranges"]),
+            Self::MostOpenValve => spec!("most_open_valve", 1, most_open::MostOpenValve, most_open::SETTINGS),
+            Self::Sequencer => spec!("sequencer", 2, sequencer::Sequencer, sequencer::SETTINGS),
+            Self::Validator => spec!("validator", 1, validator::Validator, validator::SETTINGS),
         }
     }
 

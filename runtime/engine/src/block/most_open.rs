@@ -22,6 +22,9 @@ const VALVES_MAX: usize = 64;
 /// hour the load has changed again.
 const EVERY: std::ops::RangeInclusive<f64> = 60.0..=900.0;
 
+/// Names of the settings.
+pub(crate) const SETTINGS: &[&str] = &["target", "band", "gain", "every", "step", "start", "min", "max", "track"];
+
 /// Settings of the trim.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Trim {

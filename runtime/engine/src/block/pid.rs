@@ -20,6 +20,27 @@ use rhai::Dynamic;
 /// Ratio of derivative time to the time constant of its filter: 8 to 16 are usual; more lets measurement noise through.
 const DERIVATIVE_FILTER: f64 = 10.0;
 
+/// Names of the settings.
+pub(crate) const SETTINGS: &[&str] = &[
+    "kp",
+    "ti",
+    "td",
+    "n",
+    "min",
+    "max",
+    "b",
+    "c",
+    "tt",
+    "rate",
+    "deadband",
+    "track",
+    "reset_from",
+    "mode",
+    "manual",
+    "cascade",
+    "reverse",
+];
+
 /// Who gives the set-point or the output.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Mode {

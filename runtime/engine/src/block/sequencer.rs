@@ -43,6 +43,24 @@ pub(crate) struct Station {
     pub guard_after: f64,
 }
 
+/// Names of the settings.
+pub(crate) const SETTINGS: &[&str] = &[
+    "order",
+    "up",
+    "up_after",
+    "down",
+    "down_after",
+    "min_run",
+    "min_stop",
+    "starts_per_hour",
+    "min_running",
+    "max_running",
+    "gap",
+    "start_timeout",
+    "guard",
+    "guard_after",
+];
+
 impl Station {
     fn read(call: &Call) -> Result<Station, String> {
         let share = |name, usual| call.within(name, 0.0..=1.5).map(|x| x.unwrap_or(usual));

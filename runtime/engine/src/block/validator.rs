@@ -30,6 +30,24 @@ const SENSORS_MAX: usize = 3;
 /// Samples of the running median.
 const MEDIAN_OF: usize = 5;
 
+/// Names of the settings.
+pub(crate) const SETTINGS: &[&str] = &[
+    "min",
+    "max",
+    "spike",
+    "rate",
+    "flat_time",
+    "flat_band",
+    "age",
+    "max_age",
+    "maintenance",
+    "spread",
+    "substitute",
+    "hold",
+    "safe",
+    "back_after",
+];
+
 /// Settings of the tests and the ladder. Times in s, the rest in the signal's unit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tests {
