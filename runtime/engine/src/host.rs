@@ -192,15 +192,7 @@ fn helpers(engine: &mut rhai::Engine) {
         engine.register_fn(name, move |x: INT| f(x as FLOAT));
     }
     engine.register_fn("interp", |x: Dynamic, points: Array| interp(&x, &points));
-    for kind in [
-        BlockKind::Pid,
-        BlockKind::Lag,
-        BlockKind::Ramp,
-        BlockKind::Hysteresis,
-        BlockKind::OnDelay,
-        BlockKind::OffDelay,
-        BlockKind::Totaliser,
-    ] {
+    for kind in BlockKind::ALL {
         engine.register_fn(kind.as_str(), move || kind);
     }
     engine.register_fn("rate_limit", || BlockKind::Ramp);

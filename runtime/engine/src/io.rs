@@ -3,7 +3,7 @@
 //! A program reads the frozen samples of its inputs and leaves values for its outputs; nothing here reaches a tag. The
 //! frame's lock is the program's own, taken per access and never across a call into the script.
 
-use crate::block::{Block, BlockKind, Pid, PidSettings};
+use crate::block::{self, Block};
 use crate::declare::Declaration;
 use crate::host::{Fail, fail, number};
 use crate::nearest::did_you_mean;
@@ -245,7 +245,7 @@ impl BlockRef {
         let declaration = frame.declaration.clone();
         let (name, kind) = &declaration.blocks[self.index];
         let dt = frame.dt;
-        run_block(&mut frame.blocks[self.index], *kind, values, settings, dt)
+        kind.run(&mut frame.blocks[self.index], values, settings, dt)
             .map_err(|e| fail(format!("`{name}` ({}): {e}", kind.as_str())))
     }
 
@@ -253,108 +253,9 @@ impl BlockRef {
         let mut frame = self.io.0.lock();
         let declaration = frame.declaration.clone();
         let (name, kind) = &declaration.blocks[self.index];
-        // `io.granted` is `()` before anything was granted: nothing to start from.
-        let value = value.filter(|v| !v.is_unit());
-        let wrong = |e: &str| fail(format!("`{name}` ({}): reset takes {e}", kind.as_str()));
-        let x = value.map(|v| number(v).filter(|x| x.is_finite()).ok_or_else(|| wrong("a finite number")));
-        let on = value.map(|v| v.as_bool().map_err(|_| wrong("true or false")));
-        match &mut frame.blocks[self.index] {
-            Block::Pid(b) => match x.transpose()? {
-                Some(x) => b.preset(x),
-                None => *b = Pid::default(),
-            },
-            Block::Lag(b) => b.0 = x.transpose()?,
-            Block::Ramp(b) => b.0 = x.transpose()?,
-            Block::Totaliser(b) => b.0 = x.transpose()?.unwrap_or(0.0),
-            Block::Hysteresis(b) => b.0 = on.transpose()?.unwrap_or(false),
-            Block::OnDelay(b) => b.reset(),
-            Block::OffDelay(b) => b.reset(on.transpose()?.unwrap_or(false)),
-        }
-        Ok(())
+        block::reset(&mut frame.blocks[self.index], value)
+            .map_err(|e| fail(format!("`{name}` ({}): {e}", kind.as_str())))
     }
-}
-
-/// The settings map of a `run`.
-struct Settings<'a>(Option<&'a Map>);
-
-impl Settings<'_> {
-    fn number(&self, name: &str) -> Result<Option<f64>, String> {
-        match self.0.and_then(|m| m.get(name)) {
-            None => Ok(None),
-            Some(v) if v.is_unit() => Ok(None),
-            Some(v) => number(v)
-                .filter(|x| x.is_finite())
-                .map(Some)
-                .ok_or_else(|| format!("`{name}` takes a finite number, not {v}")),
-        }
-    }
-
-    fn needed(&self, name: &str) -> Result<f64, String> {
-        self.number(name)?.ok_or_else(|| format!("`{name}` is missing"))
-    }
-
-    fn time(&self, name: &str) -> Result<f64, String> {
-        let t = self.needed(name)?;
-        if t >= 0.0 { Ok(t) } else { Err(format!("`{name}` is a time of at least 0 s, not {t}")) }
-    }
-}
-
-fn run_block(
-    block: &mut Block,
-    kind: BlockKind,
-    values: &[Dynamic],
-    settings: Option<&Map>,
-    dt: f64,
-) -> Result<Dynamic, String> {
-    let allowed = kind.settings();
-    if let Some(wrong) = settings.and_then(|m| m.keys().find(|k| !allowed.contains(&k.as_str()))) {
-        let help = did_you_mean(wrong, allowed.iter().copied()).map(|h| format!(" ({h})")).unwrap_or_default();
-        return Err(format!("has no setting `{wrong}`{help}"));
-    }
-    if values.len() != kind.values() {
-        return Err(format!("run takes {} value(s) before its settings", kind.values()));
-    }
-    let s = Settings(settings);
-    let x = |i: usize| {
-        number(&values[i])
-            .filter(|x| x.is_finite())
-            .ok_or_else(|| format!("run takes a finite number, not {}", values[i]))
-    };
-    let on = || values[0].as_bool().map_err(|_| format!("run takes true or false, not {}", values[0]));
-    Ok(match block {
-        Block::Pid(b) => b.run(x(0)?, x(1)?, &pid_settings(&s)?, dt).into(),
-        Block::Lag(b) => b.run(x(0)?, s.time("t")?, dt).into(),
-        Block::Ramp(b) => b.run(x(0)?, s.time("up")?, s.time("down")?, dt).into(),
-        Block::Hysteresis(b) => b.run(x(0)?, s.needed("on")?, s.needed("off")?).into(),
-        Block::OnDelay(b) => b.run(on()?, s.time("t")?, dt).into(),
-        Block::OffDelay(b) => b.run(on()?, s.time("t")?, dt).into(),
-        Block::Totaliser(b) => b.run(x(0)?, dt).into(),
-    })
-}
-
-fn pid_settings(s: &Settings) -> Result<PidSettings, String> {
-    let ti = s.number("ti")?;
-    if ti.is_some_and(|t| t <= 0.0) {
-        return Err("`ti` is a time above 0 s; leave it out for no integral action".to_owned());
-    }
-    let reverse = match s.0.and_then(|m| m.get("reverse")) {
-        None => false,
-        Some(v) => v.as_bool().map_err(|_| format!("`reverse` takes true or false, not {v}"))?,
-    };
-    let settings = PidSettings {
-        kp: s.needed("kp")?,
-        ti,
-        td: s.number("td")?.unwrap_or(0.0).max(0.0),
-        min: s.needed("min")?,
-        max: s.needed("max")?,
-        b: s.number("b")?.unwrap_or(1.0),
-        track: s.number("track")?,
-        reverse,
-    };
-    if settings.min > settings.max {
-        return Err(format!("`min` {} is above `max` {}", settings.min, settings.max));
-    }
-    Ok(settings)
 }
 
 /// A value as a script sees it.

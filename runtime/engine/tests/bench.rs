@@ -1,8 +1,8 @@
 //! The bench on which scripts are tested, with every function block reached from a script.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it was built")]
 
-use penstock_engine::{Bench, Script};
-use penstock_model::{BadReason, Quality, Sample, UncertainReason, Value};
+use penstock_engine::{Bench, BlockKind, Script};
+use penstock_model::{BadReason, Now, Quality, Sample, UncertainReason, Value};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -125,7 +125,73 @@ fn the_program_in_the_reference_compiles_and_runs() {
     let inputs = good(&b, &[("do", 1.0), ("sp", 2.0)]);
     let result = b.scan(SECOND, &inputs);
     assert_eq!((result.outputs[0].1.usable_f64(), result.error), (Some(20.0), None));
-    for kind in ["pid", "lag", "ramp", "rate_limit", "hysteresis", "on_delay", "off_delay", "totaliser"] {
+    for kind in BlockKind::ALL.map(BlockKind::as_str).into_iter().chain(["rate_limit"]) {
         assert!(page.contains(&format!("`{kind}()`")), "the reference lacks {kind}");
     }
+    for kind in BlockKind::ALL {
+        let head = page.find(&format!("`{}()`", kind.as_str())).unwrap();
+        let section = page[head..].split("\n### ").next().unwrap();
+        for setting in kind.settings() {
+            let named =
+                [format!("`{setting}`"), format!(" {setting},"), format!(" {setting} }}"), format!(" {setting}:")];
+            assert!(named.iter().any(|n| section.contains(n)), "{} lacks {setting}", kind.as_str());
+        }
+    }
+}
+
+#[test]
+fn blocks_with_more_than_one_answer_speak_in_maps() {
+    let source = r#"
+fn declare(p) {
+    p.input("o2", "mg/L"); p.input("flow", "m3/h"); p.optional("o2");
+    p.output("o2_used", "mg/L"); p.output("dose", "any"); p.output("acid", "%"); p.output("base", "%");
+    p.output("p_sp", "kPa"); p.output("mean", ""); p.output("projected", ""); p.output("undelayed", "");
+    p.output_bool("run1"); p.output_bool("run2"); p.output_int("starts"); p.output_bool("fell_back");
+    p.block("signal", validator()); p.block("flow_ratio", ratio()); p.block("split", split_range());
+    p.block("trim", most_open_valve()); p.block("stats", window()); p.block("power", demand());
+    p.block("station", sequencer()); p.block("hours", run_hours()); p.block("model", smith());
+    p.block("kept", min_times()); p.block("moved", deadband()); p.block("shaped", lead_lag());
+}
+fn scan(io) {
+    let o2 = io.signal.run(if io.usable("o2") { io.o2 } else { () },
+        #{ min: 0, max: 12, age: io.age("o2"), max_age: 60, hold: 1, safe: 1.5 });
+    io.o2_used = o2.value;
+    io.fell_back = io.kept.run(o2.state != "good", #{ on: 5, off: 0 });
+    if o2.state == "hold" { print(`held: ${o2.cause}`); }
+    io.dose = io.moved.run(io.flow_ratio.run(io.flow, #{ ratio: 0.5, max: 100 }), #{ width: 0 , hold: true });
+    let valves = io.split.run(75, #{ ranges: [[0, 50, 100, 0], [50, 100, 0, 100]] });
+    io.base = valves[0];
+    io.acid = valves[1];
+    io.p_sp = io.trim.run([70, (), 90.0],
+        #{ target: 80, band: 2, gain: 0.1, every: 60, step: 1, start: 55, min: 45, max: 60, track: io.track("p_sp") });
+    io.mean = io.stats.run(io.flow, #{ t: 60 }).mean;
+    io.projected = io.power.run(io.flow, #{ limit: 500 }).projected;
+    io.undelayed = io.model.run(io.shaped.run(io.flow, #{ lead: 5, lag: 5 }), 7,
+        #{ gain: 1, t: 30, flow: 60, volume: 5 });
+    let machines = [
+        #{ running: io.or("flow", 0) > 0, capacity: 80, hours: 20 },
+        #{ running: false, capacity: 80, hours: 10 },
+    ];
+    let order = io.station.run(io.flow, machines, #{ up_after: 0, gap: 0 });
+    io.run1 = order.run[0];
+    io.run2 = order.run[1];
+    io.starts = io.hours.run(order.run[1]).starts;
+}
+"#;
+    let mut b = bench(source, &[]);
+    let inputs = good(&b, &[("o2", 2.0), ("flow", 70.0)]);
+    let mut scan = |inputs: &[(String, Sample)]| -> Vec<f64> {
+        let result = b.scan(SECOND, inputs);
+        assert_eq!(result.error, None);
+        result.outputs.iter().map(|(_, s)| s.usable_f64().unwrap()).collect()
+    };
+    // o2_used, dose, acid, base, p_sp, mean, projected, undelayed, run1, run2, starts, fell_back
+    assert_eq!(scan(&inputs), [2.0, 35.0, 50.0, 0.0, 55.0, 70.0, 70.0, 7.0, 1.0, 0.0, 0.0, 0.0]);
+    let inputs_now = Now { mono: inputs[0].1.received, utc: inputs[0].1.source_time };
+    let gone = Sample::bad(BadReason::Link, None, inputs_now);
+    let seen = scan(&[("o2".to_owned(), gone), ("flow".to_owned(), Sample::good(78.0, inputs_now))]);
+    assert_eq!(seen[..2], [2.0, 39.0]);
+    assert_eq!(seen[8..], [1.0, 1.0, 1.0, 1.0], "78 is above 95 % of 80; the oxygen is held");
+    assert_eq!(scan(&[])[0], 1.5, "held for one second, then safe");
+    assert_eq!(b.printed(), ["held: missing"]);
 }

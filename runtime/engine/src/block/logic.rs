@@ -1,7 +1,11 @@
-//! Blocks that decide a switch: hysteresis, on-delay, off-delay.
+//! Blocks about switches: hysteresis, delays, minimum times, hours run.
+
+use super::FunctionBlock;
+use super::args::{Call, Reset, bounded, result, whole};
+use rhai::Dynamic;
 
 /// Rounding of summed time steps, s: a delay of ten steps must end at the tenth.
-const TIME_ROUNDING: f64 = 1e-6;
+pub(super) const TIME_ROUNDING: f64 = 1e-6;
 
 /// Switch with two thresholds. `on ≥ off`: on at `x ≥ on`, off at `x ≤ off`. `on < off`: on at `x ≤ on`, off at
 /// `x ≥ off`. Between them it stays; it starts off.
@@ -31,10 +35,6 @@ impl OnDelay {
         self.on_for = input.then(|| self.on_for.map_or(0.0, |x| x + dt));
         self.on_for.is_some_and(|x| x + TIME_ROUNDING >= t)
     }
-
-    pub fn reset(&mut self) {
-        self.on_for = None;
-    }
 }
 
 /// Off once its input has been off for `t` seconds; on at once. It starts off.
@@ -47,7 +47,7 @@ pub(crate) struct OffDelay {
 impl OffDelay {
     pub fn run(&mut self, input: bool, t: f64, dt: f64) -> bool {
         if input {
-            self.reset(true);
+            self.set(true);
         } else if self.on {
             let off_for = self.off_for.map_or(0.0, |x| x + dt);
             self.off_for = Some(off_for);
@@ -56,8 +56,114 @@ impl OffDelay {
         self.on
     }
 
-    pub fn reset(&mut self, on: bool) {
+    fn set(&mut self, on: bool) {
         *self = Self { on, off_for: None };
+    }
+}
+
+/// A switch that stays on for at least `on` seconds and off for at least `off` seconds, whatever is wished.
+/// Free to switch at its first scan.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct MinTimes {
+    on: bool,
+    /// Seconds in this state; none: long enough.
+    since: Option<f64>,
+}
+
+impl MinTimes {
+    pub fn run(&mut self, wish: bool, on: f64, off: f64, dt: f64) -> bool {
+        self.since = self.since.map(|t| t + dt);
+        let least = if self.on { on } else { off };
+        if wish != self.on && self.since.is_none_or(|t| t + TIME_ROUNDING >= least) {
+            *self = Self { on: wish, since: Some(0.0) };
+        }
+        self.on
+    }
+}
+
+/// Hours and starts of a machine: `hours += dt/3600` while on, `starts += 1` at each change to on.
+/// A machine that runs at the first scan has not started then.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RunHours {
+    hours: f64,
+    starts: usize,
+    was_on: Option<bool>,
+    /// Seconds of the present run, or of the last one.
+    run_s: f64,
+}
+
+impl RunHours {
+    pub fn run(&mut self, on: bool, dt: f64) {
+        if on && self.was_on == Some(false) {
+            self.starts = self.starts.saturating_add(1);
+            self.run_s = 0.0;
+        }
+        if on {
+            self.hours = bounded(self.hours + dt / 3600.0);
+            self.run_s = bounded(self.run_s + dt);
+        }
+        self.was_on = Some(on);
+    }
+}
+
+impl FunctionBlock for Hysteresis {
+    fn step(&mut self, call: &Call) -> Result<Dynamic, String> {
+        Ok(self.run(call.x(0)?, call.needed("on")?, call.needed("off")?).into())
+    }
+
+    fn reset(&mut self, to: Reset) -> Result<(), String> {
+        self.0 = to.switch()?;
+        Ok(())
+    }
+}
+
+impl FunctionBlock for OnDelay {
+    fn step(&mut self, call: &Call) -> Result<Dynamic, String> {
+        Ok(self.run(call.on(0)?, call.time("t")?, call.dt).into())
+    }
+
+    fn reset(&mut self, to: Reset) -> Result<(), String> {
+        to.nothing()?;
+        self.on_for = None;
+        Ok(())
+    }
+}
+
+impl FunctionBlock for OffDelay {
+    fn step(&mut self, call: &Call) -> Result<Dynamic, String> {
+        Ok(self.run(call.on(0)?, call.time("t")?, call.dt).into())
+    }
+
+    fn reset(&mut self, to: Reset) -> Result<(), String> {
+        self.set(to.switch()?);
+        Ok(())
+    }
+}
+
+impl FunctionBlock for MinTimes {
+    fn step(&mut self, call: &Call) -> Result<Dynamic, String> {
+        Ok(self.run(call.on(0)?, call.time("on")?, call.time("off")?, call.dt).into())
+    }
+
+    fn reset(&mut self, to: Reset) -> Result<(), String> {
+        *self = Self { on: to.switch()?, since: None };
+        Ok(())
+    }
+}
+
+impl FunctionBlock for RunHours {
+    fn step(&mut self, call: &Call) -> Result<Dynamic, String> {
+        self.run(call.on(0)?, call.dt);
+        Ok(result([("hours", self.hours.into()), ("starts", whole(self.starts)), ("run_s", self.run_s.into())]))
+    }
+
+    fn reset(&mut self, to: Reset) -> Result<(), String> {
+        let hours = to.number()?.unwrap_or(0.0);
+        if hours < 0.0 {
+            return Err(format!("reset takes hours of at least 0, not {hours}"));
+        }
+        *self = Self { hours, ..Self::default() };
+        Ok(())
     }
 }
 
@@ -94,5 +200,27 @@ mod tests {
         let seen = [false; 6].map(|b| delay.run(b, 1.0, 0.25));
         assert_eq!(seen, [true, true, true, true, false, false]);
         assert!(delay.run(true, 1.0, 0.25));
+    }
+
+    #[test]
+    fn minimum_times_hold_a_switch_against_a_hasty_wish() {
+        let mut block = MinTimes::default();
+        let wishes = [true, false, false, false, true, true, true, true];
+        // On for 3 s at least, off for 2 s at least, scans of 1 s.
+        let seen = wishes.map(|wish| block.run(wish, 3.0, 2.0, 1.0));
+        assert_eq!(seen, [true, true, true, false, false, true, true, true]);
+        FunctionBlock::reset(&mut block, Reset(Some(&true.into()))).unwrap();
+        assert!(!block.run(false, 3.0, 2.0, 1.0), "free after a reset");
+    }
+
+    #[test]
+    fn run_hours_count_time_and_starts() {
+        let mut block = RunHours::default();
+        for second in 0..7_200 {
+            // On in the first half of each 20 min, running at the beginning: 5 starts are seen, 1 h is run.
+            block.run(second % 1_200 < 600, 1.0);
+        }
+        assert_eq!(block.starts, 5);
+        assert!((block.hours - 1.0).abs() < 1e-9 && (block.run_s - 600.0).abs() < 1e-9, "{block:?}");
     }
 }

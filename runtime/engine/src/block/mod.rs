@@ -1,15 +1,41 @@
 //! Function blocks: the parts of a control program that have a memory.
 //!
-//! Each block is a plain state machine in SI-free numbers: it knows neither scripts nor tags. Its time step is the
-//! program's (`io.dt`, s), so a scan in which a block is not run does not advance it.
+//! Each block is a plain state machine in SI-free numbers, with its equation at its head; beside it stands how a script
+//! calls it ([`FunctionBlock`]). It knows no tags. Its time step is the program's (`io.dt`, s), so a scan in which a
+//! block is not run does not advance it. The memory of every block is bounded when it is made.
 
+mod args;
+mod demand;
 mod filter;
 mod logic;
+mod machines;
+mod most_open;
 mod pid;
+mod ratio;
+mod sequencer;
+mod smith;
+mod validator;
+mod vote;
+mod window;
 
-pub(crate) use filter::{Lag, Ramp, Totaliser};
-pub(crate) use logic::{Hysteresis, OffDelay, OnDelay};
-pub(crate) use pid::{Pid, PidSettings};
+#[cfg(test)]
+mod properties;
+
+use crate::nearest::did_you_mean;
+use args::{Call, Reset};
+use rhai::{Dynamic, Map};
+
+/// A block with its memory, as a script calls it.
+pub(crate) trait FunctionBlock: Send {
+    /// One step: `run(values…, #{ settings })`. The error is in words, without the block's name.
+    fn step(&mut self, call: &Call) -> Result<Dynamic, String>;
+
+    /// `reset()` or `reset(value)`.
+    fn reset(&mut self, to: Reset) -> Result<(), String>;
+}
+
+/// A block of a program.
+pub(crate) type Block = Box<dyn FunctionBlock>;
 
 /// The kinds of function blocks a script may declare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,75 +44,154 @@ pub enum BlockKind {
     Pid,
     /// `lag()`: first-order low pass.
     Lag,
+    /// `lead_lag()`: lead and lag of first order.
+    LeadLag,
     /// `ramp()`, also called `rate_limit()`: follows a target at a limited speed.
     Ramp,
+    /// `deadband()`: takes small changes away.
+    Deadband,
     /// `hysteresis()`: switch with two thresholds.
     Hysteresis,
     /// `on_delay()`: on after its input has been on for a time.
     OnDelay,
     /// `off_delay()`: off after its input has been off for a time.
     OffDelay,
+    /// `min_times()`: switch with a least time on and a least time off.
+    MinTimes,
     /// `totaliser()`: integral of a rate per hour.
     Totaliser,
+    /// `run_hours()`: hours and starts of a machine.
+    RunHours,
+    /// `window()`: mean, least, greatest and deviation of the last while.
+    Window,
+    /// `demand()`: mean power of the metering interval and of the last one, with its projection.
+    Demand,
+    /// `smith()`: predictor for a process with dead time.
+    Smith,
+    /// `ratio()`: a flow in proportion to another.
+    Ratio,
+    /// `split_range()`: one controller on several actuators.
+    SplitRange,
+    /// `most_open_valve()`: trims a pressure so that the most open valve stands at its target.
+    MostOpenValve,
+    /// `sequencer()`: starts and stops machines by demand.
+    Sequencer,
+    /// `validator()`: judges a signal and falls back where it fails.
+    Validator,
+}
+
+/// What is known of a kind before any block of it is made.
+struct Spec {
+    name: &'static str,
+    values: usize,
+    settings: &'static [&'static str],
+    make: fn() -> Block,
+}
+
+/// A new block with an empty memory.
+fn fresh<B: FunctionBlock + Default + 'static>() -> Block {
+    Box::new(B::default())
+}
+
+macro_rules! spec {
+    ($name:literal, $values:literal, $block:ty, $settings:expr) => {
+        &Spec { name: $name, values: $values, settings: $settings, make: fresh::<$block> }
+    };
 }
 
 impl BlockKind {
+    /// Every kind.
+    pub const ALL: [BlockKind; 19] = [
+        Self::Pid,
+        Self::Lag,
+        Self::LeadLag,
+        Self::Ramp,
+        Self::Deadband,
+        Self::Hysteresis,
+        Self::OnDelay,
+        Self::OffDelay,
+        Self::MinTimes,
+        Self::Totaliser,
+        Self::RunHours,
+        Self::Window,
+        Self::Demand,
+        Self::Smith,
+        Self::Ratio,
+        Self::SplitRange,
+        Self::MostOpenValve,
+        Self::Sequencer,
+        Self::Validator,
+    ];
+
+    fn spec(self) -> &'static Spec {
+        match self {
+            Self::Pid => spec!("pid", 2, pid::Pid, pid::SETTINGS),
+            Self::Lag => spec!("lag", 1, filter::Lag, &["t"]),
+            Self::LeadLag => spec!("lead_lag", 1, filter::LeadLag, &["lead", "lag"]),
+            Self::Ramp => spec!("ramp", 1, filter::Ramp, &["up", "down"]),
+            Self::Deadband => spec!("deadband", 1, filter::Deadband, &["width", "centre", "hold"]),
+            Self::Hysteresis => spec!("hysteresis", 1, logic::Hysteresis, &["on", "off"]),
+            Self::OnDelay => spec!("on_delay", 1, logic::OnDelay, &["t"]),
+            Self::OffDelay => spec!("off_delay", 1, logic::OffDelay, &["t"]),
+            Self::MinTimes => spec!("min_times", 1, logic::MinTimes, &["on", "off"]),
+            Self::Totaliser => spec!("totaliser", 1, filter::Totaliser, &[]),
+            Self::RunHours => spec!("run_hours", 1, logic::RunHours, &[]),
+            Self::Window => spec!("window", 1, window::Window, &["t"]),
+            Self::Demand => spec!("demand", 1, demand::Demand, &["t", "limit", "sync"]),
+            Self::Smith => {
+                spec!("smith", 2, smith::Smith, &["gain", "t", "dead_time", "dead_time_max", "flow", "volume"])
+            }
+            Self::Ratio => spec!("ratio", 1, ratio::Ratio, &["ratio", "bias", "min", "max", "track", "balance"]),
+            Self::SplitRange => spec!("split_range", 1, ratio::SplitRange, &["ranges"]),
+            Self::MostOpenValve => spec!("most_open_valve", 1, most_open::MostOpenValve, most_open::SETTINGS),
+            Self::Sequencer => spec!("sequencer", 2, sequencer::Sequencer, sequencer::SETTINGS),
+            Self::Validator => spec!("validator", 1, validator::Validator, validator::SETTINGS),
+        }
+    }
+
     /// The function that makes one in `declare`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pid => "pid",
-            Self::Lag => "lag",
-            Self::Ramp => "ramp",
-            Self::Hysteresis => "hysteresis",
-            Self::OnDelay => "on_delay",
-            Self::OffDelay => "off_delay",
-            Self::Totaliser => "totaliser",
-        }
+        self.spec().name
     }
 
     /// Names of the settings that `run` takes in its map.
     #[must_use]
     pub fn settings(self) -> &'static [&'static str] {
-        match self {
-            Self::Pid => &["kp", "ti", "td", "min", "max", "b", "track", "reverse"],
-            Self::Lag | Self::OnDelay | Self::OffDelay => &["t"],
-            Self::Ramp => &["up", "down"],
-            Self::Hysteresis => &["on", "off"],
-            Self::Totaliser => &[],
-        }
+        self.spec().settings
     }
 
     /// Values that `run` takes before its map of settings.
     #[must_use]
     pub fn values(self) -> usize {
-        match self {
-            Self::Pid => 2,
-            _ => 1,
-        }
+        self.spec().values
     }
 
     pub(crate) fn make(self) -> Block {
-        match self {
-            Self::Pid => Block::Pid(Pid::default()),
-            Self::Lag => Block::Lag(Lag::default()),
-            Self::Ramp => Block::Ramp(Ramp::default()),
-            Self::Hysteresis => Block::Hysteresis(Hysteresis::default()),
-            Self::OnDelay => Block::OnDelay(OnDelay::default()),
-            Self::OffDelay => Block::OffDelay(OffDelay::default()),
-            Self::Totaliser => Block::Totaliser(Totaliser::default()),
+        (self.spec().make)()
+    }
+
+    /// One step of a block of this kind with what a script handed over.
+    pub(crate) fn run(
+        self,
+        block: &mut Block,
+        values: &[Dynamic],
+        settings: Option<&Map>,
+        dt: f64,
+    ) -> Result<Dynamic, String> {
+        let allowed = self.settings();
+        if let Some(wrong) = settings.and_then(|m| m.keys().find(|k| !allowed.contains(&k.as_str()))) {
+            let help = did_you_mean(wrong, allowed.iter().copied()).map(|h| format!(" ({h})")).unwrap_or_default();
+            return Err(format!("has no setting `{wrong}`{help}"));
         }
+        if values.len() != self.values() {
+            return Err(format!("run takes {} value(s) before its settings", self.values()));
+        }
+        block.step(&Call::new(values, settings, dt))
     }
 }
 
-/// A block with its memory.
-#[derive(Debug, Clone)]
-pub(crate) enum Block {
-    Pid(Pid),
-    Lag(Lag),
-    Ramp(Ramp),
-    Hysteresis(Hysteresis),
-    OnDelay(OnDelay),
-    OffDelay(OffDelay),
-    Totaliser(Totaliser),
+/// `reset` of a block as a script calls it.
+pub(crate) fn reset(block: &mut Block, value: Option<&Dynamic>) -> Result<(), String> {
+    block.reset(Reset(value.filter(|v| !v.is_unit())))
 }
