@@ -54,7 +54,7 @@ impl JsonSchema for TaskFile {
 impl Ctx<'_> {
     /// The tasks of a site, fastest first, with every mistake told at its place. `pos` is for what is missing altogether.
     pub fn tasks(&mut self, files: &[(At<String>, TaskFile)], pos: Pos) -> Vec<TaskDef> {
-        let mut list: Vec<TaskDef> = files.iter().filter_map(|(name, file)| self.task(name, &file.0)).collect();
+        let mut list: Vec<TaskDef> = files.iter().map(|(name, file)| self.task(name, &file.0)).collect();
         if files.is_empty() || files.len() > usize::from(u8::MAX) {
             self.error(pos, "a site has 1 to 255 tasks").help("add: tasks: { fast: 100ms, normal: 1s, slow: 10s }");
         }
@@ -67,19 +67,21 @@ impl Ctx<'_> {
         list
     }
 
-    fn task(&mut self, name: &At<String>, file: &At<Node>) -> Option<TaskDef> {
+    /// One task. Where its period cannot be read it still exists, so that no program is told that it does not: the site
+    /// is refused anyway.
+    fn task(&mut self, name: &At<String>, file: &At<Node>) -> TaskDef {
         let short = [(At { value: "every".to_owned(), pos: file.pos }, file.clone())];
         let pairs: &[(At<String>, At<Node>)] = match &file.value {
             Node::Map(pairs) => pairs,
             _ => &short,
         };
         let mut task = TaskDef::new(TaskId(0), &name.value, SCAN_PERIOD_MIN);
-        let mut period = None;
+        let mut said = false;
         for (key, value) in pairs {
             match key.value.as_str() {
                 "every" => {
-                    let duration = self.period(value)?;
-                    period = Some(duration);
+                    said = true;
+                    task.period = self.period(value).unwrap_or(task.period);
                 }
                 "cpu" => task.cpu = self.cpu(value),
                 "overrun" => task.overrun = self.overrun(value),
@@ -89,16 +91,13 @@ impl Ctx<'_> {
                 }
             }
         }
-        let Some(period) = period else {
-            self.error(name.pos, format!("task `{}` does not say how often it runs", name.value))
-                .help("add: every: 100ms");
-            return None;
-        };
-        task.period = period;
-        Some(task)
+        if !said {
+            let message = format!("task `{}` does not say how often it runs", name.value);
+            self.error(name.pos, message).help("add: every: 100ms");
+        }
+        task
     }
 
-    /// A period outside the limits is told and still taken: what refers to the task is not wrong because of it.
     fn period(&mut self, at: &At<Node>) -> Option<std::time::Duration> {
         let Node::Text(text) = &at.value else {
             let message = match &at.value {

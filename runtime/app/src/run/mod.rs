@@ -15,7 +15,7 @@ mod summary;
 pub use fanout::{CommandQueues, Fanout};
 pub(crate) use ledger::observe as observe_ledger;
 pub use realtime::{FIFO_PRIORITY_MAX, Realtime, priorities, use_fifo};
-pub use scan::{ScanThreads, monotonic_ns, sleep_until};
+pub use scan::{ScanThreads, ThreadCpuClock, monotonic_ns, sleep_until};
 pub use summary::Summary;
 
 use crate::config::Site;

@@ -8,9 +8,8 @@ use thread_priority::{
     set_thread_priority_and_policy, thread_native_id,
 };
 
-/// Priority of the fastest task under SCHED_FIFO. 80 stays below the kernel's own threaded interrupts on the usual
-/// PREEMPT_RT set-up (network and disk at 50 are above nothing of ours that could starve them: a task is stopped at 80 %
-/// of its period), and below the watchdogs at 99.
+/// Priority of the fastest task under SCHED_FIFO. 80 lies above the threaded interrupts of a PREEMPT_RT kernel (50 where
+/// nobody changed them), so that a burst on the network delays no scan, and below the kernel's own watchdogs at 99.
 pub const FIFO_PRIORITY_MAX: u8 = 80;
 
 /// What the system granted of soft realtime.

@@ -51,8 +51,9 @@ impl ScanThreads {
                 run(core, &clock, &stop)
             })?);
         }
-        drop(granted);
-        let realtime = tell(&grants.iter().collect::<Vec<_>>(), threads.len(), memory_locked);
+        // Each thread says it once and holds its end of the channel for as long as it runs.
+        let grants: Vec<Granted> = grants.iter().take(threads.len()).collect();
+        let realtime = tell(&grants, threads.len(), memory_locked);
         Ok((ScanThreads { stop, threads }, realtime))
     }
 
@@ -101,7 +102,8 @@ pub fn monotonic_ns() -> u64 {
 /// CPU time of the calling thread. Run times and the limit of a scan are measured with it: a program is at fault for
 /// what it computes, not for what another process took of the machine. What starvation costs shows as jitter and missed
 /// deadlines instead.
-struct ThreadCpuClock;
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ThreadCpuClock;
 
 impl Clock for ThreadCpuClock {
     fn now(&self) -> Now {
