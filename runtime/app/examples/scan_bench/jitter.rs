@@ -134,7 +134,7 @@ fn field(
                 list.iter().map(|tag| measured(engine.tags().get(*tag), seconds, now)).collect()
             };
             sink.samples(&of(&zones));
-            if turn % REST_EVERY == 0 {
+            if turn.is_multiple_of(REST_EVERY) {
                 sink.samples(&of(&rest));
             }
             turn += 1;
