@@ -3,6 +3,7 @@
 //! Nothing here passes or fails: machines are noisy. The figures are for people who compare them in one run.
 
 use crate::python;
+use crate::scan;
 use crate::steps::Context;
 use std::process::Command;
 use std::time::Instant;
@@ -21,6 +22,12 @@ pub struct Bench {
 pub const BENCHES: &[Bench] = &[
     Bench { name: "model", title: "plant models alone, beside bsm2-python", run: model },
     Bench { name: "simulate", title: "both sites in virtual time; --days N, 14 where absent", run: simulate },
+    Bench {
+        name: "jitter",
+        title: "real scan threads, idle and under load, beside a bare thread; --seconds N, 20 where absent",
+        run: scan::jitter,
+    },
+    Bench { name: "engine", title: "what a program call and a latch of 100 000 tags cost", run: scan::engine },
 ];
 
 /// The list of benches, one line each.
@@ -77,7 +84,7 @@ fn simulate(context: &Context, words: &[&str]) -> Result<(), String> {
 }
 
 /// What a command printed; its error output goes to ours.
-fn said(command: &mut Command) -> Result<String, String> {
+pub fn said(command: &mut Command) -> Result<String, String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.stderr(std::process::Stdio::inherit()).output();
     let output = output.map_err(|e| format!("{name} cannot be started: {e}"))?;

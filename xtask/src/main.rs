@@ -6,6 +6,7 @@
 mod bench;
 mod need;
 mod python;
+mod scan;
 mod steps;
 
 use std::path::PathBuf;

@@ -336,7 +336,7 @@ fn engine(clock: &ManualClock) -> (Engine, Vec<TaskCore>, Arc<Commands>) {
     let script = Script::compile("valve", SCRIPT).expect("the script compiles");
     let config = EngineConfig {
         tags: Arc::new(TagTable::new(tags()).unwrap()),
-        tasks: vec![TaskDef { id: TaskId(0), name: "normal".into(), period: Duration::from_secs(1) }],
+        tasks: vec![TaskDef::new(TaskId(0), "normal", Duration::from_secs(1))],
         programs: vec![ProgramDef {
             name: "z".into(),
             script,

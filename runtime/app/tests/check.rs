@@ -186,6 +186,17 @@ fn values() -> Vec<(&'static str, usize, Vec<Edit>)> {
         ("float in a coil", 1, vec![(PLC, "at: 30003", "at: \"00003\"")]),
         ("time to live within a poll", 1, vec![(PLC, "ttl: 5s", "ttl: 1s")]),
         ("task period out of bounds", 1, vec![("site.yaml", "normal: 1s", "normal: 1ms")]),
+        (
+            "task with wrong words",
+            4,
+            vec![(
+                "site.yaml",
+                "tasks: { normal: 1s, slow: 10s }",
+                "tasks:\n  normal: { every: 1s, cpu: -1, overrun: skipp }\n  slow: { every: 5 parsec }\n  idle: { every: 20s, cores: 2 }",
+            )],
+        ),
+        ("task without a period", 1, vec![("site.yaml", "normal: 1s", "normal: { cpu: 1 }")]),
+        ("task period without a unit", 1, vec![("site.yaml", "normal: 1s", "normal: 100")]),
         ("bad broker", 1, vec![("site.yaml", "127.0.0.1:1883", "127.0.0.1")]),
     ]
 }

@@ -7,6 +7,36 @@ use penstock_model::{AlarmDef, TagId, TagTable, TaskId, Value};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// What becomes of a task that starts a scan a whole period late or more: at least one deadline has passed without a
+/// scan. A run longer than [`penstock_model::limits::SCAN_RUN_PERCENT_MAX`] faults the task whatever is declared here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OverrunPolicy {
+    /// The missed deadlines are counted and the late scan runs at once. For control that is better late than never.
+    #[default]
+    Count,
+    /// The late scan is dropped and counted too: the next one starts on its deadline. For programs that need even
+    /// steps more than fresh values. Never twice in a row, so that a busy machine slows a task and does not stop it.
+    Skip,
+    /// The task is faulted: its outputs take their `overrun` fallback until an engineer resets it. For control that is
+    /// dangerous when late.
+    Fault,
+}
+
+impl OverrunPolicy {
+    /// Every policy.
+    pub const ALL: [OverrunPolicy; 3] = [Self::Count, Self::Skip, Self::Fault];
+
+    /// The word used in files.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Count => "count",
+            Self::Skip => "skip",
+            Self::Fault => "fault",
+        }
+    }
+}
+
 /// A scan task: everything that runs at one period.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskDef {
@@ -16,6 +46,19 @@ pub struct TaskDef {
     pub name: Arc<str>,
     /// Time from one scan to the next, [`penstock_model::limits::SCAN_PERIOD_MIN`] to `SCAN_PERIOD_MAX`.
     pub period: Duration,
+    /// What becomes of it when deadlines are missed.
+    pub overrun: OverrunPolicy,
+    /// Number of the processor its thread is bound to; `None`: any. For whoever paces the task, the engine starts no
+    /// thread.
+    pub cpu: Option<u16>,
+}
+
+impl TaskDef {
+    /// A task that counts missed deadlines and runs on any processor.
+    #[must_use]
+    pub fn new(id: TaskId, name: &str, period: Duration) -> TaskDef {
+        TaskDef { id, name: name.into(), period, overrun: OverrunPolicy::Count, cpu: None }
+    }
 }
 
 /// A script bound to tags.

@@ -25,16 +25,19 @@ pub(crate) struct TaskShared {
     pub claims: ArrayQueue<Claim>,
     pub outcomes: ArrayQueue<Outcome>,
     pub reset: AtomicBool,
-    pub stats: Mutex<TaskStats>,
+    pub stats: TaskStats,
 }
 
+/// What a task counts of itself, since the start. Nothing here can make a scan wait for a reader, but for the fault's
+/// text, which a task takes the lock of only when it changes.
 #[derive(Default)]
 pub(crate) struct TaskStats {
-    pub scans: u64,
-    pub missed: u64,
+    pub scans: AtomicU64,
+    pub missed: AtomicU64,
     pub jitter: Histogram,
     pub run_time: Histogram,
-    pub fault: Option<Arc<str>>,
+    pub latency: Histogram,
+    pub fault: Mutex<Option<Arc<str>>>,
 }
 
 /// A device's link as last reported.
@@ -269,21 +272,22 @@ impl TaskShared {
             claims: ArrayQueue::new(limits::CLAIMS_WAITING_MAX),
             outcomes: ArrayQueue::new(limits::COMMANDS_WAITING_MAX),
             reset: AtomicBool::new(false),
-            stats: Mutex::new(TaskStats::default()),
+            stats: TaskStats::default(),
         }
     }
 
     fn view(&self) -> TaskView {
-        let stats = self.stats.lock();
+        let stats = &self.stats;
         TaskView {
             id: self.def.id,
             name: self.def.name.clone(),
             period: self.def.period,
-            scans: stats.scans,
-            missed: stats.missed,
+            scans: stats.scans.load(Ordering::Relaxed),
+            missed: stats.missed.load(Ordering::Relaxed),
             jitter: stats.jitter.percentiles(),
             run_time: stats.run_time.percentiles(),
-            fault: stats.fault.clone(),
+            latency: stats.latency.percentiles(),
+            fault: stats.fault.lock().clone(),
         }
     }
 }

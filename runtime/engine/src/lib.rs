@@ -38,10 +38,11 @@ mod view;
 
 pub use bench::{Bench, BenchResult};
 pub use block::BlockKind;
-pub use config::{BuildError, EngineConfig, ProgramDef, TaskDef};
+pub use config::{BuildError, EngineConfig, OverrunPolicy, ProgramDef, TaskDef};
 pub use declare::{Declaration, ParamDecl, PortDecl};
 pub use engine::Engine;
 pub use script::{Script, ScriptError};
+pub use stats::Histogram;
 pub use system::system_tags;
 pub use task::{ScanTiming, TaskCore};
 pub use view::{OutputView, Percentiles, ProgramView, SystemTag, TaskView};

@@ -13,6 +13,14 @@ const TASK_TAGS: &[Part] = &[
     ("jitter_us", "启动延迟", "start jitter", "us", ValueType::Float),
     ("run_us", "运行时间", "run time", "us", ValueType::Float),
     ("missed", "错过的周期", "missed deadlines", "", ValueType::Int),
+    ("jitter_p50", "启动延迟 P50", "start jitter, median of the last minute", "us", ValueType::Float),
+    ("jitter_p99", "启动延迟 P99", "start jitter, 99 % of the last minute", "us", ValueType::Float),
+    ("jitter_p999", "启动延迟 P99.9", "start jitter, 99.9 % of the last minute", "us", ValueType::Float),
+    ("jitter_max", "启动延迟最大值", "start jitter, largest of the last minute", "us", ValueType::Float),
+    ("run_p99", "运行时间 P99", "run time, 99 % of the last minute", "us", ValueType::Float),
+    ("run_max", "运行时间最大值", "run time, largest of the last minute", "us", ValueType::Float),
+    ("latency_p99", "响应延迟 P99", "sample to write, 99 % of the last minute", "us", ValueType::Float),
+    ("latency_max", "响应延迟最大值", "sample to write, largest of the last minute", "us", ValueType::Float),
     ("faulted", "故障", "faulted", "", ValueType::Bool),
 ];
 
@@ -86,8 +94,12 @@ mod tests {
     fn every_system_tag_has_a_known_unit_and_a_path_of_its_own() {
         let tags = system_tags(&["fast".into(), "normal".into()], &["plc".into()]);
         let paths: HashSet<_> = tags.iter().map(|t| t.path.clone()).collect();
-        assert_eq!(paths.len(), 2 * 4 + 6);
+        assert_eq!(paths.len(), 2 * 12 + 6);
         assert!(paths.contains("sys/task/fast/jitter_us") && paths.contains("sys/link/plc/up"));
+        for part in ["jitter_p50", "jitter_p99", "jitter_p999", "jitter_max", "run_p99", "run_max"] {
+            assert!(paths.contains(format!("sys/task/normal/{part}").as_str()), "{part}");
+        }
+        assert!(paths.contains("sys/task/fast/latency_p99") && paths.contains("sys/task/fast/latency_max"));
         for (.., unit, _) in TASK_TAGS.iter().chain(LINK_TAGS) {
             assert!(Unit::parse(unit).is_ok(), "{unit}");
         }

@@ -35,6 +35,8 @@ pub struct Percentiles {
     pub p50: Duration,
     /// 99 of 100 lie at or under this.
     pub p99: Duration,
+    /// 999 of 1 000 lie at or under this.
+    pub p999: Duration,
     /// The largest seen.
     pub max: Duration,
 }
@@ -56,6 +58,9 @@ pub struct TaskView {
     pub jitter: Percentiles,
     /// How long scans ran.
     pub run_time: Percentiles,
+    /// From the receipt of a device's sample to the write of the command that answered it. See
+    /// [`crate::TaskCore::scan`] for what is counted; all zero while nothing was.
+    pub latency: Percentiles,
     /// Why it is faulted, in words for a person.
     pub fault: Option<Arc<str>>,
 }

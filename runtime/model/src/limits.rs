@@ -29,6 +29,8 @@ pub const SCRIPT_STRING_BYTES_MAX: usize = 1_024;
 pub const SCRIPT_SOURCE_BYTES_MAX: usize = 256 * 1024;
 /// Share of its period a task may run before its scan is stopped as an overrun, in percent.
 pub const SCAN_RUN_PERCENT_MAX: u32 = 80;
+/// Highest number of a processor that a task may be bound to: what the system's own set of processors holds.
+pub const SCAN_CPU_MAX: u16 = 1_023;
 /// Claims waiting for a task: more than a person or a planner makes between two scans.
 pub const CLAIMS_WAITING_MAX: usize = 256;
 /// Commands waiting for one device: every output of a large PLC once.

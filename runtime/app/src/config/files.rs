@@ -2,6 +2,7 @@
 //! later carries its place. What the words mean is decided in the modules beside this one.
 
 use super::account_files::{CarbonFile, EnergyFile};
+use super::tasks::TaskFile;
 use super::text::{At, Label, Node, Pairs};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -22,8 +23,8 @@ pub struct SiteFile {
     pub time_zone: At<String>,
     /// Languages offered on screens: `zh`, `en`.
     pub languages: Option<Vec<At<String>>>,
-    /// Scan tasks and their periods: `normal: 1s`.
-    pub tasks: Pairs<At<String>>,
+    /// Scan tasks and their periods: `normal: 1s`, or `normal: { every: 1s, cpu: 1, overrun: skip }`.
+    pub tasks: Pairs<TaskFile>,
     /// Folder of shared scripts, relative to the site; looked into after `<site>/scripts`.
     pub scripts: Text,
     /// Folder of device profiles, relative to the site. Default `../profiles`.

@@ -12,6 +12,7 @@ mod points;
 pub(crate) mod read;
 mod spots;
 pub(crate) mod tags;
+mod tasks;
 pub(crate) mod text;
 
 pub use files::{SCHEMA_KINDS, schema};
@@ -25,8 +26,8 @@ use devices::Devices;
 use files::{HistorianFile, IncludeFile, LoopFile, MqttFile, SiteFile, TagsFile};
 use penstock_engine::{ProgramDef, TaskDef};
 use penstock_ledger::LedgerConfig;
-use penstock_model::limits::{SCAN_PERIOD_MAX, SCAN_PERIOD_MIN, TAGS_MAX};
-use penstock_model::{AlarmDef, Category, DeviceId, Source, TagDef, TagId, TagTable, TaskId, Text, Unit};
+use penstock_model::limits::TAGS_MAX;
+use penstock_model::{AlarmDef, Category, DeviceId, Source, TagDef, TagId, TagTable, Text, Unit};
 use read::Reader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -185,7 +186,8 @@ fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize
     }
     let (file, text) = reader.text(&dir.join("site.yaml"), None)?;
     let form = reader.form::<SiteFile>(file, &text)?;
-    let (time_zone, tasks) = (time_zone(reader, file, &form.time_zone), tasks(reader, file, &form));
+    let time_zone = time_zone(reader, file, &form.time_zone);
+    let tasks = Ctx { reader: &mut *reader, file }.tasks(&form.tasks.0, form.site.pos);
     let languages = languages(reader, file, &form);
     let include = form.include.clone().unwrap_or_default();
     let mut tags = Tags::default();
@@ -279,26 +281,6 @@ fn languages(reader: &mut Reader, file: FileId, form: &SiteFile) -> Vec<String> 
         reader.report.error(file, at.pos, format!("unknown language `{}`", at.value)).help("known: zh, en");
     }
     list.iter().map(|at| at.value.clone()).collect()
-}
-
-fn tasks(reader: &mut Reader, file: FileId, form: &SiteFile) -> Vec<TaskDef> {
-    let mut ctx = Ctx { reader, file };
-    let mut list: Vec<(Arc<str>, Duration)> = Vec::new();
-    for (name, period) in &form.tasks.0 {
-        let Some(duration) = ctx.duration_at(period) else { continue };
-        if !(SCAN_PERIOD_MIN..=SCAN_PERIOD_MAX).contains(&duration) {
-            let message =
-                format!("a task runs every {SCAN_PERIOD_MIN:?} to {SCAN_PERIOD_MAX:?}, not every {}", period.value);
-            ctx.error(period.pos, message);
-        }
-        list.push((name.value.as_str().into(), duration));
-    }
-    if form.tasks.0.is_empty() || form.tasks.0.len() > usize::from(u8::MAX) {
-        ctx.error(form.site.pos, "a site has 1 to 255 tasks")
-            .help("add: tasks: { fast: 100ms, normal: 1s, slow: 10s }");
-    }
-    list.sort_by_key(|(_, period)| *period);
-    (0..=u8::MAX).zip(list).map(|(id, (name, period))| TaskDef { id: TaskId(id), name, period }).collect()
 }
 
 fn read_devices(

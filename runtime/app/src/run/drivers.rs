@@ -79,7 +79,7 @@ mod tests {
     async fn a_driver_that_breaks_is_a_link_that_is_down() {
         let config = EngineConfig {
             tags: Arc::new(TagTable::new(Vec::new()).unwrap()),
-            tasks: vec![TaskDef { id: TaskId(0), name: "t".into(), period: Duration::from_secs(1) }],
+            tasks: vec![TaskDef::new(TaskId(0), "t", Duration::from_secs(1))],
             programs: Vec::new(),
             alarms: Vec::new(),
             devices: vec!["plc".into()],

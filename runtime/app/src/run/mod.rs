@@ -6,16 +6,19 @@ mod drivers;
 mod fanout;
 pub mod history;
 mod ledger;
+mod pace;
+mod realtime;
 mod restore;
 mod scan;
 mod summary;
 
+pub use fanout::{CommandQueues, Fanout};
 pub(crate) use ledger::observe as observe_ledger;
-pub use scan::Realtime;
+pub use realtime::{FIFO_PRIORITY_MAX, Realtime, priorities, use_fifo};
+pub use scan::{ScanThreads, ThreadCpuClock, monotonic_ns, sleep_until};
 pub use summary::Summary;
 
 use crate::config::Site;
-use fanout::{CommandQueues, Fanout};
 use penstock_engine::{Engine, EngineConfig};
 use penstock_historian::Historian;
 use penstock_hmi::{DeviceInfo, HmiConfig, HmiContext, SiteInfo};
@@ -80,7 +83,7 @@ pub struct Runtime {
     ledger: Option<Arc<Ledger>>,
     hmi: SocketAddr,
     realtime: Realtime,
-    scans: scan::ScanThreads,
+    scans: ScanThreads,
     workers: Vec<JoinHandle<()>>,
     workers_stop: Arc<AtomicBool>,
     history: JoinHandle<()>,
@@ -168,8 +171,7 @@ impl Runtime {
             let worker = ledger::start(ledger.clone(), engine.clone(), clock.clone(), workers_stop.clone());
             workers.push(worker.map_err(|source| io("ledger thread".into(), source))?);
         }
-        let (scans, realtime) =
-            scan::ScanThreads::start(cores, &clock).map_err(|source| io("scan thread".into(), source))?;
+        let (scans, realtime) = ScanThreads::start(cores, &clock).map_err(|source| io("scan thread".into(), source))?;
         Ok(Runtime {
             site,
             engine,

@@ -146,7 +146,7 @@ mod tests {
         });
         let config = EngineConfig {
             tags: Arc::new(TagTable::new(tags.collect()).unwrap()),
-            tasks: vec![TaskDef { id: TaskId(0), name: "t".into(), period: Duration::from_secs(1) }],
+            tasks: vec![TaskDef::new(TaskId(0), "t", Duration::from_secs(1))],
             programs: Vec::new(),
             alarms: Vec::new(),
             devices: Vec::new(),

@@ -1,10 +1,14 @@
-//! Scan threads: each task on its own thread, woken at absolute deadlines.
+//! Scan threads: each task on its own thread, woken at absolute deadlines, the fastest task first at the processor.
 //!
-//! A task that comes late does not run twice to catch up: the deadlines it slept through are counted as missed and
-//! the next one is the next on the original grid, so the phase between tasks stays what it was.
+//! What keeps a task from running away: a program that does not return is stopped from within once its task has used
+//! 80 % of its period in processor time (`limits::SCAN_RUN_PERCENT_MAX`), looked at every 64 operations of the script;
+//! that faults the task as an overrun, whatever its policy on missed deadlines. No thread has to be killed for it, so
+//! no lock is left behind. The functions a script can call are bounded by the sizes of its values.
 
+use super::pace::Pace;
+use super::realtime::{Realtime, bind_to, lock_memory, priorities, use_fifo};
 use penstock_engine::{ScanTiming, TaskCore};
-use penstock_model::{Clock, Instant, Now, TaskId, Utc};
+use penstock_model::{Clock, Instant, Now, Utc};
 use rustix::thread::{ClockId, clock_nanosleep_absolute};
 use rustix::time::{Timespec, clock_gettime};
 use std::sync::Arc;
@@ -12,56 +16,44 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Priority of the fastest task under SCHED_FIFO; slower tasks are each one lower (rate-monotonic). 80 stays below
-/// the kernel's own threaded interrupts on the usual PREEMPT_RT set-up.
-const FIFO_PRIORITY_MAX: u8 = 80;
-
 /// The running scan threads of a site.
 pub struct ScanThreads {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<TaskCore>>,
 }
 
-/// What the system granted of soft realtime.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Realtime {
-    /// SCHED_FIFO was granted to every scan thread.
-    pub fifo: bool,
-    /// Memory is locked: no page fault on the scan.
-    pub memory_locked: bool,
+/// What the system said to one thread at its start.
+struct Granted {
+    fifo: bool,
+    task: String,
+    cpu: Option<(u16, Result<(), String>)>,
 }
 
 impl ScanThreads {
-    /// Starts one thread per task and says in one line what of soft realtime the system permits.
+    /// Starts one thread per task and says in one line what of soft realtime the system permits, and in one more for
+    /// every task that could not be bound to its processor. Such a task runs on any.
     ///
     /// # Errors
     /// When the system cannot start a thread.
     pub fn start(cores: Vec<TaskCore>, clock: &Arc<dyn Clock>) -> std::io::Result<(ScanThreads, Realtime)> {
-        let memory_locked = rustix::mm::mlockall(rustix::mm::MlockAllFlags::CURRENT).is_ok();
+        let memory_locked = lock_memory();
         let stop = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::with_capacity(cores.len());
         let (granted, grants) = std::sync::mpsc::channel();
-        let tasks = cores.len();
-        for core in cores {
+        let levels = priorities(&cores.iter().map(TaskCore::period).collect::<Vec<_>>());
+        for (core, level) in cores.into_iter().zip(levels) {
             let (stop, clock, granted) = (stop.clone(), clock.clone(), granted.clone());
             let name = format!("scan-{}", core.name());
             threads.push(std::thread::Builder::new().name(name).spawn(move || {
+                let cpu = core.cpu().map(|cpu| (cpu, bind_to(cpu)));
                 // The receiver is gone only when the start was given up.
-                let _ = granted.send(use_fifo(core.id()));
+                let _ = granted.send(Granted { fifo: use_fifo(level), task: core.name().to_owned(), cpu });
                 run(core, &clock, &stop)
             })?);
         }
-        let fifo = (0..tasks).all(|_| grants.recv().unwrap_or(false));
-        let realtime = Realtime { fifo, memory_locked };
-        if fifo && memory_locked {
-            tracing::info!("scan threads run with SCHED_FIFO and locked memory");
-        } else {
-            tracing::warn!(
-                fifo,
-                memory_locked,
-                "soft realtime is not permitted here: scans may start late under load; grant CAP_SYS_NICE and CAP_IPC_LOCK"
-            );
-        }
+        // Each thread says it once and holds its end of the channel for as long as it runs.
+        let grants: Vec<Granted> = grants.iter().take(threads.len()).collect();
+        let realtime = tell(&grants, threads.len(), memory_locked);
         Ok((ScanThreads { stop, threads }, realtime))
     }
 
@@ -77,25 +69,32 @@ impl ScanThreads {
     }
 }
 
-fn use_fifo(task: TaskId) -> bool {
-    use thread_priority::{
-        RealtimeThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
-        thread_native_id,
-    };
-    let level = FIFO_PRIORITY_MAX.saturating_sub(task.0).max(1);
-    let Ok(level) = thread_priority::ThreadPriorityValue::try_from(level) else {
-        return false;
-    };
-    set_thread_priority_and_policy(
-        thread_native_id(),
-        ThreadPriority::Crossplatform(level),
-        ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo),
-    )
-    .is_ok()
+/// Says what the system granted to `tasks` threads.
+fn tell(grants: &[Granted], tasks: usize, memory_locked: bool) -> Realtime {
+    let fifo = grants.iter().filter(|g| g.fifo).count() == tasks;
+    let mut pinned = true;
+    for (task, cpu, reason) in grants.iter().filter_map(|g| match &g.cpu {
+        Some((cpu, Err(reason))) => Some((&g.task, cpu, reason)),
+        _ => None,
+    }) {
+        pinned = false;
+        tracing::warn!(%task, cpu, %reason, "the task is not bound to its processor and runs on any");
+    }
+    if fifo && memory_locked {
+        tracing::info!("scan threads run with SCHED_FIFO and locked memory");
+    } else {
+        tracing::warn!(
+            fifo,
+            memory_locked,
+            "soft realtime is not permitted here: scans may start late under load; grant CAP_SYS_NICE and CAP_IPC_LOCK"
+        );
+    }
+    Realtime { fifo, memory_locked, pinned }
 }
 
 /// Nanoseconds on the kernel's monotonic clock: the grid on which deadlines lie.
-fn monotonic_ns() -> u64 {
+#[must_use]
+pub fn monotonic_ns() -> u64 {
     let t = clock_gettime(rustix::time::ClockId::Monotonic);
     u64::try_from(t.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(t.tv_nsec).unwrap_or(0)
 }
@@ -103,7 +102,8 @@ fn monotonic_ns() -> u64 {
 /// CPU time of the calling thread. Run times and the limit of a scan are measured with it: a program is at fault for
 /// what it computes, not for what another process took of the machine. What starvation costs shows as jitter and missed
 /// deadlines instead.
-struct ThreadCpuClock;
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ThreadCpuClock;
 
 impl Clock for ThreadCpuClock {
     fn now(&self) -> Now {
@@ -113,7 +113,8 @@ impl Clock for ThreadCpuClock {
     }
 }
 
-fn sleep_until(deadline_ns: u64) {
+/// Sleeps until the kernel's monotonic clock shows `deadline_ns`, however late the call is made.
+pub fn sleep_until(deadline_ns: u64) {
     let at = Timespec {
         tv_sec: i64::try_from(deadline_ns / 1_000_000_000).unwrap_or(i64::MAX),
         tv_nsec: i64::try_from(deadline_ns % 1_000_000_000).unwrap_or(0),
@@ -123,37 +124,29 @@ fn sleep_until(deadline_ns: u64) {
 }
 
 fn run(mut core: TaskCore, clock: &Arc<dyn Clock>, stop: &AtomicBool) -> TaskCore {
-    let period = u64::try_from(core.period().as_nanos()).unwrap_or(u64::MAX).max(1);
     // The first deadline comes at once; slow tasks must not leave the screen empty for a whole period.
-    let mut deadline = monotonic_ns();
+    let mut pace = Pace::new(monotonic_ns(), core.period(), core.overrun_policy());
     let cpu: Arc<dyn Clock> = Arc::new(ThreadCpuClock);
     while !stop.load(Ordering::SeqCst) {
-        wait(deadline, stop);
+        wait(pace.deadline(), stop);
         if stop.load(Ordering::SeqCst) {
             break;
         }
-        let late = monotonic_ns().saturating_sub(deadline);
-        let missed = late / period;
-        deadline += missed * period;
-        let timing = ScanTiming {
-            jitter: Duration::from_nanos(late),
-            missed_now: u32::try_from(missed).unwrap_or(u32::MAX),
-            clock: Some(cpu.clone()),
-        };
+        let Some(start) = pace.woken(monotonic_ns()) else { continue };
+        let timing = ScanTiming { jitter: start.late, missed_now: start.missed, clock: Some(cpu.clone()) };
         core.scan(clock.now(), timing);
-        deadline += period;
     }
     core
 }
 
 /// Sleeps to the deadline in steps short enough that a stop is noticed by a task of any period.
 fn wait(deadline: u64, stop: &AtomicBool) {
-    const NOTICE_NS: u64 = 200_000_000;
+    const NOTICE: Duration = Duration::from_millis(200);
     loop {
         let now = monotonic_ns();
         if now >= deadline || stop.load(Ordering::SeqCst) {
             return;
         }
-        sleep_until(deadline.min(now + NOTICE_NS));
+        sleep_until(deadline.min(now + u64::try_from(NOTICE.as_nanos()).unwrap_or(u64::MAX)));
     }
 }

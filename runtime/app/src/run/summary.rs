@@ -1,7 +1,7 @@
 //! What a run did, in the figures that a person who stood beside it would ask for.
 
 use crate::config::Site;
-use penstock_engine::{Engine, TaskView};
+use penstock_engine::{Engine, Percentiles, TaskView};
 use penstock_historian::{Historian, Stats};
 use penstock_ledger::Ledger;
 use penstock_model::{LinkRecord, LinkState, Sample, TagDef, Utc};
@@ -126,16 +126,26 @@ impl fmt::Display for Summary {
         for t in &self.tasks {
             writeln!(
                 f,
-                "scan        {:<8} every {:>6} ms: {} done, {} missed, jitter p50 {} µs p99 {} µs, run p50 {} µs{}",
+                "scan        {:<8} every {:>6} ms: {} done, {} missed{}",
                 t.name,
                 t.period.as_millis(),
                 t.scans,
                 t.missed,
-                t.jitter.p50.as_micros(),
-                t.jitter.p99.as_micros(),
-                t.run_time.p50.as_micros(),
                 t.fault.as_ref().map_or_else(String::new, |why| format!(", FAULTED: {why}")),
             )?;
+            for (what, times) in [("start jitter", t.jitter), ("run time", t.run_time), ("latency", t.latency)] {
+                if times == Percentiles::default() {
+                    continue;
+                }
+                writeln!(
+                    f,
+                    "              {what:<12} p50 {} µs, p99 {} µs, p99.9 {} µs, max {} µs",
+                    times.p50.as_micros(),
+                    times.p99.as_micros(),
+                    times.p999.as_micros(),
+                    times.max.as_micros()
+                )?;
+            }
         }
         let h = &self.history;
         let dropped: u64 = self.dropped.iter().map(|(_, n)| n).sum::<u64>() + h.dropped;

@@ -1,5 +1,6 @@
 //! Making a task of its part of the plan.
 
+use super::health::Health;
 use super::{Arbitrated, Bound, Local, Program, TaskCore};
 use crate::config::EngineConfig;
 use crate::engine::Shared;
@@ -8,10 +9,9 @@ use crate::output::{Output, Wished};
 use crate::plan::Plan;
 use crate::program::Instance;
 use crate::system::HealthTags;
-use penstock_model::{Now, Origin, Sample, TagDef, TagId, Value};
+use penstock_model::{Now, Origin, Sample, Source, TagDef, TagId, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The tags of one task, each once, with their places.
 struct Locals<'a> {
@@ -26,7 +26,8 @@ impl Locals<'_> {
         *self.places.entry(tag).or_insert_with(|| {
             let owned = self.shared.owner[tag.index()] == self.task;
             let external = self.shared.table.is_external(tag);
-            self.list.push(Local { tag, owned, external, recorded: None });
+            let device = matches!(self.shared.table.tags.get(tag).source, Source::Device(_)) && external;
+            self.list.push(Local { tag, owned, external, device, news: None, recorded: None });
             self.list.len() - 1
         })
     }
@@ -42,7 +43,7 @@ impl TaskCore {
             if def.output.is_some() || def.entry.is_some() {
                 by_tag.insert(def.id, outputs.len());
                 let output = initial_output(config, def, now);
-                outputs.push(Arbitrated { output, local, program: None, wished: Wished::Nobody });
+                outputs.push(Arbitrated { output, local, program: None, wished: Wished::Nobody, asked: None });
             }
         }
         let mut host = Host::new();
@@ -80,11 +81,9 @@ impl TaskCore {
             by_tag,
             fault: None,
             chores,
-            health: HealthTags::of_task(&config.tags, &config.tasks[index].name),
+            health: Health::new(HealthTags::of_task(&config.tags, &config.tasks[index].name)),
+            shown_fault: None,
             links: devices.iter().map(|d| (HealthTags::of_link(&config.tags, d), None)).collect(),
-            health_at: None,
-            worst_jitter: Duration::ZERO,
-            worst_run: Duration::ZERO,
             started: now.mono,
             shared: shared.clone(),
             index,

@@ -5,15 +5,17 @@
 //! reason, and the arbiter, the alarms and every other task go on. A fault stays until the task is reset.
 
 mod build;
+mod health;
 mod report;
 
-use crate::config::TaskDef;
+use crate::config::{OverrunPolicy, TaskDef};
 use crate::engine::Shared;
 use crate::host::Host;
 use crate::io::UNASSIGNED;
 use crate::output::{Output, Wished};
 use crate::program::{End, Instance, panic_text};
 use crate::system::HealthTags;
+use health::{Asked, Health};
 use penstock_model::{
     BadReason, Clock, Command, CommandId, FallbackCause, Instant, LinkState, Now, Outcome, OutcomeState, Quality,
     Record, Sample, TagId, TaskId, Value, limits,
@@ -42,6 +44,10 @@ struct Local {
     owned: bool,
     /// Drivers or other feeders write it; the task only latches.
     external: bool,
+    /// A device's tag.
+    device: bool,
+    /// When the oldest device's sample was received that is new in this scan and stands behind this tag's value.
+    news: Option<Instant>,
     recorded: Option<(Option<Value>, Quality, Instant)>,
 }
 
@@ -75,6 +81,8 @@ struct Arbitrated {
     local: usize,
     program: Option<Arc<str>>,
     wished: Wished,
+    /// The last command, where a device's sample caused it and the device has not answered yet.
+    asked: Option<Asked>,
 }
 
 struct Fault {
@@ -101,11 +109,10 @@ pub struct TaskCore {
     fault: Option<Fault>,
     /// Evaluates alarms and publishes the links' health.
     chores: bool,
-    health: HealthTags,
+    health: Health,
+    /// The fault as last shown.
+    shown_fault: Option<Arc<str>>,
     links: Vec<(HealthTags, Option<LinkState>)>,
-    health_at: Option<Instant>,
-    worst_jitter: Duration,
-    worst_run: Duration,
     started: Instant,
 }
 
@@ -128,8 +135,24 @@ impl TaskCore {
         &self.def.name
     }
 
+    /// What becomes of the task when deadlines are missed.
+    #[must_use]
+    pub fn overrun_policy(&self) -> OverrunPolicy {
+        self.def.overrun
+    }
+
+    /// The processor its thread is to be bound to.
+    #[must_use]
+    pub fn cpu(&self) -> Option<u16> {
+        self.def.cpu
+    }
+
     /// One scan at `now`. Publishes exactly one [`penstock_model::ScanRecord`], and commands, alarms and faults as they
     /// come. Never blocks, never panics: what breaks is a fault of this task, and its outputs fall back at the next scan.
+    ///
+    /// For the latency every command counts that a program's wish caused and that a sample of a device stands behind
+    /// which came since the scan before: directly, or through other programs of this task. It runs from the receipt of
+    /// the oldest such sample to the first news that the command was written. Between tasks it is not followed.
     #[expect(clippy::needless_pass_by_value, reason = "the caller makes one per scan")]
     pub fn scan(&mut self, now: Now, timing: ScanTiming) {
         // Every lock is released by a panic, and what stands is only replaced whole: the next scan weighs everything anew.
@@ -151,7 +174,8 @@ impl TaskCore {
             }
         }
         if self.fault.is_none() {
-            self.fault = self.run_programs(now).or_else(|| self.overrun(timing, started, budget));
+            let fault = self.too_late(timing).or_else(|| self.run_programs(now));
+            self.fault = fault.or_else(|| self.overrun(timing, started, budget));
         }
         if let Some(cause) = self.fault.as_ref().map(|f| f.cause) {
             self.fall_back(now, cause);
@@ -172,7 +196,8 @@ impl TaskCore {
     /// never comes to its report, the task is seen to be faulted.
     fn broke(&mut self, what: &str) {
         let message: Arc<str> = format!("the runtime itself broke in this task: {what}").into();
-        self.shared.tasks[self.index].stats.lock().fault = Some(message.clone());
+        *self.shared.tasks[self.index].stats.fault.lock() = Some(message.clone());
+        self.shown_fault = Some(message.clone());
         self.fault.get_or_insert(Fault { cause: FallbackCause::Fault, message, fresh: true });
     }
 
@@ -215,14 +240,18 @@ impl TaskCore {
 
     /// Freezes the image of this scan.
     fn latch(&mut self, now: Instant) {
-        for (local, sample) in self.locals.iter().zip(&mut self.image) {
-            *sample = self.shared.table.latch(local.tag, now, local.owned && local.external);
+        for (local, sample) in self.locals.iter_mut().zip(&mut self.image) {
+            let before =
+                std::mem::replace(&mut *sample, self.shared.table.latch(local.tag, now, local.owned && local.external));
+            let news = local.device && sample.received > before.received && !sample.quality.is_bad();
+            local.news = news.then_some(sample.received);
         }
     }
 
     /// Takes the claims and outcomes that came since the last scan. Bounded: what comes meanwhile waits for the next.
     fn take_news(&mut self, now: Now) {
-        let mail = &self.shared.tasks[self.index];
+        let shared = self.shared.clone();
+        let mail = &shared.tasks[self.index];
         for arbitrated in &mut self.outputs {
             arbitrated.output.expire(now.mono);
         }
@@ -234,8 +263,9 @@ impl TaskCore {
         }
         for _ in 0..mail.outcomes.capacity() {
             let Some(outcome) = mail.outcomes.pop() else { break };
-            if let Some(i) = self.by_tag.get(&outcome.tag) {
-                self.outputs[*i].output.outcome(outcome.clone(), now.mono);
+            if let Some(i) = self.by_tag.get(&outcome.tag).copied() {
+                self.answered(i, &outcome, now.mono);
+                self.outputs[i].output.outcome(outcome.clone(), now.mono);
             }
             self.shared.records.publish(Record::Outcome(outcome));
         }
@@ -290,9 +320,11 @@ impl TaskCore {
 
     /// Takes what a program left for its outputs. `done`: it ran to its last line, so that `io.keep` counts.
     fn collect(&mut self, k: usize, now: Now, done: bool) {
+        let behind = self.programs[k].inputs.iter().flatten().filter_map(|i| self.locals[*i].news).min();
         for n in 0..self.programs[k].outputs.len() {
             let slot = self.programs[k].instance.io.0.lock().outputs[n].clone();
             let kept = slot.kept.filter(|_| done);
+            let news = behind.filter(|_| slot.assigned.is_some());
             match self.programs[k].outputs[n] {
                 Bound::Free => {}
                 Bound::Computed(i) => {
@@ -303,6 +335,7 @@ impl TaskCore {
                         (None, _) => (last, UNASSIGNED),
                     };
                     self.image[i] = Sample { value, quality, source_time: now.utc, received: now.mono };
+                    self.locals[i].news = news;
                 }
                 Bound::Output(i) => {
                     let arbitrated = &mut self.outputs[i];
@@ -312,10 +345,23 @@ impl TaskCore {
                         (None, quality) => Wished::Keep(quality.unwrap_or(UNASSIGNED)),
                     };
                     let cause = missing.then_some(FallbackCause::BadInput);
+                    let local = arbitrated.local;
+                    self.locals[local].news = news;
                     self.propose(i, now, cause);
                 }
             }
         }
+    }
+
+    /// The fault of a task that missed deadlines, where it declares that it is one.
+    fn too_late(&self, timing: &ScanTiming) -> Option<Fault> {
+        if timing.missed_now == 0 || self.def.overrun != OverrunPolicy::Fault || self.programs.is_empty() {
+            return None;
+        }
+        let (missed, late) = (timing.missed_now, timing.jitter);
+        let message =
+            format!("missed {missed} deadlines, the scan started {late:?} late: `overrun: fault` is declared");
+        Some(Fault { cause: FallbackCause::Overrun, message: message.into(), fresh: true })
     }
 
     fn overrun(&self, timing: &ScanTiming, started: Option<Instant>, budget: Duration) -> Option<Fault> {
@@ -382,17 +428,20 @@ impl TaskCore {
     }
 
     fn issue(&mut self, i: usize, now: Now) {
-        let output = &mut self.outputs[i].output;
+        let sampled = self.locals[self.outputs[i].local].news;
+        let Arbitrated { output, asked, .. } = &mut self.outputs[i];
         let Some(device) = output.device() else { return };
         let Some(value) = output.due(now.mono, self.shared.link_down(Some(device))) else { return };
         let id = CommandId(self.shared.command_ids.fetch_add(1, Ordering::Relaxed) + 1);
         let command = Command { id, tag: output.tag, device, value, origin: output.origin(), granted: now.utc };
+        *asked = Asked::new(&command, sampled, now);
         let record = Arc::new(command.clone());
         self.shared.records.publish(Record::Command(record.clone()));
         output.commanded(record);
         if let Err(full) = self.shared.commands.submit(device, command) {
             let state = OutcomeState::Failed(full.to_string().into());
             let outcome = Outcome { id, tag: output.tag, state, at: now.utc };
+            *asked = None;
             output.outcome(outcome.clone(), now.mono);
             self.shared.records.publish(Record::Outcome(outcome));
         }

@@ -1,14 +1,11 @@
 //! What a task tells the world at the end of a scan: health, alarms, faults, and the one scan record.
 
 use super::{Local, ScanTiming, TaskCore};
-use penstock_model::{
-    FaultRecord, Instant, LinkState, LogPolicy, Now, Record, Sample, ScanRecord, TagId, TagSample, Value,
-};
+use penstock_model::{FaultRecord, Instant, LinkState, LogPolicy, Now, Record, Sample, ScanRecord, TagSample, Value};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// The runtime's own health is published this often; a change of state at once.
-const HEALTH_EVERY: Duration = Duration::from_secs(1);
 /// Lines kept of what a program prints.
 const LOG_LINES_MAX: usize = 50;
 
@@ -79,61 +76,38 @@ impl TaskCore {
         }
     }
 
+    /// The reason of the fault for whoever looks at the task. Written on a change alone: a scan that goes well takes no
+    /// lock for it.
+    fn show_fault(&mut self) {
+        let message = self.fault.as_ref().map(|f| f.message.clone());
+        if message != self.shown_fault {
+            self.shared.tasks[self.index].stats.fault.lock().clone_from(&message);
+            self.shown_fault = message;
+        }
+    }
+
     /// Counters, health tags, a fault that is new, and the scan record.
     pub(super) fn report(&mut self, now: Now, timing: &ScanTiming, run_time: Option<Duration>) {
         let new_fault = self.fault.as_mut().and_then(|f| std::mem::take(&mut f.fresh).then(|| f.message.clone()));
         if let Some(message) = &new_fault {
             self.publish_fault(message, true, now);
         }
-        let (scan, missed) = {
-            let mut stats = self.shared.tasks[self.index].stats.lock();
-            stats.scans += 1;
-            stats.missed += u64::from(timing.missed_now);
-            stats.jitter.add(timing.jitter);
-            if let Some(run_time) = run_time {
-                stats.run_time.add(run_time);
-            }
-            stats.fault = self.fault.as_ref().map(|f| f.message.clone());
-            (stats.scans, stats.missed)
-        };
-        let run_time = run_time.unwrap_or_default();
-        self.worst_jitter = self.worst_jitter.max(timing.jitter);
-        self.worst_run = self.worst_run.max(run_time);
+        let stats = &self.shared.tasks[self.index].stats;
+        let scan = stats.scans.fetch_add(1, Ordering::Relaxed) + 1;
+        let missed_now = u64::from(timing.missed_now);
+        let missed = stats.missed.fetch_add(missed_now, Ordering::Relaxed) + missed_now;
+        stats.jitter.add(timing.jitter);
+        if let Some(run_time) = run_time {
+            stats.run_time.add(run_time);
+        }
+        self.health.scanned(now.mono, timing.jitter, run_time);
+        self.show_fault();
         self.publish_health(now, missed);
         let samples = self.record(now.mono);
+        let run_time = run_time.unwrap_or_default();
         let (task, jitter) = (self.def.id, timing.jitter);
         let record = ScanRecord { task, scan, at: now.utc, jitter, run_time, missed, samples };
         self.shared.records.publish(Record::Scan(Arc::new(record)));
-    }
-
-    /// The task's own health as tags: the worst of the last second, and whether it is faulted.
-    fn publish_health(&mut self, now: Now, missed: u64) {
-        let faulted = self.health.get("faulted");
-        let value = Value::Bool(self.fault.is_some());
-        let shown = faulted.and_then(|tag| self.places.get(&tag)).map(|i| self.image[*i].value == Some(value.clone()));
-        let due = self.health_due(now.mono);
-        if due || shown == Some(false) {
-            self.write_own(faulted, value, now);
-        }
-        if due {
-            let micros = |d: Duration| Value::Float(d.as_secs_f64() * 1e6);
-            self.write_own(self.health.get("jitter_us"), micros(self.worst_jitter), now);
-            self.write_own(self.health.get("run_us"), micros(self.worst_run), now);
-            self.write_own(self.health.get("missed"), Value::Int(i64::try_from(missed).unwrap_or(i64::MAX)), now);
-            self.worst_jitter = Duration::ZERO;
-            self.worst_run = Duration::ZERO;
-            self.health_at = Some(now.mono);
-        }
-    }
-
-    fn health_due(&self, now: Instant) -> bool {
-        self.health_at.is_none_or(|at| now.since(at) >= HEALTH_EVERY)
-    }
-
-    fn write_own(&mut self, tag: Option<TagId>, value: Value, now: Now) {
-        let Some((tag, place)) = tag.and_then(|tag| self.places.get(&tag).map(|place| (tag, *place))) else { return };
-        self.image[place] = Sample::good(value, now);
-        self.shared.table.write(tag, &self.image[place], now.mono);
     }
 
     /// The samples of this task's tags that changed, or are due, by each tag's policy.

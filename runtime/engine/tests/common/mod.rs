@@ -50,11 +50,8 @@ pub struct Site {
 impl Site {
     /// A site with these tasks (name, period in ms) and one device, `plc`.
     pub fn new(tasks: &[(&str, u64)]) -> Site {
-        let tasks = (0_u8..).zip(tasks).map(|(id, (name, ms))| TaskDef {
-            id: TaskId(id),
-            name: (*name).into(),
-            period: Duration::from_millis(*ms),
-        });
+        let tasks =
+            (0_u8..).zip(tasks).map(|(id, (name, ms))| TaskDef::new(TaskId(id), name, Duration::from_millis(*ms)));
         Site { tags: Vec::new(), tasks: tasks.collect(), programs: Vec::new(), alarms: Vec::new(), entries: Vec::new() }
     }
 

@@ -1,0 +1,104 @@
+//! What the system grants of soft realtime: priorities, processors, locked memory, sharp timers.
+
+use rustix::thread::{CpuSet, sched_setaffinity, set_current_timer_slack};
+use std::num::NonZeroU64;
+use std::time::Duration;
+use thread_priority::{
+    RealtimeThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy,
+    set_thread_priority_and_policy, thread_native_id,
+};
+
+/// Priority of the fastest task under SCHED_FIFO. 80 lies above the threaded interrupts of a PREEMPT_RT kernel (50 where
+/// nobody changed them), so that a burst on the network delays no scan, and below the kernel's own watchdogs at 99.
+pub const FIFO_PRIORITY_MAX: u8 = 80;
+
+/// What the system granted of soft realtime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Realtime {
+    /// SCHED_FIFO was granted to every scan thread.
+    pub fifo: bool,
+    /// Memory is locked: no page fault on the scan.
+    pub memory_locked: bool,
+    /// Every task that declares a processor is bound to it.
+    pub pinned: bool,
+}
+
+/// SCHED_FIFO priorities of tasks by their periods, rate-monotonic (Liu and Layland, 1973): the shorter the period, the
+/// higher the priority, from [`FIFO_PRIORITY_MAX`] down to 1. Tasks of one period share a priority and do not interrupt
+/// each other; so do the slowest where there are more periods than priorities.
+#[must_use]
+pub fn priorities(periods: &[Duration]) -> Vec<u8> {
+    let mut distinct = periods.to_vec();
+    distinct.sort_unstable();
+    distinct.dedup();
+    let rank = |period| distinct.binary_search(period).unwrap_or(0);
+    let level = |period| FIFO_PRIORITY_MAX.saturating_sub(u8::try_from(rank(period)).unwrap_or(u8::MAX)).max(1);
+    periods.iter().map(level).collect()
+}
+
+/// Locks the memory the process has now, so that no scan waits for a page. What is allocated later is not locked: a
+/// limit on locked memory would otherwise turn into failed allocations.
+pub(super) fn lock_memory() -> bool {
+    rustix::mm::mlockall(rustix::mm::MlockAllFlags::CURRENT).is_ok()
+}
+
+/// Gives the calling thread SCHED_FIFO at this priority. False where the system does not permit it.
+#[must_use]
+pub fn use_fifo(level: u8) -> bool {
+    // Without realtime priority the kernel may wake a thread 50 µs late to save power; with it, this has no effect.
+    let sharp = set_current_timer_slack(NonZeroU64::new(1));
+    if let Err(error) = sharp {
+        tracing::debug!(%error, "timer slack stays as it is");
+    }
+    let Ok(level) = ThreadPriorityValue::try_from(level) else { return false };
+    let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
+    set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Crossplatform(level), policy).is_ok()
+}
+
+/// Binds the calling thread to one processor.
+///
+/// # Errors
+/// The system's answer, for a person: there is no such processor, or it is not one of ours.
+pub(super) fn bind_to(cpu: u16) -> Result<(), String> {
+    let mut set = CpuSet::new();
+    let cpu = usize::from(cpu);
+    if cpu >= CpuSet::MAX_CPU {
+        return Err(format!("processors are numbered 0 to {}", CpuSet::MAX_CPU - 1));
+    }
+    set.set(cpu);
+    sched_setaffinity(None, &set).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fastest_task_has_the_highest_priority_and_equal_periods_share_one() {
+        let ms = Duration::from_millis;
+        assert_eq!(priorities(&[ms(10), ms(100), ms(1_000)]), [80, 79, 78]);
+        assert_eq!(priorities(&[ms(100), ms(10), ms(100), ms(20)]), [78, 80, 78, 79]);
+        let many: Vec<Duration> = (10..=265).map(ms).collect();
+        let levels = priorities(&many);
+        assert!(levels.windows(2).all(|w| w[0] > w[1] || w == [1, 1]), "{levels:?}");
+        assert_eq!((levels[0], levels[79], levels[255]), (80, 1, 1));
+        assert_eq!(priorities(&[]), Vec::<u8>::new());
+    }
+
+    #[test]
+    fn a_thread_is_bound_to_one_processor_and_to_none_that_does_not_exist() {
+        std::thread::spawn(|| {
+            let ours = rustix::thread::sched_getaffinity(None).unwrap();
+            let first = (0..CpuSet::MAX_CPU).find(|cpu| ours.is_set(*cpu)).unwrap();
+            bind_to(u16::try_from(first).unwrap()).unwrap();
+            let bound = rustix::thread::sched_getaffinity(None).unwrap();
+            assert_eq!((bound.count(), bound.is_set(first)), (1, true));
+            assert!(bind_to(u16::MAX).unwrap_err().contains("1023"));
+            // The last one a set can hold: no machine of ours has it.
+            assert!(bind_to(1_023).is_err());
+            assert_eq!(rustix::thread::sched_getaffinity(None).unwrap().count(), 1, "it stays where it was");
+        })
+        .join()
+        .unwrap();
+    }
+}
