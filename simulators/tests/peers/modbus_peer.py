@@ -43,7 +43,7 @@ def meters(client):
         between(-1500.0, value(block[0:2], T.FLOAT32), 1500.0, f"power of {unit}")
         between(50_000_000, value(block[4:6], T.UINT32, "little"), 500_000_000, f"energy of {unit}")
         between(3900, block[8], 4100, f"voltage of {unit}")
-    refused(client.read_input_registers(12, count=1, device_id=11), 2)
+    refused(client.read_input_registers(12, count=1, device_id=12), 2)
     refused(client.write_register(0, 1, device_id=11), 2)
 
 
