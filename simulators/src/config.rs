@@ -26,8 +26,8 @@ pub const DEVICES: [(&str, u16); 7] = [
 /// The lock-step register with its default port; there is none without `lockstep`.
 pub const LOCKSTEP: (&str, u16) = ("lockstep", 5029);
 
-/// The device that has no Modbus registers.
-const OPCUA_DEVICE: &str = "sludge_effluent_plc";
+/// The one device that speaks OPC UA and has no Modbus registers.
+pub(crate) const OPCUA_DEVICE: &str = "sludge_effluent_plc";
 
 /// Largest accepted speed, in simulated seconds per second: above it the models cannot keep up on one core.
 pub const SPEED_MAX: f64 = 2000.0;
@@ -207,6 +207,14 @@ pub enum SimError {
         /// The system's reason.
         #[source]
         source: std::io::Error,
+    },
+    /// A serial line or a gateway was asked for at a device of the other plant.
+    #[error("the plant `{plant}` has no device `{device}`")]
+    OtherPlant {
+        /// The name given.
+        device: String,
+        /// The plant that runs.
+        plant: PlantKind,
     },
     /// A serial line or a gateway was asked for where there are no Modbus units.
     #[error("`{device}` is no device with Modbus registers; there are {}", modbus_names())]

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::api::{self, Ask, NotInjected, Snapshot};
-use crate::config::{DEVICES, LOCKSTEP, SimConfig, SimError};
+use crate::config::{DEVICES, LOCKSTEP, OPCUA_DEVICE, SimConfig, SimError};
 use crate::devices::gate::{Gate, Protocol, inner_listener};
 use crate::devices::lockstep::{self, Lockstep};
 use crate::devices::modbus::Units;
@@ -21,7 +21,6 @@ use crate::devices::serial::{Line, Terminal};
 use crate::faults::LinkState;
 use crate::field::{self, Field, FieldConfig};
 use crate::rng::Rng;
-use crate::simulation::OPCUA_DEVICE;
 
 /// Real time between two updates of the registers.
 const UPDATE: Duration = Duration::from_millis(100);
@@ -53,6 +52,11 @@ pub async fn run(
         weather: config.weather,
         influent: config.influent.clone(),
     })?;
+    let present: Vec<&str> = simulation.images().into_iter().map(|(device, _)| device).collect();
+    let named = config.serial.iter().map(|port| &port.device).chain(config.gateways.keys());
+    if let Some(device) = named.into_iter().find(|device| !present.contains(&device.as_str())) {
+        return Err(SimError::OtherPlant { device: device.clone(), plant: config.plant });
+    }
     for fault in &config.faults {
         simulation.inject(fault.clone()).map_err(|error| SimError::Faults { reason: error.to_string() })?;
     }

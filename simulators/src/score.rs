@@ -2,6 +2,10 @@
 
 use serde::Serialize;
 
+/// Most samples of a run that are kept, 15 min apart: a year, as long as the longest run in virtual time. A plant that
+/// runs on forgets its oldest.
+pub const SAMPLES_MAX: usize = 366 * 96;
+
 /// One figure of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Figure {

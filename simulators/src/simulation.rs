@@ -1,10 +1,10 @@
 //! Plant and device programs together, without sockets: deterministic in seed, start and steps.
 
+use crate::config::OPCUA_DEVICE;
 use crate::devices::aeration::{self, AerationPlc};
 use crate::devices::dosing::{self, DosingSkid};
 use crate::devices::heat_pump::{self, HeatPumpController};
 use crate::devices::inverter::{self, Inverter};
-use crate::devices::modbus::Units;
 use crate::devices::power_meters::PowerMeters;
 use crate::devices::sludge::{SharedNodes, SludgePlc};
 use crate::devices::sunspec;
@@ -15,9 +15,6 @@ use crate::models::wet::Weather;
 use crate::plant::{Plant, STEP_MAX_S};
 use crate::score::Score;
 use crate::works_score::WorksScore;
-
-/// Socket name of the sludge and effluent PLC.
-pub(crate) const OPCUA_DEVICE: &str = "sludge_effluent_plc";
 
 /// The plant with its devices.
 pub struct Simulation {
@@ -123,11 +120,6 @@ impl Simulation {
         stations.iter_mut().for_each(|station| station.publish(plant));
     }
 
-    /// Another weather over the catchment, from now on.
-    pub fn set_weather(&mut self, weather: Weather) {
-        self.plant.set_weather(weather);
-    }
-
     /// The plant.
     #[must_use]
     pub fn plant(&self) -> &Plant {
@@ -150,19 +142,6 @@ impl Simulation {
     #[must_use]
     pub fn sludge_nodes(&self) -> SharedNodes {
         self.sludge.nodes()
-    }
-
-    /// Modbus devices with their units.
-    #[must_use]
-    pub fn modbus_devices(&self) -> Vec<(&'static str, Units)> {
-        self.unit_images().into_iter().map(|(device, units)| (device, Units::new(units))).collect()
-    }
-
-    /// Registers of one unit behind a Modbus socket.
-    #[must_use]
-    pub fn image(&self, device: &str, unit: u8) -> Option<SharedImage> {
-        let (_, units) = self.unit_images().into_iter().find(|(name, _)| *name == device)?;
-        units.into_iter().find(|(u, _)| *u == unit).map(|(_, image)| image)
     }
 
     /// Registers of a device's first unit.
@@ -355,16 +334,5 @@ mod tests {
             simulation.step(600.0, 600.0);
         }
         assert_eq!(simulation.plant().handles.pv_limit_pct, 30.0, "a revert time of 0 is never");
-    }
-
-    #[test]
-    fn runs_far_faster_than_real_time() {
-        let mut simulation = Simulation::new(1, NOON);
-        let clock = std::time::Instant::now();
-        let plant_s = 7200.0;
-        simulation.step(plant_s, 0.1);
-        let factor = plant_s / clock.elapsed().as_secs_f64();
-        println!("{factor:.0} times real time");
-        assert!(factor > 200.0, "{factor:.0} times real time");
     }
 }

@@ -1,10 +1,12 @@
 //! What a run of the Jinan works came to by the truth: effluent against class 1A, energy, chemicals.
 
+use std::collections::VecDeque;
+
 use crate::models::asm1::{SNO, SS, XBA, XBH, XS};
 use crate::models::tertiary::{CARBON_COD_G_L, NACLO_CL_G_L, PAC_AL_G_L};
 use crate::models::water;
 use crate::plant::{Feeder, Plant};
-use crate::score::{Column, Score};
+use crate::score::{Column, SAMPLES_MAX, Score};
 
 /// Time between two samples, s.
 const SAMPLE_S: f64 = 900.0;
@@ -52,7 +54,7 @@ struct Row {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct WorksScore {
     sums: Sums,
-    rows: Vec<Row>,
+    rows: VecDeque<Row>,
     next_s: f64,
 }
 
@@ -72,7 +74,10 @@ impl WorksScore {
         let at_s = plant.clock().elapsed_s();
         if at_s >= self.next_s {
             self.next_s = (at_s / SAMPLE_S).floor() * SAMPLE_S + SAMPLE_S;
-            self.rows.push(self.row(plant, at_s));
+            if self.rows.len() == SAMPLES_MAX {
+                self.rows.pop_front();
+            }
+            self.rows.push_back(self.row(plant, at_s));
         }
     }
 

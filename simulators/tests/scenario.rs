@@ -51,6 +51,10 @@ fn wrong_options_are_explained() {
         let error = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && error.contains(expected), "{options:?}: {error}");
     }
+    // What the works have the benchmark has not.
+    let output = run(&["--plant", "bsm1", "--gateway", "power_meters=silent"]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && error.contains("`bsm1` has no device `power_meters`"), "{error}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What the benchmark's controller shows and takes: its sensors and handles with their registers.
 //!
 //! One Modbus unit, float32 high word first. Input register 30001 holds the first sensor, holding register 40001 the
-//! first handle, two registers each, in the order of [`points`] and [`HANDLES`].
+//! first handle, two registers each, in the order of [`POINTS`] and [`HANDLES`].
 
 use super::plant::Handles;
 use super::sensors::Measured;

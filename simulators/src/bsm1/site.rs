@@ -4,6 +4,7 @@
 //! days under the default loops. From then on the handles are the client's; what it does not write stays as the default
 //! loops left it.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ use crate::field::{Field, InjectError};
 use crate::instruments::{Class, Instrument};
 use crate::models::asm1::SO;
 use crate::models::wet::Weather;
-use crate::score::{Column, Score};
+use crate::score::{Column, SAMPLES_MAX, Score};
 
 /// Socket name of the controller.
 pub const DEVICE: &str = "bsm1_plc";
@@ -57,7 +58,6 @@ struct Row {
 pub struct Benchmark {
     seed: u64,
     start_unix_s: i64,
-    weather: Weather,
     source: Source,
     plant: Plant,
     series: Series,
@@ -65,7 +65,7 @@ pub struct Benchmark {
     sensors: Vec<usize>,
     instruments: Vec<Instrument>,
     faults: FaultBook,
-    rows: Vec<Row>,
+    rows: VecDeque<Row>,
     /// Part of a second not yet stepped.
     rest_s: f64,
 }
@@ -104,7 +104,6 @@ impl Benchmark {
         let mut benchmark = Benchmark {
             seed,
             start_unix_s,
-            weather,
             source,
             plant,
             series,
@@ -112,7 +111,7 @@ impl Benchmark {
             sensors,
             instruments: instruments.collect(),
             faults: FaultBook::default(),
-            rows: Vec::new(),
+            rows: VecDeque::new(),
             rest_s: 0.0,
         };
         benchmark.see(0.0);
@@ -124,12 +123,6 @@ impl Benchmark {
     #[must_use]
     pub fn plant(&self) -> &Plant {
         &self.plant
-    }
-
-    /// Weather over the catchment.
-    #[must_use]
-    pub fn weather(&self) -> Weather {
-        self.weather
     }
 
     /// What the client wrote, and what broken actuators make of it.
@@ -176,7 +169,10 @@ impl Benchmark {
             let now = self.plant.time_s();
             if now.is_multiple_of(SAMPLE_S) {
                 let works = self.plant.works();
-                self.rows.push(Row {
+                if self.rows.len() == SAMPLES_MAX {
+                    self.rows.pop_front();
+                }
+                self.rows.push_back(Row {
                     at_s: now,
                     sample: Sample::of(&self.plant),
                     oxygen: std::array::from_fn(|k| works.tanks[k][SO]),
@@ -344,7 +340,6 @@ impl Field for Benchmark {
             .map_err(|error| InjectError::Weather { reason: error.to_string() })?;
         self.series = self.series.followed_by(now_s, &later);
         self.plant.continue_with(self.series.clone());
-        self.weather = weather;
         Ok(())
     }
 

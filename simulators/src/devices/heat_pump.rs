@@ -168,6 +168,7 @@ fn quantities() -> Vec<Spec<Plant>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::field::Field;
     use crate::simulation::Simulation;
 
     #[test]

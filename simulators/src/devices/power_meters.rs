@@ -25,8 +25,15 @@ pub const UNITS: [(u8, Feeder); 6] = [
 const REGISTERS: u16 = 12;
 const GRID_REGISTERS: u16 = 23;
 
-/// Names of the feeders in tags, in the order of [`UNITS`].
-const FEEDERS: [&str; 6] = ["grid", "blowers", "pumps", "heat_pump", "aux", "pv"];
+/// Names of the meters in tags and faults, in the order of [`UNITS`].
+pub const METERS: [(&str, Feeder); 6] = [
+    ("grid", Feeder::Grid),
+    ("blowers", Feeder::Blowers),
+    ("pumps", Feeder::Pumps),
+    ("heat_pump", Feeder::HeatPump),
+    ("aux", Feeder::Aux),
+    ("pv", Feeder::Pv),
+];
 
 /// The meters.
 pub struct PowerMeters {
@@ -49,7 +56,7 @@ impl PowerMeters {
                 let registers = if feeder == Feeder::Grid { GRID_REGISTERS } else { REGISTERS };
                 shared(Map { input: vec![(input(30_001), registers)], ..Map::default() })
             }),
-            panels: FEEDERS.map(panel),
+            panels: METERS.map(|(name, _)| panel(name)),
         }
     }
 

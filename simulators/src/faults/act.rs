@@ -2,6 +2,7 @@
 
 use super::{ActiveFault, Fault, FaultsFull, Injection, LinkFault, LinkState, MachineFault, targets};
 use crate::config::DEVICES;
+use crate::field::Field;
 use crate::simulation::Simulation;
 
 /// The inverter: its electronics are those of the plant's own PV model.
@@ -66,14 +67,6 @@ impl Simulation {
             Fault::Machine(_) => self.disturb(),
         }
         true
-    }
-
-    /// Ends all faults.
-    pub fn clear_all(&mut self) {
-        let ids: Vec<u64> = self.faults().iter().map(|fault| fault.id).collect();
-        for id in ids {
-            self.clear(id);
-        }
     }
 
     /// Active faults in the order in which they began.

@@ -1,11 +1,9 @@
 //! Names a fault can be aimed at, and the nearest of them to a mistyped one.
 
 use super::{Actuator, Pump};
+pub(crate) use crate::config::OPCUA_DEVICE as OPCUA;
+pub use crate::devices::power_meters::METERS;
 use crate::devices::{aeration, dosing, heat_pump, inverter, power_meters, sunspec};
-use crate::plant::Feeder;
-
-/// The one device that speaks OPC UA.
-pub const OPCUA: &str = "sludge_effluent_plc";
 
 /// Pumps by name.
 pub const PUMPS: [(&str, Pump); 5] = [
@@ -35,19 +33,9 @@ pub const ACTUATORS: [(&str, Actuator); 15] = [
     ("carbon5", Actuator("carbon5")),
 ];
 
-/// Meters by name, in the order of their units.
-pub const METERS: [(&str, Feeder); 6] = [
-    ("grid", Feeder::Grid),
-    ("blowers", Feeder::Blowers),
-    ("pumps", Feeder::Pumps),
-    ("heat_pump", Feeder::HeatPump),
-    ("aux", Feeder::Aux),
-    ("pv", Feeder::Pv),
-];
-
 /// Name of a meter.
 #[must_use]
-pub fn meter_name(feeder: Feeder) -> &'static str {
+pub fn meter_name(feeder: crate::plant::Feeder) -> &'static str {
     METERS.iter().find(|(_, f)| *f == feeder).map_or("", |(name, _)| name)
 }
 

@@ -22,10 +22,6 @@ impl Mailboxes {
         Arc::new(Mailboxes(Mutex::new(vec![Vec::new(); devices])))
     }
 
-    fn empty(&self) -> bool {
-        self.0.lock().iter().all(Vec::is_empty)
-    }
-
     fn take(&self, device: usize) -> Vec<Command> {
         self.0.lock().get_mut(device).map(std::mem::take).unwrap_or_default()
     }
@@ -50,6 +46,15 @@ struct Place {
     unit: Option<u8>,
     /// How long an answer may take.
     timeout: Duration,
+}
+
+impl Device {
+    fn step(&mut self, commands: Vec<Command>, sink: &dyn SampleSink, now: Now) {
+        match self {
+            Device::Modbus(driver, memory) => driver.step(&mut *memory, commands, sink, now),
+            Device::OpcUa(driver, nodes) => driver.step(&mut *nodes, commands, sink, now),
+        }
+    }
 }
 
 /// What the faults of a link do to the requests of one device: what becomes of them, and whether all are refused.
@@ -122,9 +127,12 @@ impl Field {
 
     /// Carries out what the last scans commanded, as a driver on the wire does at once: a plant that is stepped by the
     /// minute must not wait one for it.
-    pub fn deliver(&mut self, plant: &dyn Plant, sink: &dyn SampleSink, now: Now) {
-        if !self.mailboxes.empty() {
-            self.step(plant, sink, now);
+    pub fn deliver(&mut self, sink: &dyn SampleSink, now: Now) {
+        for (index, device) in self.devices.iter_mut().enumerate() {
+            let commands = self.mailboxes.take(index);
+            if !commands.is_empty() {
+                device.step(commands, sink, now);
+            }
         }
     }
 
@@ -142,11 +150,7 @@ impl Field {
             }
         }
         for (index, device) in self.devices.iter_mut().enumerate() {
-            let commands = self.mailboxes.take(index);
-            match device {
-                Device::Modbus(driver, memory) => driver.step(memory, commands, sink, now),
-                Device::OpcUa(driver, nodes) => driver.step(nodes, commands, sink, now),
-            }
+            device.step(self.mailboxes.take(index), sink, now);
         }
     }
 }

@@ -74,9 +74,9 @@ pub struct SimulateArgs {
     pub compare: Option<PathBuf>,
 }
 
-/// The ledger looks at its meters so often: in virtual time a look a second would cost more than the plant. Quarter-hours
-/// fall on this grid.
-const OBSERVE: Duration = Duration::from_secs(10);
+/// The ledger looks at its meters so often, on a grid of UTC that quarter-hours fall on, ms: in virtual time a look a second
+/// would cost as much as the plant.
+const OBSERVE_MS: i64 = 10_000;
 /// Longest run: a year of plant time.
 const DAYS_MAX: f64 = 366.0;
 
@@ -345,14 +345,15 @@ impl Run<'_> {
                 core.scan(now, ScanTiming::default());
             }
         }
-        self.field.deliver(&*self.plant, &*self.engine.sink(), now);
+        self.field.deliver(&*self.engine.sink(), now);
     }
 
     /// Once a second of plant time, or once a step where that is longer.
     fn second(&mut self, judged: bool) {
         let now = self.clock.now();
         if let Some(ledger) = self.ledger.as_ref().filter(|_| self.observe <= now.mono) {
-            self.observe = now.mono + OBSERVE;
+            let passed = now.utc.millis().rem_euclid(OBSERVE_MS);
+            self.observe = now.mono + Duration::from_millis(OBSERVE_MS.saturating_sub(passed).unsigned_abs());
             observe_ledger(ledger, &self.engine, now);
         }
         let mut heard = self.heard.0.lock();

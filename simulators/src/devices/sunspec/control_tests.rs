@@ -1,6 +1,7 @@
 use super::super::inverter::{CONTROLS_123, CONTROLS_704, DER, INVERTER, SERVICE, SETTINGS_121, SETTINGS_702, STATUS};
 use super::super::{COMMON, Placed};
 use crate::devices::image::Refusal;
+use crate::field::Field;
 use crate::simulation::Simulation;
 
 /// Noon of 21 June 2026.
