@@ -4,6 +4,7 @@ use crate::alarm::AlarmCell;
 use crate::config::{BuildError, EngineConfig, TaskDef};
 use crate::output::Output;
 use crate::plan::plan;
+use crate::state::TaskState;
 use crate::stats::Histogram;
 use crate::table::Table;
 use crate::task::TaskCore;
@@ -25,7 +26,14 @@ pub(crate) struct TaskShared {
     pub claims: ArrayQueue<Claim>,
     pub outcomes: ArrayQueue<Outcome>,
     pub reset: AtomicBool,
+    pub snapshot: Snapshot,
     pub stats: TaskStats,
+}
+
+/// Where a task leaves its state when it is asked for it.
+pub(crate) struct Snapshot {
+    pub wanted: AtomicBool,
+    pub ready: ArrayQueue<Box<TaskState>>,
 }
 
 /// What a task counts of itself, since the start. Nothing here can make a scan wait for a reader, but for the fault's
@@ -209,6 +217,20 @@ impl Engine {
         self.shared.programs.iter().map(|p| p.lock().clone()).collect()
     }
 
+    /// Asks every task for its state. Each hands it over at the end of one of its next scans.
+    pub fn ask_for_state(&self) {
+        for task in &self.shared.tasks {
+            task.snapshot.wanted.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The state that a task has handed over since it was last taken; `None` while there is none. A task that was
+    /// asked and whose state nobody takes saves no other.
+    #[must_use]
+    pub fn take_state(&self, task: TaskId) -> Option<Box<TaskState>> {
+        self.shared.tasks.get(usize::from(task.0))?.snapshot.ready.pop()
+    }
+
     /// Asks a task to end its fault at its next scan: its programs start with fresh blocks and states, and find the
     /// values last granted in `io.granted` and `io.track`. A task that runs is restarted the same way.
     pub fn reset_task(&self, task: TaskId) {
@@ -272,6 +294,7 @@ impl TaskShared {
             claims: ArrayQueue::new(limits::CLAIMS_WAITING_MAX),
             outcomes: ArrayQueue::new(limits::COMMANDS_WAITING_MAX),
             reset: AtomicBool::new(false),
+            snapshot: Snapshot { wanted: AtomicBool::new(false), ready: ArrayQueue::new(1) },
             stats: TaskStats::default(),
         }
     }

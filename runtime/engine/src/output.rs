@@ -8,6 +8,7 @@
 //! the program (for an entry: the value entered, which is a person's). An interlock is bound by the limits alone; what
 //! shutdown grants is not slowed either, because no later scan would finish the way.
 
+use crate::state::OutputState;
 use crate::view::OutputView;
 use penstock_model::{
     BadReason, Claim, Command, DeviceId, Fallback, FallbackAction, FallbackCause, Instant, Now, Origin, Outcome,
@@ -71,6 +72,8 @@ pub(crate) struct Output {
     pub stands: Verdict,
     proposal: Verdict,
     changed_at: Option<Instant>,
+    /// For how long it had stood so before `changed_at`: in the run before this one.
+    stood_before: Duration,
     stepped_at: Instant,
     commanded: Option<Value>,
     last_command: Option<Arc<Command>>,
@@ -108,6 +111,7 @@ impl Output {
             stands: nothing.clone(),
             proposal: nothing,
             changed_at: None,
+            stood_before: Duration::ZERO,
             stepped_at: now.mono,
             commanded: None,
             last_command: None,
@@ -334,7 +338,7 @@ impl Output {
             return (wish, None);
         };
         let (least, word) = if *before { (self.min_on, "min on time") } else { (self.min_off, "min off time") };
-        if wish != *before && priority < Priority::Interlock && now.since(changed) < least {
+        if wish != *before && priority < Priority::Interlock && now.since(changed) + self.stood_before < least {
             (*before, Some(word.into()))
         } else {
             (wish, None)
@@ -357,6 +361,7 @@ impl Output {
         if self.proposal.granted != self.stands.granted {
             // The first value of a run says nothing about when the machine was switched.
             self.changed_at = self.stands.granted.as_ref().map(|_| now);
+            self.stood_before = Duration::ZERO;
         }
         self.stepped_at = now;
         self.stands = self.proposal.clone();
@@ -374,6 +379,29 @@ impl Output {
     /// Forgets what a program wanted before its restart, so that `io.keep` keeps what is granted.
     pub fn forget_wish(&mut self) {
         self.program_wish = None;
+    }
+
+    /// How it stands, for a run after this one; `None` for an entry, and before anything was granted.
+    pub fn save(&self, now: Instant) -> Option<OutputState> {
+        let granted = self.stands.granted.clone().filter(|_| !self.entry)?;
+        let since = self.changed_at.map(|at| now.since(at) + self.stood_before);
+        Some(OutputState { tag: self.tag, granted, position: self.stands.position, since })
+    }
+
+    /// Takes up how it stood before a restart, so that its first value moves no faster than its rate and its minimum
+    /// times go on. What does not fit the tag any more is left. It is commanded anew in any case.
+    pub fn restore(&mut self, saved: &OutputState, away: Duration, now: Instant) {
+        let fits = saved.granted.value_type() == self.value_type && saved.granted.is_finite();
+        if self.entry || !fits {
+            return;
+        }
+        self.stands.granted = Some(saved.granted.clone());
+        // Its own number where nothing was kept behind it, and never one that does not round to what was granted.
+        let number = saved.granted.as_f64().filter(|_| matches!(self.value_type, ValueType::Int | ValueType::Float));
+        self.stands.position = number.map(|n| saved.position.filter(|p| (p - n).abs() <= 0.5).unwrap_or(n));
+        self.changed_at = saved.since.map(|_| now);
+        self.stood_before = saved.since.map_or(Duration::ZERO, |since| since.saturating_add(away));
+        self.stepped_at = now;
     }
 
     pub fn origin(&self) -> Origin {

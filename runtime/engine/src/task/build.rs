@@ -85,6 +85,7 @@ impl TaskCore {
             shown_fault: None,
             links: devices.iter().map(|d| (HealthTags::of_link(&config.tags, d), None)).collect(),
             started: now.mono,
+            saving: None,
             shared: shared.clone(),
             index,
             def: config.tasks[index].clone(),

@@ -7,6 +7,7 @@
 mod build;
 mod health;
 mod report;
+mod retain;
 
 use crate::config::{OverrunPolicy, TaskDef};
 use crate::engine::Shared;
@@ -114,6 +115,8 @@ pub struct TaskCore {
     shown_fault: Option<Arc<str>>,
     links: Vec<(HealthTags, Option<LinkState>)>,
     started: Instant,
+    /// The state that is being handed out.
+    saving: Option<retain::Saving>,
 }
 
 impl TaskCore {
@@ -190,6 +193,7 @@ impl TaskCore {
             _ => None,
         };
         self.report(now, timing, run_time);
+        self.save_if_asked(now);
     }
 
     /// Makes a defect of the runtime within a scan a fault of the task. Also where the scan breaks again each time and
