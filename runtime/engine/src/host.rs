@@ -9,7 +9,7 @@ use rhai::packages::{
     ArithmeticPackage, BasicArrayPackage, BasicIteratorPackage, BasicMapPackage, BasicMathPackage, BasicStringPackage,
     LogicPackage, MoreStringPackage, Package,
 };
-use rhai::{Array, Dynamic, EvalAltResult, FLOAT, INT, OptimizationLevel, Position, Token};
+use rhai::{AST, Array, Dynamic, EvalAltResult, FLOAT, INT, OptimizationLevel, Position, Scope, Stmt, Token};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -19,6 +19,9 @@ pub(crate) const OPTIMISATION: OptimizationLevel = OptimizationLevel::Simple;
 const OPERATIONS_PER_LOOK: u64 = 64;
 /// Lines a script may print in one scan; the rest is dropped.
 const PRINTED_LINES_MAX: usize = 32;
+
+/// The name of what every scan is called with, outside the script.
+pub(crate) const SCAN_ARGUMENT: &str = "io";
 
 /// What a native function of a script fails with.
 pub(crate) type Fail = Box<EvalAltResult>;
@@ -47,6 +50,8 @@ impl Watch {
 /// A Rhai engine for one task, or for one compilation. Holds no state of any program.
 pub(crate) struct Host {
     pub engine: rhai::Engine,
+    /// `scan(io)`, compiled.
+    scan_call: AST,
     watch: Arc<Watch>,
     printed: Arc<Mutex<Vec<String>>>,
 }
@@ -74,7 +79,10 @@ impl Host {
         engine.on_print(move |text| note(&lines, text.to_owned()));
         let lines = printed.clone();
         engine.on_debug(move |text, _, position| note(&lines, format!("{text} ({position:?})")));
-        Host { engine, watch, printed }
+        let mut scope = Scope::new();
+        scope.push(SCAN_ARGUMENT, ());
+        let scan_call = engine.compile_with_scope(&scope, format!("scan({SCAN_ARGUMENT})")).unwrap_or_default();
+        Host { engine, scan_call, watch, printed }
     }
 
     /// Makes `io.<name>` a direct call for these names; any other name takes the slower way to its error.
@@ -84,6 +92,11 @@ impl Host {
             self.engine.register_get(name, move |io: &mut Io| io.get(&read));
             self.engine.register_set(name, move |io: &mut Io, value: Dynamic| io.set(&written, value));
         }
+    }
+
+    /// The statement that calls `scan` of whatever script is loaded.
+    pub fn scan_call(&self) -> &[Stmt] {
+        self.scan_call.statements()
     }
 
     /// From now on a script is stopped once `clock` passes `deadline`; without a clock there is no such limit.

@@ -1,13 +1,13 @@
 //! One script bound to one set of parameters, with its memory: runs one scan and says how it ended.
 
 use crate::declare::Declaration;
-use crate::host::{Host, describe};
+use crate::host::{Host, SCAN_ARGUMENT, describe};
 use crate::io::{Frame, Io};
 use crate::script::Script;
 use crate::state::{self, LeftFresh, ProgramState, Take};
 use parking_lot::Mutex;
 use penstock_model::{Instant, Value};
-use rhai::{AST, ASTNode, CallFnOptions, Dynamic, EvalAltResult, Scope, Stmt};
+use rhai::{AST, ASTNode, Caches, EvalAltResult, Position, Scope, Stmt};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -34,13 +34,17 @@ pub(crate) struct Instance {
     last: Option<Instant>,
     /// The next scan is the first one with this memory.
     first: bool,
+    /// The functions that this program's calls were found to mean. Kept from scan to scan: looking them up anew in each
+    /// would cost as much as the rest of the script. Bounded by the calls that the script's text holds.
+    found: Caches,
 }
 
 impl Instance {
     /// `params` in the order of the script's declaration.
     pub fn new(script: Script, params: Vec<Value>) -> Instance {
         let frame = Frame::new(script.shared_declaration(), script.members(), params.clone());
-        Instance { script, params, io: Io(Arc::new(Mutex::new(frame))), last: None, first: true }
+        let io = Io(Arc::new(Mutex::new(frame)));
+        Instance { script, params, io, last: None, first: true, found: Caches::new() }
     }
 
     /// Forgets everything: blocks, states, time.
@@ -77,18 +81,10 @@ impl Instance {
         let dt = self.last.map(|last| now.since(last)).filter(|dt| !dt.is_zero()).unwrap_or(nominal);
         self.last = Some(now);
         self.io.0.lock().begin(now, dt, first);
-        let call = || {
-            host.engine.call_fn_with_options::<Dynamic>(
-                CallFnOptions::new().eval_ast(false),
-                &mut Scope::new(),
-                self.script.ast(),
-                "scan",
-                (self.io.clone(),),
-            )
-        };
+        let (script, io, found) = (&self.script, self.io.clone(), &mut self.found);
         // The engine and the frame hold no invariant that a panic could break half-way: the frame is replaced at reset.
-        match catch_unwind(AssertUnwindSafe(call)) {
-            Ok(Ok(_)) => End::Done,
+        match catch_unwind(AssertUnwindSafe(|| call(host, script, io, found))) {
+            Ok(Ok(())) => End::Done,
             Ok(Err(_)) if host.timed_out() => End::OutOfTime,
             Ok(Err(e)) => {
                 let stopped = matches!(e.unwrap_inner(), EvalAltResult::ErrorTerminated(..));
@@ -99,6 +95,7 @@ impl Instance {
                 }
             }
             Err(panic) => {
+                self.found = Caches::new();
                 let text = panic_text(&*panic);
                 End::Failed(format!("{}: a function of the runtime broke: {text}", self.script.name()))
             }
@@ -121,6 +118,30 @@ impl Instance {
 /// True where something that the script declares is among what was left fresh.
 fn fresh_of(declaration: &Declaration, fresh: &[LeftFresh]) -> bool {
     fresh.iter().any(|f| declaration.names().any(|name| name == f.name))
+}
+
+/// Calls `scan(io)` of a script. `Engine::call_fn` would do the same with nothing remembered from the call before.
+fn call(host: &Host, script: &Script, io: Io, found: &mut Caches) -> Result<(), Box<EvalAltResult>> {
+    let mut global = host.engine.new_global_runtime_state();
+    global.lib.push(script.ast().shared_lib().clone());
+    let mut scope = Scope::new();
+    scope.push(SCAN_ARGUMENT, io);
+    #[expect(deprecated, reason = "no other call takes the memory of calls before; the engine's version is pinned")]
+    let ended = host.engine.eval_statements_raw(&mut global, found, &mut scope, host.scan_call());
+    match ended {
+        Ok(_) => Ok(()),
+        Err(e) => {
+            let mut error = match *e {
+                EvalAltResult::ErrorInFunctionCall(name, _, inner, _) if name == "scan" => inner,
+                other => other.into(),
+            };
+            // An error without a place was given that of the call, which is not in the script.
+            if error.position() == Position::new(1, 1) {
+                let _ = error.take_position();
+            }
+            Err(error)
+        }
+    }
 }
 
 /// What a panic said.

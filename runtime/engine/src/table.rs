@@ -1,7 +1,8 @@
 //! The one table of current samples: what drivers deliver, what tasks write, what the world reads.
 //!
 //! A slot per tag holds the sample as it came (`raw`) and as its task last latched or wrote it (`shown`). Latest wins,
-//! so no burst costs memory. Each slot has a short lock of its own; none is ever held while a script runs.
+//! so no burst costs memory. Each slot has a short lock of its own; none is ever held while a script runs. Beside the
+//! slots stands a stamp for each, so that a latch passes over what has not moved without touching the slot.
 
 use parking_lot::Mutex;
 use penstock_model::{
@@ -16,8 +17,19 @@ use std::time::Duration;
 /// A value that is confirmed but does not change is shown again this often, so that its age on a screen stays true.
 const REFRESH_EVERY: Duration = Duration::from_secs(1);
 
+/// What a task remembers of a tag that it latched.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Seen {
+    /// The tag's stamp then; 0 before the first latch.
+    stamp: u64,
+    /// The sample counts as it did until after this time, if nothing is delivered.
+    until: Instant,
+}
+
 struct Slot {
     raw: Sample,
+    ttl: Option<Duration>,
+    frozen_after: Option<Duration>,
     /// When the raw value last changed.
     moved: Instant,
     shown: Sample,
@@ -32,6 +44,8 @@ struct Slot {
 pub(crate) struct Table {
     pub tags: Arc<TagTable>,
     slots: Vec<Mutex<Slot>>,
+    /// Counts what was delivered or written to each slot, from 1. Changed under the slot's lock.
+    stamps: Vec<AtomicU64>,
     /// Tags that are delivered from outside the engine.
     external: Vec<bool>,
     version: AtomicU64,
@@ -40,16 +54,19 @@ pub(crate) struct Table {
 impl Table {
     /// A table without any value; `own` are the system tags that the engine writes itself.
     pub fn new(tags: Arc<TagTable>, own: &HashSet<TagId>, now: Now) -> Table {
-        let slot = || {
+        let slot = |def: &TagDef| {
             let sample = Sample::initial(None, now);
             let (raw, shown) = (sample.clone(), sample);
-            Mutex::new(Slot { raw, moved: now.mono, shown, version: 1, refreshed: now.mono, fed: false })
+            let (ttl, frozen_after, moved) = (def.ttl, def.frozen_after, now.mono);
+            Mutex::new(Slot { raw, ttl, frozen_after, moved, shown, version: 1, refreshed: now.mono, fed: false })
         };
         let external = tags
             .iter()
             .map(|t| matches!(t.source, Source::Device(_) | Source::System) && !own.contains(&t.id))
             .collect();
-        Table { slots: (0..tags.len()).map(|_| slot()).collect(), external, tags, version: AtomicU64::new(1) }
+        let slots = tags.iter().map(slot).collect();
+        let stamps = tags.iter().map(|_| AtomicU64::new(1)).collect();
+        Table { slots, stamps, external, tags, version: AtomicU64::new(1) }
     }
 
     pub fn is_external(&self, tag: TagId) -> bool {
@@ -70,29 +87,36 @@ impl Table {
         slot.fed = true;
         let sample = checked(def, sample, &slot.raw);
         slot.take(sample);
+        self.stamp(tag);
     }
 
-    /// The tag's sample as it counts at `now`: too old is Bad(stale), standing still too long is Uncertain(frozen).
+    /// Tells that the slot of the tag took a sample. To be called under its lock.
+    fn stamp(&self, tag: TagId) {
+        self.stamps[tag.index()].fetch_add(1, Ordering::Release);
+    }
+
+    /// Brings `sample` up to what the tag counts as at `now`: too old is Bad(stale), standing still too long is
+    /// Uncertain(frozen). False: it counts as at the latch that `seen` remembers, and `sample` was left alone.
     /// `publish` shows it to the world; only the tag's own task does.
-    pub fn latch(&self, tag: TagId, now: Instant, publish: bool) -> Sample {
-        let def = self.tags.get(tag);
+    pub fn latch(&self, tag: TagId, now: Instant, publish: bool, seen: &mut Seen, sample: &mut Sample) -> bool {
+        if self.stamps[tag.index()].load(Ordering::Acquire) == seen.stamp && now <= seen.until {
+            return false;
+        }
         let mut slot = self.slots[tag.index()].lock();
-        let mut sample = slot.raw.clone();
-        if !sample.quality.is_bad() && def.ttl.is_some_and(|ttl| sample.age(now) > ttl) {
-            sample.quality = Quality::Bad(BadReason::Stale);
-        } else if sample.quality.is_good() && def.frozen_after.is_some_and(|t| now.since(slot.moved) > t) {
-            sample.quality = Quality::Uncertain(UncertainReason::Frozen);
-        }
+        sample.clone_from(&slot.raw);
+        (sample.quality, seen.until) = slot.judge(now);
+        seen.stamp = self.stamps[tag.index()].load(Ordering::Acquire);
         if publish {
-            slot.show(&sample, now, &self.version);
+            slot.show(sample, now, &self.version);
         }
-        sample
+        true
     }
 
     /// Writes a tag of the engine's own.
     pub fn write(&self, tag: TagId, sample: &Sample, now: Instant) {
         let mut slot = self.slots[tag.index()].lock();
         slot.take(sample.clone());
+        self.stamp(tag);
         slot.show(sample, now, &self.version);
     }
 
@@ -124,6 +148,24 @@ impl Table {
 }
 
 impl Slot {
+    /// The quality that the raw sample counts as at `now`, and until after when.
+    fn judge(&self, now: Instant) -> (Quality, Instant) {
+        let quality = self.raw.quality;
+        let stale_after = self.ttl.map_or(Instant(u64::MAX), |ttl| self.raw.received + ttl);
+        let frozen_after = self.frozen_after.map_or(Instant(u64::MAX), |t| self.moved + t);
+        if quality.is_bad() {
+            (quality, Instant(u64::MAX))
+        } else if now > stale_after {
+            (Quality::Bad(BadReason::Stale), Instant(u64::MAX))
+        } else if !quality.is_good() {
+            (quality, stale_after)
+        } else if now > frozen_after {
+            (Quality::Uncertain(UncertainReason::Frozen), stale_after)
+        } else {
+            (quality, stale_after.min(frozen_after))
+        }
+    }
+
     fn take(&mut self, sample: Sample) {
         if sample.value != self.raw.value {
             self.moved = sample.received;
@@ -180,9 +222,16 @@ mod tests {
 
     const X: TagId = TagId(0);
 
+    /// What a task that never latched the tag before takes, at `now`.
+    fn latched(t: &Table, tag: TagId, now: Now) -> Sample {
+        let mut sample = Sample::initial(None, now);
+        assert!(t.latch(tag, now.mono, true, &mut Seen::default(), &mut sample));
+        sample
+    }
+
     #[test]
     fn nothing_delivered_is_bad_and_not_just_zero() {
-        assert_eq!(table(|_| ()).latch(X, at(0).mono, true).quality, Quality::Bad(BadReason::Initial));
+        assert_eq!(latched(&table(|_| ()), X, at(0)).quality, Quality::Bad(BadReason::Initial));
     }
 
     #[test]
@@ -196,24 +245,24 @@ mod tests {
         ] {
             // Built by hand: the constructors refuse such values, a driver's mistake might not.
             t.deliver(X, &Sample { value: Some(value), ..Sample::good(0.0, at(2)) });
-            let s = t.latch(X, at(2).mono, true);
+            let s = latched(&t, X, at(2));
             assert_eq!((s.quality, s.value), (Quality::Bad(reason), Some(Value::Float(2.0))));
         }
         t.deliver(X, &Sample::good(3_i64, at(3)));
-        assert_eq!(t.latch(X, at(3).mono, true).usable(), Some(&Value::Float(3.0)));
+        assert_eq!(latched(&t, X, at(3)).usable(), Some(&Value::Float(3.0)));
     }
 
     #[test]
     fn an_old_sample_is_stale_and_a_late_one_does_not_come_back() {
         let t = table(|d| d.ttl = Some(Duration::from_millis(500)));
         t.deliver(X, &Sample::good(1.0, at(1_000)));
-        assert!(t.latch(X, at(1_500).mono, true).quality.is_good());
-        let stale = t.latch(X, at(1_501).mono, true);
+        assert!(latched(&t, X, at(1_500)).quality.is_good());
+        let stale = latched(&t, X, at(1_501));
         assert_eq!((stale.quality, stale.value), (Quality::Bad(BadReason::Stale), Some(Value::Float(1.0))));
         t.deliver(X, &Sample::good(9.0, at(900)));
-        assert_eq!(t.latch(X, at(1_501).mono, true).value, Some(Value::Float(1.0)));
+        assert_eq!(latched(&t, X, at(1_501)).value, Some(Value::Float(1.0)));
         t.deliver(X, &Sample::good(2.0, at(1_600)));
-        assert_eq!(t.latch(X, at(1_600).mono, true).usable_f64(), Some(2.0));
+        assert_eq!(latched(&t, X, at(1_600)).usable_f64(), Some(2.0));
     }
 
     #[test]
@@ -223,10 +272,10 @@ mod tests {
             t.deliver(X, &Sample::good(4.0, at(s * 1_000)));
         }
         let frozen = Quality::Uncertain(UncertainReason::Frozen);
-        assert!(t.latch(X, at(10_000).mono, true).quality.is_good());
-        assert_eq!(t.latch(X, at(11_000).mono, true).quality, frozen);
+        assert!(latched(&t, X, at(10_000)).quality.is_good());
+        assert_eq!(latched(&t, X, at(11_000)).quality, frozen);
         t.deliver(X, &Sample::good(4.1, at(12_000)));
-        assert!(t.latch(X, at(12_000).mono, true).quality.is_good());
+        assert!(latched(&t, X, at(12_000)).quality.is_good());
     }
 
     #[test]
@@ -234,7 +283,7 @@ mod tests {
         let t = table(|_| ());
         t.deliver(TagId(1), &Sample::good(7.0, at(1)));
         t.deliver(TagId(99), &Sample::good(7.0, at(1)));
-        assert_eq!(t.latch(TagId(1), at(1).mono, true).value, None);
+        assert_eq!(latched(&t, TagId(1), at(1)).value, None);
     }
 
     #[test]
@@ -245,14 +294,32 @@ mod tests {
         assert_eq!(t.changed_since(v).1.len(), 0);
         t.deliver(X, &Sample::good(1.0, at(100)));
         assert_eq!(t.changed_since(v).1.len(), 0, "shown before its task latched it");
-        t.latch(X, at(100).mono, true);
+        latched(&t, X, at(100));
         let (v, changed) = t.changed_since(v);
         assert_eq!(changed.iter().map(|c| c.sample.usable_f64()).collect::<Vec<_>>(), [Some(1.0)]);
         t.deliver(X, &Sample::good(1.0, at(200)));
-        t.latch(X, at(200).mono, true);
+        latched(&t, X, at(200));
         assert_eq!(t.changed_since(v).1.len(), 0);
         t.deliver(X, &Sample::good(1.0, at(1_100)));
-        t.latch(X, at(1_100).mono, true);
+        latched(&t, X, at(1_100));
         assert_eq!(t.changed_since(v).1.len(), 1);
+    }
+
+    #[test]
+    fn a_latch_passes_over_what_stands_and_never_over_what_ages() {
+        let t = table(|d| (d.ttl, d.frozen_after) = (Some(Duration::from_secs(5)), Some(Duration::from_secs(3))));
+        let (mut seen, mut sample) = (Seen::default(), Sample::initial(None, at(0)));
+        let mut latch = |ms| (t.latch(X, at(ms).mono, true, &mut seen, &mut sample), sample.quality);
+        t.deliver(X, &Sample::good(1.0, at(1_000)));
+        assert_eq!(latch(1_000), (true, Quality::Good));
+        assert_eq!(latch(4_000), (false, Quality::Good));
+        assert_eq!(latch(4_001), (true, Quality::Uncertain(UncertainReason::Frozen)));
+        assert_eq!(latch(6_000).0, false);
+        assert_eq!(latch(6_001), (true, Quality::Bad(BadReason::Stale)));
+        assert_eq!(latch(60_000).0, false);
+        t.deliver(X, &Sample::good(1.0, at(61_000)));
+        assert_eq!(latch(61_000), (true, Quality::Uncertain(UncertainReason::Frozen)));
+        t.deliver(X, &Sample::good(2.0, at(61_000)));
+        assert_eq!(latch(61_000), (true, Quality::Good), "delivered again at the same time");
     }
 }

@@ -9,6 +9,7 @@ use crate::output::{Output, Wished};
 use crate::plan::Plan;
 use crate::program::Instance;
 use crate::system::HealthTags;
+use crate::table::Seen;
 use penstock_model::{Now, Origin, Sample, Source, TagDef, TagId, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,8 +27,10 @@ impl Locals<'_> {
         *self.places.entry(tag).or_insert_with(|| {
             let owned = self.shared.owner[tag.index()] == self.task;
             let external = self.shared.table.is_external(tag);
-            let device = matches!(self.shared.table.tags.get(tag).source, Source::Device(_)) && external;
-            self.list.push(Local { tag, owned, external, device, news: None, recorded: None });
+            let def = self.shared.table.tags.get(tag);
+            let (device, log) = (matches!(def.source, Source::Device(_)) && external, def.log);
+            let seen = Seen::default();
+            self.list.push(Local { tag, owned, external, device, news: None, recorded: None, seen, log });
             self.list.len() - 1
         })
     }

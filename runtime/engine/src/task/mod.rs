@@ -16,10 +16,11 @@ use crate::io::UNASSIGNED;
 use crate::output::{Output, Wished};
 use crate::program::{End, Instance, panic_text};
 use crate::system::HealthTags;
+use crate::table::Seen;
 use health::{Asked, Health};
 use penstock_model::{
-    BadReason, Clock, Command, CommandId, FallbackCause, Instant, LinkState, Now, Outcome, OutcomeState, Quality,
-    Record, Sample, TagId, TaskId, Value, limits,
+    BadReason, Clock, Command, CommandId, FallbackCause, Instant, LinkState, LogPolicy, Now, Outcome, OutcomeState,
+    Quality, Record, Sample, TagId, TaskId, Value, limits,
 };
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -50,6 +51,8 @@ struct Local {
     /// When the oldest device's sample was received that is new in this scan and stands behind this tag's value.
     news: Option<Instant>,
     recorded: Option<(Option<Value>, Quality, Instant)>,
+    seen: Seen,
+    log: LogPolicy,
 }
 
 struct Program {
@@ -199,6 +202,10 @@ impl TaskCore {
     /// Makes a defect of the runtime within a scan a fault of the task. Also where the scan breaks again each time and
     /// never comes to its report, the task is seen to be faulted.
     fn broke(&mut self, what: &str) {
+        // The image may hold what never came to the table.
+        for local in &mut self.locals {
+            local.seen = Seen::default();
+        }
         let message: Arc<str> = format!("the runtime itself broke in this task: {what}").into();
         *self.shared.tasks[self.index].stats.fault.lock() = Some(message.clone());
         self.shown_fault = Some(message.clone());
@@ -245,9 +252,10 @@ impl TaskCore {
     /// Freezes the image of this scan.
     fn latch(&mut self, now: Instant) {
         for (local, sample) in self.locals.iter_mut().zip(&mut self.image) {
-            let before =
-                std::mem::replace(&mut *sample, self.shared.table.latch(local.tag, now, local.owned && local.external));
-            let news = local.device && sample.received > before.received && !sample.quality.is_bad();
+            let before = sample.received;
+            let publish = local.owned && local.external;
+            let looked = self.shared.table.latch(local.tag, now, publish, &mut local.seen, sample);
+            let news = looked && local.device && sample.received > before && !sample.quality.is_bad();
             local.news = news.then_some(sample.received);
         }
     }

@@ -1,7 +1,7 @@
 //! What a task tells the world at the end of a scan: health, alarms, faults, and the one scan record.
 
 use super::{Local, ScanTiming, TaskCore};
-use penstock_model::{FaultRecord, Instant, LinkState, LogPolicy, Now, Record, Sample, ScanRecord, TagSample, Value};
+use penstock_model::{FaultRecord, Instant, LinkState, Now, Record, Sample, ScanRecord, TagSample, Value};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -114,8 +114,7 @@ impl TaskCore {
     fn record(&mut self, now: Instant) -> Vec<TagSample> {
         let mut samples = Vec::new();
         for (local, sample) in self.locals.iter_mut().zip(&self.image) {
-            let policy = self.shared.table.tags.get(local.tag).log;
-            if local.owned && policy.enabled && is_due(local, sample, policy, now) {
+            if local.owned && local.log.enabled && is_due(local, sample, now) {
                 local.recorded = Some((sample.value.clone(), sample.quality, now));
                 samples.push(TagSample { tag: local.tag, sample: sample.clone() });
             }
@@ -124,11 +123,11 @@ impl TaskCore {
     }
 }
 
-fn is_due(local: &Local, sample: &Sample, policy: LogPolicy, now: Instant) -> bool {
+fn is_due(local: &Local, sample: &Sample, now: Instant) -> bool {
     let Some((value, quality, at)) = &local.recorded else { return true };
     let moved = match (value, &sample.value) {
-        (Some(Value::Float(a)), Some(Value::Float(b))) => (a - b).abs() > policy.deadband,
+        (Some(Value::Float(a)), Some(Value::Float(b))) => (a - b).abs() > local.log.deadband,
         (a, b) => a != b,
     };
-    moved || *quality != sample.quality || now.since(*at) >= policy.at_least_every
+    moved || *quality != sample.quality || now.since(*at) >= local.log.at_least_every
 }
