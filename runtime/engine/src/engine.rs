@@ -1,6 +1,7 @@
 //! The handle of a running engine, and what its tasks share.
 
 use crate::alarm::AlarmCell;
+use crate::change::{TaskChange, program_views};
 use crate::config::{BuildError, EngineConfig, TaskDef};
 use crate::output::Output;
 use crate::plan::plan;
@@ -10,7 +11,7 @@ use crate::table::Table;
 use crate::task::TaskCore;
 use crate::view::{OutputView, ProgramView, TaskView};
 use crossbeam::queue::ArrayQueue;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use penstock_model::{
     AlarmDef, AlarmId, AlarmView, Claim, ClaimError, CommandSink, DeviceId, LinkRecord, LinkState, Now, Outcome,
     Record, RecordSink, Sample, SampleSink, TagDef, TagId, TagSample, TagTable, TaskId, Value, ValueType, Wish, limits,
@@ -27,6 +28,7 @@ pub(crate) struct TaskShared {
     pub outcomes: ArrayQueue<Outcome>,
     pub reset: AtomicBool,
     pub snapshot: Snapshot,
+    pub change: ChangeSlot,
     pub stats: TaskStats,
 }
 
@@ -34,6 +36,27 @@ pub(crate) struct TaskShared {
 pub(crate) struct Snapshot {
     pub wanted: AtomicBool,
     pub ready: ArrayQueue<Box<TaskState>>,
+}
+
+/// Where a task finds a prepared change, and leaves what it had before.
+pub(crate) struct ChangeSlot {
+    pub next: ArrayQueue<Box<TaskChange>>,
+    pub old: ArrayQueue<Box<TaskChange>>,
+    /// A change was taken from `next` and its old objects are not in `old` yet.
+    pub under_way: AtomicBool,
+}
+
+/// The configuration that runs, and how the tasks were laid out for it. No scan thread looks at it.
+pub(crate) struct Running {
+    pub config: EngineConfig,
+    /// Per task: its programs in the order they run, by their place in the configuration.
+    pub order: Vec<Vec<usize>>,
+    /// Per tag: its task.
+    pub owner: Vec<usize>,
+    /// By place in the configuration.
+    pub programs: Vec<Arc<Mutex<ProgramView>>>,
+    /// Per task: the tags of its places.
+    pub layouts: Vec<Vec<TagId>>,
 }
 
 /// What a task counts of itself, since the start. Nothing here can make a scan wait for a reader, but for the fault's
@@ -60,10 +83,9 @@ pub(crate) struct Shared {
     pub owner: Vec<usize>,
     pub tasks: Vec<TaskShared>,
     pub links: Vec<LinkShared>,
-    pub alarms: Vec<AlarmDef>,
+    pub running: RwLock<Arc<Running>>,
     pub cells: Vec<Mutex<AlarmCell>>,
     pub outputs: HashMap<TagId, Mutex<OutputView>>,
-    pub programs: Vec<Mutex<ProgramView>>,
     pub commands: Arc<dyn CommandSink>,
     pub records: Arc<dyn RecordSink>,
     pub command_ids: AtomicU64,
@@ -72,7 +94,7 @@ pub(crate) struct Shared {
 /// A running engine. Cheap to clone; every clone is the same engine. No call waits for a scan.
 #[derive(Clone)]
 pub struct Engine {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Engine {
@@ -91,38 +113,38 @@ impl Engine {
         let table = Table::new(config.tags.clone(), &plan.own, now);
         let outputs = config.tags.iter().filter(|t| t.output.is_some() || t.entry.is_some());
         let outputs = outputs.map(|t| (t.id, Mutex::new(Output::new(t, now).view()))).collect();
-        let programs = config.programs.iter().map(|p| {
-            Mutex::new(ProgramView {
-                name: p.name.clone(),
-                script: p.script.name().into(),
-                task: p.task,
-                fault: None,
-                last_error: None,
-                bad_inputs: Vec::new(),
-                log: Vec::new(),
-            })
-        });
+        let views = program_views(&config);
+        let running = Running {
+            order: plan.order.clone(),
+            owner: plan.owner.clone(),
+            programs: views.clone(),
+            layouts: Vec::new(),
+            config: config.clone(),
+        };
         let shared = Arc::new(Shared {
             table,
             owner: plan.owner.clone(),
             tasks: config.tasks.iter().cloned().map(TaskShared::new).collect(),
             links: (0..config.devices.len()).map(|i| LinkShared::new(i, now)).collect(),
             cells: config.alarms.iter().map(|_| Mutex::new(AlarmCell::default())).collect(),
-            alarms: config.alarms.clone(),
+            running: RwLock::new(Arc::new(running)),
             outputs,
-            programs: programs.collect(),
             commands,
             records,
             command_ids: AtomicU64::new(0),
         });
-        let tasks = (0..config.tasks.len()).map(|index| TaskCore::new(&shared, &config, &plan, index, now)).collect();
+        let task = |index| TaskCore::new(&shared, &config, &plan, &views, index, now);
+        let tasks: Vec<TaskCore> = (0..config.tasks.len()).map(task).collect();
+        if let Some(running) = Arc::get_mut(&mut shared.running.write()) {
+            running.layouts = tasks.iter().map(TaskCore::layout).collect();
+        }
         Ok((Engine { shared }, tasks))
     }
 
-    /// All tags.
+    /// All tags, as they are declared now.
     #[must_use]
-    pub fn tags(&self) -> &Arc<TagTable> {
-        &self.shared.table.tags
+    pub fn tags(&self) -> Arc<TagTable> {
+        self.shared.tags_now()
     }
 
     /// Where drivers deliver, and whoever else feeds tags whose source is a device or the system.
@@ -156,30 +178,33 @@ impl Engine {
     /// # Errors
     /// When the tag cannot be claimed, the value does not fit, or too many claims wait. Nothing has changed then.
     pub fn claim(&self, claim: Claim) -> Result<(), ClaimError> {
-        let path = self.tags().iter().nth(claim.tag.index()).map(|def| def.path.clone());
+        let tags = self.tags();
+        let path = tags.iter().nth(claim.tag.index()).map(|def| def.path.clone());
         let path = path.ok_or_else(|| ClaimError::ReadOnly(claim.tag.to_string().into()))?;
-        let claim = check_claim(self.tags().get(claim.tag), claim)?;
+        let claim = check_claim(tags.get(claim.tag), claim)?;
         let owner = &self.shared.tasks[self.shared.owner[claim.tag.index()]];
         owner.claims.push(claim).map_err(|_| ClaimError::Busy(path))
     }
 
-    /// The declared alarms, by id.
+    /// The declared alarms, by id, as they are declared now.
     #[must_use]
-    pub fn alarm_defs(&self) -> &[AlarmDef] {
-        &self.shared.alarms
+    pub fn alarm_defs(&self) -> Vec<AlarmDef> {
+        self.shared.running.read().config.alarms.clone()
     }
 
     /// Every alarm as it stands, the normal ones too, in the order of their ids.
     #[must_use]
     pub fn alarms(&self) -> Vec<AlarmView> {
-        self.shared.alarms.iter().zip(&self.shared.cells).map(|(def, cell)| cell.lock().view(def)).collect()
+        let running = self.shared.running.read().clone();
+        running.config.alarms.iter().zip(&self.shared.cells).map(|(def, cell)| cell.lock().view(def)).collect()
     }
 
     /// Acknowledges an alarm in the name of `by`. False: there is nothing to acknowledge.
     #[must_use]
     pub fn acknowledge(&self, alarm: AlarmId, by: &str, now: Now) -> bool {
         let index = alarm.0 as usize;
-        let (Some(def), Some(cell)) = (self.shared.alarms.get(index), self.shared.cells.get(index)) else {
+        let running = self.shared.running.read().clone();
+        let (Some(def), Some(cell)) = (running.config.alarms.get(index), self.shared.cells.get(index)) else {
             return false;
         };
         // Published under the cell's lock, so that events of one alarm come in their order.
@@ -214,7 +239,8 @@ impl Engine {
     /// Health of every program, in the order of the configuration.
     #[must_use]
     pub fn programs(&self) -> Vec<ProgramView> {
-        self.shared.programs.iter().map(|p| p.lock().clone()).collect()
+        let running = self.shared.running.read().clone();
+        running.programs.iter().map(|p| p.lock().clone()).collect()
     }
 
     /// Asks every task for its state. Each hands it over at the end of one of its next scans.
@@ -294,6 +320,7 @@ impl TaskShared {
             claims: ArrayQueue::new(limits::CLAIMS_WAITING_MAX),
             outcomes: ArrayQueue::new(limits::COMMANDS_WAITING_MAX),
             reset: AtomicBool::new(false),
+            change: ChangeSlot { next: ArrayQueue::new(1), old: ArrayQueue::new(1), under_way: AtomicBool::new(false) },
             snapshot: Snapshot { wanted: AtomicBool::new(false), ready: ArrayQueue::new(1) },
             stats: TaskStats::default(),
         }

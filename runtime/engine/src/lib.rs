@@ -19,6 +19,7 @@
 mod alarm;
 mod bench;
 mod block;
+mod change;
 mod check;
 mod config;
 mod declare;
@@ -39,6 +40,7 @@ mod view;
 
 pub use bench::{Bench, BenchResult};
 pub use block::{BlockKind, BlockMemory, Field};
+pub use change::{Change, ChangeError};
 pub use config::{BuildError, EngineConfig, OverrunPolicy, ProgramDef, TaskDef};
 pub use declare::{Declaration, ParamDecl, PortDecl};
 pub use engine::Engine;

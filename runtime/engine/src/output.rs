@@ -404,6 +404,24 @@ impl Output {
         self.stepped_at = now;
     }
 
+    /// Takes over everything that has happened to the output from the one that it takes the place of; its definition is
+    /// its own. So its next value moves from what stands, at its own rate.
+    pub fn take_over(&mut self, old: &mut Output) {
+        std::mem::swap(&mut self.claims, &mut old.claims);
+        std::mem::swap(&mut self.base, &mut old.base);
+        std::mem::swap(&mut self.program_wish, &mut old.program_wish);
+        std::mem::swap(&mut self.stands, &mut old.stands);
+        std::mem::swap(&mut self.proposal, &mut old.proposal);
+        std::mem::swap(&mut self.commanded, &mut old.commanded);
+        std::mem::swap(&mut self.last_command, &mut old.last_command);
+        std::mem::swap(&mut self.last_outcome, &mut old.last_outcome);
+        self.changed_at = old.changed_at;
+        self.stood_before = old.stood_before;
+        self.stepped_at = old.stepped_at;
+        self.failures = old.failures;
+        self.retry_at = old.retry_at;
+    }
+
     pub fn origin(&self) -> Origin {
         self.stands.holder.as_ref().map_or(Origin::Retained, |(origin, _)| origin.clone())
     }

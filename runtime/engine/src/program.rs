@@ -5,6 +5,7 @@ use crate::host::{Host, SCAN_ARGUMENT, describe};
 use crate::io::{Frame, Io};
 use crate::script::Script;
 use crate::state::{self, LeftFresh, ProgramState, Take};
+use crate::task::ProgramCarry;
 use parking_lot::Mutex;
 use penstock_model::{Instant, Value};
 use rhai::{AST, ASTNode, Caches, EvalAltResult, Position, Scope, Stmt};
@@ -73,6 +74,20 @@ impl Instance {
         self.first = state.first || take == Take::Totals || fresh_of(&frame.declaration, &fresh);
         self.last = state.last;
         fresh
+    }
+
+    /// Takes over what the program of this name remembers that runs until now. Memories are moved, none is made.
+    pub fn take_over(&mut self, old: &mut Instance, carry: &ProgramCarry) {
+        let (mut to, mut from) = (self.io.0.lock(), old.io.0.lock());
+        for (was, is) in &carry.blocks {
+            std::mem::swap(&mut to.blocks[*is], &mut from.blocks[*was]);
+        }
+        for (was, is) in &carry.states {
+            std::mem::swap(&mut to.states[*is], &mut from.states[*was]);
+        }
+        drop((to, from));
+        self.first = old.first || !carry.whole;
+        self.last = old.last;
     }
 
     /// Runs the script once. Inputs and what is granted were put into the frame before; what it assigned is there after.

@@ -9,6 +9,8 @@ mod ledger;
 mod pace;
 mod realtime;
 mod restore;
+mod retain;
+mod retain_file;
 mod scan;
 mod summary;
 
@@ -84,6 +86,7 @@ pub struct Runtime {
     hmi: SocketAddr,
     realtime: Realtime,
     scans: ScanThreads,
+    keeper: retain::Keeper,
     workers: Vec<JoinHandle<()>>,
     workers_stop: Arc<AtomicBool>,
     history: JoinHandle<()>,
@@ -121,9 +124,11 @@ impl Runtime {
         let records = fanout.add("historian");
         let drops = fanout.drops();
         let (queues, receivers) = CommandQueues::new(site.devices.len());
-        let (engine, cores) = Engine::build(engine_config(&site, &actions), Arc::new(queues), Arc::new(fanout), now)?;
+        let (engine, mut cores) =
+            Engine::build(engine_config(&site, &actions), Arc::new(queues), Arc::new(fanout), now)?;
         restore::alarms(&engine, &historian, &site.alarms, now.utc);
         restore::holds(&engine, &actions.holds());
+        retain::restore(&site, state, &mut cores, now.utc);
 
         let actions = Arc::new(actions);
         let hmi_config = HmiConfig {
@@ -171,6 +176,9 @@ impl Runtime {
             let worker = ledger::start(ledger.clone(), engine.clone(), clock.clone(), workers_stop.clone());
             workers.push(worker.map_err(|source| io("ledger thread".into(), source))?);
         }
+        let keeper = retain::Keeper::new(&site, state);
+        let worker = keeper.start(engine.clone(), workers_stop.clone());
+        workers.push(worker.map_err(|source| io("retain thread".into(), source))?);
         let (scans, realtime) = ScanThreads::start(cores, &clock).map_err(|source| io("scan thread".into(), source))?;
         Ok(Runtime {
             site,
@@ -181,6 +189,7 @@ impl Runtime {
             hmi,
             realtime,
             scans,
+            keeper,
             workers,
             workers_stop,
             history,
@@ -223,9 +232,10 @@ impl Runtime {
         let clock = self.clock.clone();
         let scans = self.scans;
         let ended = tokio::task::spawn_blocking(move || scans.stop(&clock)).await;
-        if ended.is_err() {
+        let states = ended.unwrap_or_else(|_| {
             tracing::error!("the scan threads could not be ended in order");
-        }
+            Vec::new()
+        });
         tokio::time::sleep(LAST_COMMANDS_WAIT).await;
         let _ = self.drivers_stop.send(true);
         for driver in self.drivers {
@@ -240,7 +250,10 @@ impl Runtime {
         })
         .await;
         if !matches!(joined, Ok(0)) {
-            tracing::error!("the historian's or the ledger's thread ended by a panic");
+            tracing::error!("the historian's, the ledger's or the retain thread ended by a panic");
+        }
+        if !states.is_empty() {
+            self.keeper.write_last(states);
         }
         Summary::gather(summary::Inputs {
             site: &self.site,

@@ -129,6 +129,10 @@ impl Plant {
         for (device, address) in device_addresses(sim) {
             command.arg(format!("--device={device}={address}"));
         }
+        Self::spawn(command, state)
+    }
+
+    fn spawn(mut command: Command, state: &Path) -> Plant {
         let log = std::fs::File::create(state.join("runtime.log")).unwrap();
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -143,6 +147,14 @@ impl Plant {
         // Keeps reading, so that the summary at the end finds room in the pipe.
         std::thread::spawn(move || lines.for_each(drop));
         Plant { child, url }
+    }
+
+    /// Starts a site that has no devices and waits until its HMI listens.
+    pub fn start_alone(site: &Path, state: &Path) -> Plant {
+        add_user(state, ENGINEER, "engineer");
+        let mut command = Command::new(PENSTOCK);
+        command.arg("run").arg(site).arg("--state").arg(state).args(["--hmi", "127.0.0.1:0"]);
+        Self::spawn(command, state)
     }
 
     /// kill -9.

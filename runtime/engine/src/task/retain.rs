@@ -16,6 +16,14 @@ pub(super) struct Saving {
     next: usize,
 }
 
+impl Saving {
+    /// Forgets what was saved so far.
+    pub fn begin_again(&mut self) {
+        self.state.programs.clear();
+        self.next = 0;
+    }
+}
+
 impl TaskCore {
     /// All that the task remembers, at once. For a task that is not scanned at the moment.
     #[must_use]
