@@ -8,6 +8,7 @@ use crate::plan::plan;
 use crate::state::TaskState;
 use crate::stats::Histogram;
 use crate::table::Table;
+use crate::record::JournalSlot;
 use crate::task::TaskCore;
 use crate::view::{OutputView, ProgramView, TaskView};
 use crossbeam::queue::ArrayQueue;
@@ -29,6 +30,7 @@ pub(crate) struct TaskShared {
     pub reset: AtomicBool,
     pub snapshot: Snapshot,
     pub change: ChangeSlot,
+    pub journal: JournalSlot,
     pub stats: TaskStats,
 }
 
@@ -322,6 +324,7 @@ impl TaskShared {
             reset: AtomicBool::new(false),
             change: ChangeSlot { next: ArrayQueue::new(1), old: ArrayQueue::new(1), under_way: AtomicBool::new(false) },
             snapshot: Snapshot { wanted: AtomicBool::new(false), ready: ArrayQueue::new(1) },
+            journal: JournalSlot::default(),
             stats: TaskStats::default(),
         }
     }
@@ -357,13 +360,6 @@ impl LinkShared {
             round_trip: Duration::ZERO,
         };
         LinkShared { record: Mutex::new(record), down: AtomicBool::new(false) }
-    }
-}
-
-impl Shared {
-    /// True while the link to the device is known to be down.
-    pub fn link_down(&self, device: Option<DeviceId>) -> bool {
-        device.and_then(|d| self.links.get(usize::from(d.0))).is_some_and(|l| l.down.load(Ordering::Acquire))
     }
 }
 

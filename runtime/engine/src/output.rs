@@ -8,6 +8,10 @@
 //! the program (for an entry: the value entered, which is a person's). An interlock is bound by the limits alone; what
 //! shutdown grants is not slowed either, because no later scan would finish the way.
 
+mod memory;
+
+pub use memory::{Grant, HeldClaim, OutputMemory};
+
 use crate::state::OutputState;
 use crate::view::OutputView;
 use penstock_model::{
@@ -24,7 +28,7 @@ const RETRY_EVERY: Duration = Duration::from_secs(10);
 
 /// What the output's program wants in this scan.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Wished {
+pub enum Wished {
     /// No program writes this tag.
     Nobody,
     /// This value, with the quality its inputs left it.

@@ -120,6 +120,17 @@ impl Table {
         slot.show(sample, now, &self.version);
     }
 
+    /// When the tag's value last moved.
+    pub fn moved(&self, tag: TagId) -> Instant {
+        self.slots[tag.index()].lock().moved
+    }
+
+    /// Puts a tag of the engine's own back to where it stood, for a replay.
+    pub fn put_back(&self, tag: TagId, sample: &Sample, moved: Instant, now: Instant) {
+        self.write(tag, sample, now);
+        self.slots[tag.index()].lock().moved = moved;
+    }
+
     /// The tag as its task last left it.
     pub fn shown(&self, tag: TagId) -> Sample {
         self.slots.get(tag.index()).map_or_else(

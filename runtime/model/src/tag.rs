@@ -23,7 +23,7 @@ impl TagId {
 pub struct DeviceId(pub u16);
 
 /// A scan task's place in the site's list of tasks, fastest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct TaskId(pub u8);
 
 /// The one writer a tag has.

@@ -1,6 +1,7 @@
 //! Making a task of its part of the plan.
 
 use super::health::Health;
+use super::journal::Recording;
 use super::{Arbitrated, Bound, Local, Program, TaskCore};
 use crate::config::EngineConfig;
 use crate::engine::Shared;
@@ -33,7 +34,9 @@ impl Locals<'_> {
             let def = self.shared.table.tags.get(tag);
             let (device, log) = (matches!(def.source, Source::Device(_)) && external, def.log);
             let seen = Seen::default();
-            self.list.push(Local { tag, owned, external, device, news: None, recorded: None, seen, log });
+            let journalled = external || !owned;
+            let (news, recorded) = (None, None);
+            self.list.push(Local { tag, owned, external, device, news, recorded, seen, log, journalled });
             self.list.len() - 1
         })
     }
@@ -89,7 +92,11 @@ impl TaskCore {
         }
         let chores = plan.chores == index;
         let devices: &[Arc<str>] = if chores { &config.devices } else { &[] };
-        let Locals { list, places, .. } = locals;
+        let Locals { mut list, places, .. } = locals;
+        for place in programs.iter().flat_map(|p: &Program| p.inputs.iter().flatten()) {
+            // The runtime's own health comes from clocks: no replay can make it again.
+            list[*place].journalled |= shared.table.tags.get(list[*place].tag).source == Source::System;
+        }
         TaskCore {
             host,
             image: vec![Sample::initial(None, now); list.len()],
@@ -106,6 +113,8 @@ impl TaskCore {
             shown_fault: None,
             links: devices.iter().map(|d| (HealthTags::of_link(&config.tags, d), None)).collect(),
             started: now.mono,
+            down: vec![false; config.devices.len()],
+            recording: Recording::default(),
             saving: None,
             shared: shared.clone(),
             index,

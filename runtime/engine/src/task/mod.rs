@@ -6,6 +6,7 @@
 
 mod build;
 mod health;
+mod journal;
 mod report;
 mod retain;
 mod swap;
@@ -22,10 +23,11 @@ use crate::system::HealthTags;
 use crate::table::Seen;
 use crate::view::ProgramView;
 use health::{Asked, Health};
+use journal::is_down;
 use parking_lot::Mutex;
 use penstock_model::{
     AlarmDef, BadReason, Clock, Command, CommandId, FallbackCause, Instant, LinkState, LogPolicy, Now, Outcome,
-    OutcomeState, Quality, Record, Sample, TagId, TaskId, Value, limits,
+    OutcomeState, Quality, Record, Sample, TagId, TagSample, TaskId, Value, limits,
 };
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -58,6 +60,8 @@ struct Local {
     recorded: Option<(Option<Value>, Quality, Instant)>,
     seen: Seen,
     log: LogPolicy,
+    /// What it is latched as goes into the record of scans: the task does not make it itself, or not of its inputs alone.
+    journalled: bool,
 }
 
 struct Program {
@@ -125,6 +129,10 @@ pub struct TaskCore {
     shown_fault: Option<Arc<str>>,
     links: Vec<(HealthTags, Option<LinkState>)>,
     started: Instant,
+    /// Devices whose link is down in this scan, by their place.
+    down: Vec<bool>,
+    /// The record of this scan.
+    recording: journal::Recording,
     /// The state that is being handed out.
     saving: Option<retain::Saving>,
 }
@@ -171,8 +179,12 @@ impl TaskCore {
         // Every lock is released by a panic, and what stands is only replaced whole: the next scan weighs everything anew.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| {
             self.change_if_handed(now);
+            self.look_at_links();
+            self.begin_journal(now, &timing);
             self.scan_once(now, &timing);
+            self.end_journal();
         })) {
+            self.lose_journal();
             self.broke(&panic_text(&*panic));
         }
     }
@@ -184,6 +196,22 @@ impl TaskCore {
         self.restart_if_asked(now);
         self.latch(now.mono);
         self.take_news(now);
+        self.control(now, timing, started, budget);
+        self.commit(now);
+        if self.chores {
+            self.publish_links(now);
+            self.evaluate_alarms(now);
+        }
+        let run_time = match (&timing.clock, started) {
+            (Some(clock), Some(started)) => Some(clock.now().mono.since(started)),
+            _ => None,
+        };
+        self.report(now, timing, run_time);
+        self.save_if_asked(now);
+    }
+
+    /// Weighs every output for this scan: by its program, or for the task's fault.
+    fn control(&mut self, now: Now, timing: &ScanTiming, started: Option<Instant>, budget: Duration) {
         for i in 0..self.outputs.len() {
             if self.outputs[i].program.is_none() {
                 self.propose(i, now, None);
@@ -196,17 +224,6 @@ impl TaskCore {
         if let Some(cause) = self.fault.as_ref().map(|f| f.cause) {
             self.fall_back(now, cause);
         }
-        self.commit(now);
-        if self.chores {
-            self.publish_links(now);
-            self.evaluate_alarms(now);
-        }
-        let run_time = match (&timing.clock, started) {
-            (Some(clock), Some(started)) => Some(clock.now().mono.since(started)),
-            _ => None,
-        };
-        self.report(now, timing, run_time);
-        self.save_if_asked(now);
     }
 
     /// Makes a defect of the runtime within a scan a fault of the task. Also where the scan breaks again each time and
@@ -231,6 +248,7 @@ impl TaskCore {
     }
 
     fn shut_down(&mut self, now: Now) {
+        self.look_at_links();
         self.latch(now.mono);
         self.fall_back(now, FallbackCause::Shutdown);
         for i in 0..self.outputs.len() {
@@ -244,9 +262,13 @@ impl TaskCore {
     }
 
     fn restart_if_asked(&mut self, now: Now) {
-        if !self.shared.tasks[self.index].reset.swap(false, Ordering::AcqRel) {
-            return;
+        if self.shared.tasks[self.index].reset.swap(false, Ordering::AcqRel) {
+            self.recording.note(|journal| journal.reset = true);
+            self.restart(now);
         }
+    }
+
+    fn restart(&mut self, now: Now) {
         for program in &mut self.programs {
             program.instance.restart();
             program.view.lock().fault = None;
@@ -265,6 +287,9 @@ impl TaskCore {
             let before = sample.received;
             let publish = local.owned && local.external;
             let looked = self.shared.table.latch(local.tag, now, publish, &mut local.seen, sample);
+            if looked && local.journalled {
+                self.recording.note(|j| j.samples.push(TagSample { tag: local.tag, sample: sample.clone() }));
+            }
             let news = looked && local.device && sample.received > before && !sample.quality.is_bad();
             local.news = news.then_some(sample.received);
         }
@@ -280,12 +305,14 @@ impl TaskCore {
         for _ in 0..mail.claims.capacity() {
             let Some(claim) = mail.claims.pop() else { break };
             if let Some(i) = self.by_tag.get(&claim.tag) {
+                self.recording.note(|journal| journal.claims.push(claim.clone()));
                 self.outputs[*i].output.claim(claim, now);
             }
         }
         for _ in 0..mail.outcomes.capacity() {
             let Some(outcome) = mail.outcomes.pop() else { break };
             if let Some(i) = self.by_tag.get(&outcome.tag).copied() {
+                self.recording.note(|journal| journal.outcomes.push(outcome.clone()));
                 self.answered(i, &outcome, now.mono);
                 self.outputs[i].output.outcome(outcome.clone(), now.mono);
             }
@@ -297,6 +324,9 @@ impl TaskCore {
     fn run_programs(&mut self, now: Now) -> Option<Fault> {
         for k in 0..self.programs.len() {
             self.fill_frame(k);
+            if let Some(fault) = self.recording.stopped_then(&self.programs[k].name) {
+                return Some(fault);
+            }
             let end = self.programs[k].instance.run(&self.host, now.mono, self.def.period);
             self.publish_program(k);
             let (cause, reason) = match end {
@@ -315,6 +345,9 @@ impl TaskCore {
             let mut view = program.view.lock();
             view.fault = Some(message.clone());
             view.last_error = Some(message.clone());
+            if cause == FallbackCause::Overrun {
+                self.recording.time_stop(Some(&program.name), &message);
+            }
             return Some(Fault { cause, message, fresh: true });
         }
         None
@@ -386,13 +419,18 @@ impl TaskCore {
         Some(Fault { cause: FallbackCause::Overrun, message: message.into(), fresh: true })
     }
 
-    fn overrun(&self, timing: &ScanTiming, started: Option<Instant>, budget: Duration) -> Option<Fault> {
+    fn overrun(&mut self, timing: &ScanTiming, started: Option<Instant>, budget: Duration) -> Option<Fault> {
+        if let Some(fault) = self.recording.overran_then() {
+            return Some(fault);
+        }
         let ran = timing.clock.as_ref()?.now().mono.since(started?);
         if ran <= budget || self.programs.is_empty() {
             return None;
         }
         let message = format!("ran {ran:?} of a period of {:?}: the limit is {budget:?}", self.def.period);
-        Some(Fault { cause: FallbackCause::Overrun, message: message.into(), fresh: true })
+        let message: Arc<str> = message.into();
+        self.recording.time_stop(None, &message);
+        Some(Fault { cause: FallbackCause::Overrun, message, fresh: true })
     }
 
     /// Weighs every output of the task's programs for `cause` instead of their wishes.
@@ -418,7 +456,7 @@ impl TaskCore {
         let cause = match cause {
             Some(FallbackCause::Shutdown) => cause,
             // A command cannot arrive: what counts is what the device shall find when it is back.
-            _ if self.shared.link_down(arbitrated.output.device()) => Some(FallbackCause::Link),
+            _ if is_down(&self.down, arbitrated.output.device()) => Some(FallbackCause::Link),
             _ => cause,
         };
         arbitrated.output.propose(now.mono, arbitrated.program.as_ref(), &arbitrated.wished, cause);
@@ -453,14 +491,16 @@ impl TaskCore {
         let sampled = self.locals[self.outputs[i].local].news;
         let Arbitrated { output, asked, .. } = &mut self.outputs[i];
         let Some(device) = output.device() else { return };
-        let Some(value) = output.due(now.mono, self.shared.link_down(Some(device))) else { return };
+        let Some(value) = output.due(now.mono, is_down(&self.down, Some(device))) else { return };
         let id = CommandId(self.shared.command_ids.fetch_add(1, Ordering::Relaxed) + 1);
         let command = Command { id, tag: output.tag, device, value, origin: output.origin(), granted: now.utc };
         *asked = Asked::new(&command, sampled, now);
         let record = Arc::new(command.clone());
         self.shared.records.publish(Record::Command(record.clone()));
-        output.commanded(record);
-        if let Err(full) = self.shared.commands.submit(device, command) {
+        output.commanded(record.clone());
+        let submitted = self.shared.commands.submit(device, command);
+        self.recording.issued(&record, submitted.is_err());
+        if let Err(full) = submitted {
             let state = OutcomeState::Failed(full.to_string().into());
             let outcome = Outcome { id, tag: output.tag, state, at: now.utc };
             *asked = None;

@@ -40,6 +40,7 @@ impl TaskCore {
         std::mem::swap(self, &mut change.core);
         let old = &mut change.core;
         self.started = old.started;
+        self.recording.changed(&old.recording);
         self.fault = old.fault.take();
         self.shown_fault = old.shown_fault.take();
         std::mem::swap(&mut self.health, &mut old.health);
