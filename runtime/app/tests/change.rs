@@ -107,7 +107,11 @@ async fn a_change_is_shown_applied_kept_and_gone_back_from() {
     live.until("it stands at its new limit", LIMIT, |l| l.number("out") == Some(50.0)).await;
     assert!(live.number("n").unwrap() > counted, "the count went on");
 
+    let shown = Session::login(&plant.url, ENGINEER).get("/api/site");
+    let out = shown["tags"].as_array().unwrap().iter().find(|t| t["path"] == "out").unwrap();
+    assert_eq!(out["limits"], serde_json::json!([0.0, 50.0]), "screens know the new limits: {out}");
     let history = works.history();
+    assert_eq!(shown["config_hash"], history[1]["hash"]);
     assert_eq!(history.len(), 2);
     assert_eq!((history[1]["kind"].as_str(), history[1]["comment"].as_str()), (Some("apply"), Some("more air")));
     assert!(history[1]["who"].as_str().unwrap().starts_with("Li ("));

@@ -96,6 +96,8 @@ pub struct Context {
     pub actions: Arc<ActionLog>,
     pub historian: Arc<Historian>,
     pub records: Arc<dyn RecordSink>,
+    /// The hash that screens show, and begin anew with.
+    pub shown_hash: penstock_hmi::ConfigHash,
 }
 
 /// A change on probation.
@@ -384,6 +386,7 @@ impl Control {
         }
         let (before, before_number) = (std::mem::replace(&mut self.site, Arc::new(new)), self.number);
         self.number = number;
+        self.context.shown_hash.set(&self.site.config_hash);
         self.probation = None;
         self.end_went_back();
         let began = Instant::now();
@@ -487,6 +490,7 @@ impl Control {
             return;
         }
         self.site = before;
+        self.context.shown_hash.set(&self.site.config_hash);
         self.went_back = true;
         let comment = format!("configuration {number} within its probation: {reason}");
         let site = self.site.clone();

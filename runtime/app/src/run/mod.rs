@@ -138,13 +138,15 @@ impl Runtime {
             mimic_dir: site.hmi_dir.clone(),
             station: format!("hmi {}", options.hmi),
         };
+        let info = site_info(&site);
+        let shown_hash = info.config_hash.clone();
         let context = HmiContext {
             engine: engine.clone(),
             historian: historian.clone(),
             ledger: ledger.clone(),
             actions: actions.clone(),
             clock: clock.clone(),
-            site: site_info(&site),
+            site: info,
             drops: Arc::new({
                 let drops = drops.clone();
                 move || drops.iter().map(|(n, d)| ((*n).to_owned(), d.load(Ordering::Relaxed))).collect()
@@ -189,6 +191,7 @@ impl Runtime {
             actions,
             historian: historian.clone(),
             records: fanout,
+            shown_hash,
         };
         match control::start(context, workers_stop.clone()) {
             Ok(worker) => workers.push(worker),
@@ -362,7 +365,7 @@ fn site_info(site: &Site) -> SiteInfo {
     SiteInfo {
         name: site.name.clone(),
         time_zone: site.time_zone.clone(),
-        config_hash: site.config_hash.clone(),
+        config_hash: site.config_hash.as_str().into(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         devices: site
             .devices
