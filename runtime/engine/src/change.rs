@@ -33,6 +33,8 @@ pub enum ChangeError {
 
 /// A configuration built and ready to take the place of the running one.
 pub struct Change {
+    /// In boxes: the scan takes one as it is, and no large object is moved there.
+    #[expect(clippy::vec_box, reason = "the box itself is what goes through the slot")]
     tasks: Vec<Box<TaskChange>>,
     running: Arc<Running>,
     /// The running configuration it was made against.

@@ -29,6 +29,7 @@ use penstock_ledger::LedgerConfig;
 use penstock_model::limits::TAGS_MAX;
 use penstock_model::{AlarmDef, Category, DeviceId, Source, TagDef, TagId, TagTable, Text, Unit};
 use read::Reader;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,6 +88,10 @@ pub struct Site {
     pub pages: serde_json::Value,
     /// Folder of the mimics.
     pub hmi_dir: PathBuf,
+    /// Every file read, with its bytes.
+    pub sources: BTreeMap<PathBuf, Vec<u8>>,
+    /// What the command line changed.
+    pub overrides: Overrides,
 }
 
 /// A quantity and the set-point it is held at.
@@ -181,9 +186,11 @@ fn load_limited(site_dir: &Path, overrides: &Overrides, tags_max: usize) -> Resu
     let mut reader = Reader::default();
     let site = build(&mut reader, site_dir, overrides, tags_max);
     let failed = reader.report.has_errors();
+    let sources = reader.take_contents();
     let diagnostics = reader.report.finish();
     match site {
-        Some(site) if !failed => {
+        Some(mut site) if !failed => {
+            site.sources = sources;
             debug_assert!(diagnostics.items.iter().all(|d| d.severity == Severity::Warning));
             Ok(Loaded { site, warnings: diagnostics })
         }
@@ -260,6 +267,8 @@ fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize
         retain,
         pages,
         hmi_dir,
+        sources: BTreeMap::new(),
+        overrides: overrides.clone(),
     })
 }
 
@@ -426,7 +435,8 @@ fn add_system_tags(reader: &mut Reader, tags: &mut Tags, tasks: &[TaskDef], devi
         def.decimals = 0;
         tags.add(reader, Draft { def, kind: Kind::Own, place: None, writer: None });
     }
-    for (path, zh, en, unit, value_type) in crate::run::history::HEALTH_TAGS {
+    let own = crate::run::history::HEALTH_TAGS.iter().chain(crate::change::control::CHANGE_TAGS);
+    for (path, zh, en, unit, value_type) in own {
         let unit = Unit::parse(unit).unwrap_or(Unit::NONE);
         let mut def = own_tag(path, Text::new(zh, en), unit, *value_type);
         def.category = Category::System;

@@ -20,6 +20,7 @@ pub use realtime::{FIFO_PRIORITY_MAX, Realtime, priorities, use_fifo};
 pub use scan::{ScanThreads, ThreadCpuClock, monotonic_ns, sleep_until};
 pub use summary::Summary;
 
+use crate::change::control;
 use crate::config::Site;
 use penstock_engine::{Engine, EngineConfig};
 use penstock_historian::Historian;
@@ -124,8 +125,8 @@ impl Runtime {
         let records = fanout.add("historian");
         let drops = fanout.drops();
         let (queues, receivers) = CommandQueues::new(site.devices.len());
-        let (engine, mut cores) =
-            Engine::build(engine_config(&site, &actions), Arc::new(queues), Arc::new(fanout), now)?;
+        let fanout: Arc<Fanout> = Arc::new(fanout);
+        let (engine, mut cores) = Engine::build(engine_config(&site, &actions), Arc::new(queues), fanout.clone(), now)?;
         restore::alarms(&engine, &historian, &site.alarms, now.utc);
         restore::holds(&engine, &actions.holds());
         retain::restore(&site, state, &mut cores, now.utc);
@@ -137,13 +138,15 @@ impl Runtime {
             mimic_dir: site.hmi_dir.clone(),
             station: format!("hmi {}", options.hmi),
         };
+        let info = site_info(&site);
+        let shown_hash = info.config_hash.clone();
         let context = HmiContext {
             engine: engine.clone(),
             historian: historian.clone(),
             ledger: ledger.clone(),
-            actions,
+            actions: actions.clone(),
             clock: clock.clone(),
-            site: site_info(&site),
+            site: info,
             drops: Arc::new({
                 let drops = drops.clone();
                 move || drops.iter().map(|(n, d)| ((*n).to_owned(), d.load(Ordering::Relaxed))).collect()
@@ -179,6 +182,27 @@ impl Runtime {
         let keeper = retain::Keeper::new(&site, state);
         let worker = keeper.start(engine.clone(), workers_stop.clone());
         workers.push(worker.map_err(|source| io("retain thread".into(), source))?);
+        let context = control::Context {
+            engine: engine.clone(),
+            site: site.clone(),
+            overrides: site.overrides.clone(),
+            state_dir: state.clone(),
+            clock: clock.clone(),
+            actions,
+            historian: historian.clone(),
+            records: fanout,
+            shown_hash,
+        };
+        match control::start(context, workers_stop.clone()) {
+            Ok(worker) => workers.push(worker),
+            // The plant runs without it.
+            Err(error) => tracing::error!(
+                %error,
+                socket = %control::socket(state).display(),
+                "no control socket: the configuration cannot be changed while this site runs. A path of a socket is at most \
+                 107 bytes long; choose a shorter state folder"
+            ),
+        }
         let (scans, realtime) = ScanThreads::start(cores, &clock).map_err(|source| io("scan thread".into(), source))?;
         Ok(Runtime {
             site,
@@ -341,7 +365,7 @@ fn site_info(site: &Site) -> SiteInfo {
     SiteInfo {
         name: site.name.clone(),
         time_zone: site.time_zone.clone(),
-        config_hash: site.config_hash.clone(),
+        config_hash: site.config_hash.as_str().into(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         devices: site
             .devices
