@@ -6,6 +6,8 @@ pub mod cli;
 pub mod config;
 mod demo;
 pub mod diagnostics;
+mod recorder;
+mod replay;
 pub mod run;
 mod signals;
 mod sim;

@@ -124,6 +124,12 @@ impl Replay {
         self.core.take_up(key, now)
     }
 
+    /// The memory of the task as the last scan left it: for a replay of another script from this moment on.
+    #[must_use]
+    pub fn keyframe(&self) -> Keyframe {
+        self.core.keyframe()
+    }
+
     /// Runs one recorded scan again, from what the scan before left, or from [`Replay::take_up`].
     pub fn scan(&mut self, journal: &ScanJournal) -> ReplayedScan {
         let mut journal = journal.clone();

@@ -8,6 +8,7 @@ use super::diff::{Difference, differences};
 use super::history::{self, Entry, Kind, Note};
 use super::words::Words;
 use crate::config::{Overrides, Site, load};
+use crate::recorder::Recorder;
 use penstock_engine::{Change, Engine};
 use penstock_historian::Historian;
 use penstock_ledger::{Action, ActionKind, ActionLog};
@@ -96,6 +97,7 @@ pub struct Context {
     pub actions: Arc<ActionLog>,
     pub historian: Arc<Historian>,
     pub records: Arc<dyn RecordSink>,
+    pub recorder: Option<Recorder>,
     /// The hash that screens show, and begin anew with.
     pub shown_hash: penstock_hmi::ConfigHash,
 }
@@ -378,7 +380,9 @@ impl Control {
         let engine = self.context.engine.clone();
         let before_views = engine.programs();
         let faulted = engine.tasks().iter().filter(|t| t.fault.is_some()).map(|t| t.id).collect();
+        self.record(&new);
         if engine.apply(change).is_err() {
+            self.not_recorded();
             return Err(refused(
                 "上一次更改尚未被所有任务接收，请稍后再试",
                 "the last change has not been taken by every task yet; try again after their next scan",
@@ -485,7 +489,9 @@ impl Control {
             back.end_fault(*task);
         }
         // First the plant, then the books.
+        self.record(&before);
         if self.context.engine.apply(back).is_err() {
+            self.not_recorded();
             tracing::error!(number, "the configuration broke and could not be gone back from: reset the task by hand");
             return;
         }
@@ -512,6 +518,19 @@ impl Control {
         }
         self.fault(&format!("went back by itself to configuration {before_number}; {comment}"), true);
         self.publish_now();
+    }
+
+    /// The record of scans keeps what the tasks run next.
+    fn record(&self, site: &Site) {
+        if let Some(Err(error)) = self.context.recorder.as_ref().map(|recorder| recorder.configuration(site)) {
+            tracing::error!(%error, "the configuration could not be kept with the record of scans: its scans cannot be replayed");
+        }
+    }
+
+    fn not_recorded(&self) {
+        if let Some(recorder) = &self.context.recorder {
+            recorder.not_applied();
+        }
     }
 
     fn end_went_back(&mut self) {

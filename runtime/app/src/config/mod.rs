@@ -23,7 +23,7 @@ use account_files::{CarbonFile, EnergyFile};
 use accounts::Accounts;
 use bindings::{Alarms, Programs};
 use devices::Devices;
-use files::{HistorianFile, IncludeFile, LoopFile, MqttFile, RetainFile, SiteFile, TagsFile};
+use files::{HistorianFile, IncludeFile, LoopFile, MqttFile, RecorderFile, RetainFile, SiteFile, TagsFile};
 use penstock_engine::{ProgramDef, TaskDef};
 use penstock_ledger::LedgerConfig;
 use penstock_model::limits::TAGS_MAX;
@@ -46,6 +46,12 @@ const RETAIN_EVERY: Duration = Duration::from_secs(10);
 const RETAIN_EVERY_LIMITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3_600));
 /// Default of `retain: max_age`: after a day the plant is another one.
 const RETAIN_MAX_AGE: Duration = Duration::from_secs(24 * 3_600);
+/// Default of `recorder: size_max`: some days of a works of a thousand tags.
+const RECORDER_BYTES_MAX: u64 = 2_000_000_000;
+/// Least `recorder: size_max`: sixteen segments with a keyframe in each.
+const RECORDER_BYTES_MIN: u64 = 8_000_000;
+/// Default of `recorder: keep`: an incident is looked into within the week.
+const RECORDER_KEEP: Duration = Duration::from_secs(7 * 86_400);
 /// Default of `mqtt: publish_every`.
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 
@@ -84,6 +90,8 @@ pub struct Site {
     pub historian: HistorianSettings,
     /// What programs remember over a restart.
     pub retain: RetainSettings,
+    /// The record of scans, where the site keeps one.
+    pub recorder: Option<RecorderSettings>,
     /// `hmi/pages.yaml` as it stands; null where there is none.
     pub pages: serde_json::Value,
     /// Folder of the mimics.
@@ -156,6 +164,15 @@ pub struct RetainSettings {
     pub every: Duration,
     /// Age up to which controllers take it up.
     pub max_age: Duration,
+}
+
+/// `recorder:` of the site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecorderSettings {
+    /// Largest size on disk.
+    pub bytes_max: u64,
+    /// Scans older than this are removed.
+    pub keep: Duration,
 }
 
 /// What the command line changes.
@@ -239,6 +256,7 @@ fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize
     let mqtt = form.mqtt.as_ref().and_then(|m| mqtt(reader, file, m, &tags));
     let historian = historian(reader, file, form.historian.as_ref());
     let retain = retain(reader, file, form.retain.as_ref());
+    let recorder = recorder(reader, file, form.recorder.as_ref());
     let (pages, hmi_dir) = read_pages(reader, dir, file, &include, &tags);
     let config_hash = reader.hash(dir);
     let tags = match tags.into_table() {
@@ -265,6 +283,7 @@ fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize
         mqtt,
         historian,
         retain,
+        recorder,
         pages,
         hmi_dir,
         sources: BTreeMap::new(),
@@ -436,6 +455,7 @@ fn add_system_tags(reader: &mut Reader, tags: &mut Tags, tasks: &[TaskDef], devi
         tags.add(reader, Draft { def, kind: Kind::Own, place: None, writer: None });
     }
     let own = crate::run::history::HEALTH_TAGS.iter().chain(crate::change::control::CHANGE_TAGS);
+    let own = own.chain(crate::recorder::RECORDER_TAGS);
     for (path, zh, en, unit, value_type) in own {
         let unit = Unit::parse(unit).unwrap_or(Unit::NONE);
         let mut def = own_tag(path, Text::new(zh, en), unit, *value_type);
@@ -490,6 +510,24 @@ fn retain(reader: &mut Reader, file: FileId, form: Option<&RetainFile>) -> Retai
         ctx.error(at.pos, format!("retained state is written every {least:?} to {most:?}, not every {}", at.value));
     }
     settings
+}
+
+fn recorder(reader: &mut Reader, file: FileId, form: Option<&RecorderFile>) -> Option<RecorderSettings> {
+    let mut settings = RecorderSettings { bytes_max: RECORDER_BYTES_MAX, keep: RECORDER_KEEP };
+    let Some(form) = form else { return Some(settings) };
+    let mut ctx = Ctx { reader, file };
+    settings.keep = ctx.duration(&form.keep, RECORDER_KEEP);
+    if let Some(at) = &form.size_max {
+        match parse_size(&at.value) {
+            Ok(bytes) if bytes >= RECORDER_BYTES_MIN => settings.bytes_max = bytes,
+            Ok(_) => {
+                ctx.error(at.pos, format!("`{}` is too small for a record of scans", at.value))
+                    .help("at least 8 MB; to keep none, write `on: false`");
+            }
+            Err(e) => ctx.error(at.pos, e).help("for example `2 GB`").label = None,
+        }
+    }
+    form.on.unwrap_or(true).then_some(settings)
 }
 
 fn mqtt(reader: &mut Reader, file: FileId, form: &MqttFile, tags: &Tags) -> Option<penstock_mqtt::Config> {

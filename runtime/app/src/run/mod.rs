@@ -22,6 +22,7 @@ pub use summary::Summary;
 
 use crate::change::control;
 use crate::config::Site;
+use crate::recorder::Recorder;
 use penstock_engine::{Engine, EngineConfig};
 use penstock_historian::Historian;
 use penstock_hmi::{DeviceInfo, HmiConfig, HmiContext, SiteInfo};
@@ -182,7 +183,14 @@ impl Runtime {
         let keeper = retain::Keeper::new(&site, state);
         let worker = keeper.start(engine.clone(), workers_stop.clone());
         workers.push(worker.map_err(|source| io("retain thread".into(), source))?);
+        let recorder = Recorder::new(&site, state, &engine, now.utc);
+        let recorder = recorder.map_err(|source| io(format!("record of scans in {}", state.display()), source))?;
+        if let Some(recorder) = &recorder {
+            let worker = recorder.start(engine.clone(), clock.clone(), workers_stop.clone());
+            workers.push(worker.map_err(|source| io("recorder thread".into(), source))?);
+        }
         let context = control::Context {
+            recorder,
             engine: engine.clone(),
             site: site.clone(),
             overrides: site.overrides.clone(),

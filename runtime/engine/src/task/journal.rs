@@ -149,7 +149,7 @@ impl TaskCore {
     }
 
     /// All that the task remembers.
-    fn keyframe(&self) -> Keyframe {
+    pub(crate) fn keyframe(&self) -> Keyframe {
         let program = |p: &super::Program| SavedProgram {
             name: p.name.clone(),
             script: p.instance.script_name().into(),
