@@ -43,6 +43,12 @@ enum Verb {
     History(client::HistoryArgs),
     /// Have the running site go back to an earlier configuration.
     Rollback(client::RollbackArgs),
+    /// Run a past window of scans again, with the scripts of then or with others, and compare.
+    Replay(crate::replay::ReplayArgs),
+    /// Run another program beside the live one on its inputs, and report what it would have done.
+    Shadow(crate::replay::ShadowArgs),
+    /// Tell why a tag stands as it stands, now or at a recorded moment.
+    Why(crate::replay::WhyArgs),
     /// Print the JSON schema of a configuration file for an editor.
     Schema {
         /// Kind of file; all kinds are listed when absent.
@@ -114,6 +120,9 @@ pub fn main() -> ExitCode {
         Verb::Apply(args) => done(client::apply(&args)),
         Verb::History(args) => done(client::history(&args)),
         Verb::Rollback(args) => done(client::rollback(&args)),
+        Verb::Replay(args) => done(crate::replay::replay(&args)),
+        Verb::Shadow(args) => done(crate::replay::shadow(&args)),
+        Verb::Why(args) => done(crate::replay::why(&args)),
         Verb::Schema { kind } => schema(kind.as_deref()),
         Verb::Test { path } => test(&path),
         Verb::User(verb) => done(crate::users::run(verb)),

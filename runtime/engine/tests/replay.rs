@@ -57,7 +57,12 @@ fn plant() -> Plant {
     let jitter = site.input("jitter").id;
     site.tags[jitter.index()].source = Source::System;
     site.computed("q");
-    site.program("quick", 0, "fn declare(p) { p.input(\"x\", \"\"); p.output(\"q\", \"\"); } fn scan(io) { io.q = io.x * 1.1; }", "x=x q=q");
+    site.program(
+        "quick",
+        0,
+        "fn declare(p) { p.input(\"x\", \"\"); p.output(\"q\", \"\"); } fn scan(io) { io.q = io.x * 1.1; }",
+        "x=x q=q",
+    );
     site.program("loop", 1, LOOP, "x=x w=w other=q y=y on=on z=z");
     site.program("second", 1, SECOND, "z=z jitter=jitter v=v");
     site.build()
@@ -113,7 +118,8 @@ fn happen(plant: &Plant, dice: &mut Dice, outputs: [&str; 2]) {
         match dice.below(12) {
             0 => plant.bad(path),
             1 | 2 => {}
-            3 => plant.deliver(path, Sample::with_quality(3.0, Quality::Uncertain(UncertainReason::Device), at(plant.ms))),
+            3 => plant
+                .deliver(path, Sample::with_quality(3.0, Quality::Uncertain(UncertainReason::Device), at(plant.ms))),
             _ => plant.feed(path, dice.number()),
         }
     }

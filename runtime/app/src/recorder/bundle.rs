@@ -127,7 +127,8 @@ impl Bundle {
         }
         let Loaded { site, .. } = load(&folder.0.join(&self.dir), &Overrides::default())
             .map_err(|d| format!("the recorded configuration does not load any more:\n{d}"))?;
-        let unlike = "the names of the recorded run are not in the recorded configuration; was it written by another version?";
+        let unlike =
+            "the names of the recorded run are not in the recorded configuration; was it written by another version?";
         let tags: Option<Vec<TagId>> = names.tags.iter().map(|path| site.tags.find(path)).collect();
         let device = |name: &String| site.devices.iter().find(|d| *d.name == **name).map(|d| d.id);
         let devices: Option<Vec<DeviceId>> = names.devices.iter().map(device).collect();

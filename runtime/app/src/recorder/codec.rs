@@ -734,8 +734,7 @@ impl<'a> In<'a> {
             let wish = if from.switch()? { value.clone() } else { from.value()? };
             Ok(Written { tag, value, quality, wish })
         })?;
-        let commands =
-            self.list(|from| Ok(Issued { command: Arc::new(from.command()?), refused: from.switch()? }))?;
+        let commands = self.list(|from| Ok(Issued { command: Arc::new(from.command()?), refused: from.switch()? }))?;
         Ok(ScanJournal {
             task,
             scan,

@@ -348,8 +348,6 @@ impl Writer {
 }
 
 fn links_json(links: &[LinkRecord]) -> serde_json::Value {
-    let link = |l: &LinkRecord| {
-        serde_json::json!({ "device": l.device.0, "state": l.state.as_str(), "reason": &*l.reason, "at_ns": Utc::from_millis(l.at.millis()).0 })
-    };
+    let link = |l: &LinkRecord| serde_json::json!({ "device": l.device.0, "state": l.state.as_str(), "reason": &*l.reason, "at_ns": Utc::from_millis(l.at.millis()).0 });
     links.iter().map(link).collect()
 }

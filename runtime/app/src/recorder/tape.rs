@@ -51,6 +51,12 @@ impl Configs {
         Configs { dir: dir.to_path_buf(), loaded: HashMap::new() }
     }
 
+    /// The configuration, where it was loaded already.
+    #[must_use]
+    pub fn there(&self, hash: &str, run: i64) -> Option<&Unpacked> {
+        self.loaded.get(&(hash.to_owned(), run))
+    }
+
     /// The configuration of this hash with the numbers of a run.
     ///
     /// # Errors
@@ -136,7 +142,8 @@ impl Tape {
     fn open(&mut self, index: &Index, block: &BlockRef, configs: &mut Configs) -> Result<(), String> {
         let head = &block.head;
         let follows = self.last.is_none_or(|(run, scan, _)| run == head.run && scan + 1 == head.first_scan);
-        if !follows && self.gap.is_none()
+        if !follows
+            && self.gap.is_none()
             && let Some((run, scan, at)) = self.last
         {
             let reason = if run == head.run {
@@ -165,7 +172,8 @@ impl Tape {
             Some(journals) => {
                 self.joined = true;
                 self.last = Some((head.run, head.last_scan, Utc(head.last_utc)));
-                self.ready.extend(journals.into_iter().map(|journal| (journal, Ran { hash: hash.clone(), run: head.run })));
+                self.ready
+                    .extend(journals.into_iter().map(|journal| (journal, Ran { hash: hash.clone(), run: head.run })));
             }
             None => {
                 self.joined = false;

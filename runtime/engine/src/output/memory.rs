@@ -4,9 +4,7 @@
 //! grants bit for bit what the one that gave it would have granted.
 
 use super::{Live, Output, Verdict, Wished};
-use penstock_model::{
-    Command, FallbackCause, Instant, Now, Origin, Outcome, Priority, Quality, TagId, Value, Wish,
-};
+use penstock_model::{Command, FallbackCause, Instant, Now, Origin, Outcome, Priority, Quality, TagId, Value, Wish};
 use std::sync::Arc;
 use std::time::Duration;
 

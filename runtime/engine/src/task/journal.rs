@@ -140,9 +140,7 @@ impl TaskCore {
             (output.tag, output.stands.granted.as_ref(), output.stands.quality, wish)
         });
         let computed = self.programs.iter().flat_map(|p| &p.outputs).filter_map(|bound| match *bound {
-            Bound::Computed(i) => {
-                Some((self.locals[i].tag, self.image[i].value.as_ref(), self.image[i].quality, None))
-            }
+            Bound::Computed(i) => Some((self.locals[i].tag, self.image[i].value.as_ref(), self.image[i].quality, None)),
             Bound::Free | Bound::Output(_) => None,
         });
         outputs.chain(computed)
