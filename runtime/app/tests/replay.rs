@@ -12,7 +12,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 const SITE: &str = "site: looking\nname: Looking\ntime_zone: Asia/Shanghai\ntasks: { normal: 100ms, slow: 1s }\n";
 const TAGS: &str = "entries:
-  - { tag: sp, range: [0, 100], entry: { initial: 30 } }
+  - { tag: sp, range: [0, 100], initial: 30 }
 computed:
   - { tag: n, type: int }
   - tag: out
@@ -159,7 +159,9 @@ async fn after_a_kill_the_window_is_granted_again_to_the_bit() {
 
     // Another run follows; the gap between them is told.
     let (mut plant, _, live) = works.run().await;
-    recorded(&works, &live, 40.0).await;
+    // What the program remembers has come back: its count goes on.
+    let now = live.number("n").unwrap();
+    recorded(&works, &live, now + 30.0).await;
     plant.kill();
     let (equal, text) = works.say("replay", &["--from", "-1h", "--task", "normal"]);
     assert!(equal && text.contains("was stopped and started again"), "{text}");
@@ -230,14 +232,14 @@ async fn why_names_the_limit_the_person_the_fault_and_the_lost_link() {
     recorded(&works, &live, now + 5.0).await;
     let why = |tag: &str| works.say("why", &[tag]).1;
     let text = why("out");
-    assert!(text.contains("it follows program loop") && text.contains("its limit 0..25 keeps it at 25"), "{text}");
-    assert!(text.contains("sp = sp  95.00  good") && text.contains("programs.yaml:1"), "{text}");
+    assert!(text.contains("it follows program loop") && text.contains("its limit 0..25 keeps it at 25.0"), "{text}");
+    assert!(text.contains("sp = sp  95.0  good") && text.contains("programs.yaml:1"), "{text}");
     let text = why("sp");
     assert!(text.contains("it was entered by wang"), "{text}");
     claim(&session, "out", 4.0);
     recorded(&works, &live, now + 60.0).await;
     let text = why("out");
-    assert!(text.contains("it is held by hand by wang at 4.00"), "{text}");
+    assert!(text.contains("it is held by hand by wang at 4.0"), "{text}");
     let text = why("broken");
     assert!(text.contains("in its fallback") && text.contains("the pump curve is missing"), "{text}");
     let text = why("far/level");

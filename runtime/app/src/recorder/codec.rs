@@ -754,3 +754,7 @@ impl<'a> In<'a> {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "codec_tests.rs"]
+mod tests;

@@ -173,10 +173,10 @@ impl Asked<'_> {
         let (zh, en) = match (&g.holder, g.fallback) {
             (_, Some(cause)) => {
                 let why = self.cause(cause, e, def);
-                (
-                    format!("处于后备状态（{why}）：{granted}"),
-                    format!("it is in its fallback, because {why}: {granted}"),
-                )
+                (format!("处于后备状态 {granted}：{why}"), format!("it is in its fallback at {granted}: {why}"))
+            }
+            (Some((Origin::Retained, _)), None) if o.base.is_some() => {
+                ("初始值，尚无人输入".to_owned(), "it is the initial value: nobody has entered another".to_owned())
             }
             (Some((_, Priority::Manual)), None) if o.base.is_some() => {
                 let who = who.unwrap_or_default();
@@ -263,7 +263,8 @@ impl Asked<'_> {
             let (at, for_) = (self.shown(now, since), seconds(since));
             self.line(format!("  自 {at} 起（{for_}）"), format!("  since {at} ({for_})"));
         }
-        if let (Some(program), Wished::Value(value, quality)) = (program, &o.wished) {
+        // While it falls back, what its program left is from before.
+        if let (Some(program), Wished::Value(value, quality), None) = (program, &o.wished, o.stands.fallback) {
             let value = valued(Some(value), def);
             self.line(
                 format!("  程序 {program} 期望 {value}（{quality}）"),
@@ -289,7 +290,7 @@ impl Asked<'_> {
                 format!("  claim: {strength} by {who}: {wish}, {lease}"),
             );
         }
-        if let Some((value, origin, at)) = &o.base {
+        if let Some((value, origin, at)) = o.base.as_ref().filter(|(_, origin, _)| *origin != Origin::Retained) {
             let (value, who, at) = (valued(Some(value), def), self.origin(origin), self.opened.shown(at.utc));
             self.line(format!("  输入值 {value}，{who}，{at}"), format!("  entered: {value} by {who} at {at}"));
         }
@@ -403,6 +404,9 @@ impl Asked<'_> {
             format!("{indent}程序 {program}（{script}）的输入："),
             format!("{indent}inputs of program {program} ({script}):"),
         );
+        if e.inputs.is_empty() {
+            self.line(format!("{indent}  无"), format!("{indent}  none"));
+        }
         for InputNow { name, tag, sample } in &e.inputs {
             let Some(id) = tag else {
                 self.line(format!("{indent}  {name}：未连接"), format!("{indent}  {name}: not bound"));
@@ -474,7 +478,15 @@ impl Asked<'_> {
     /// File and line where something is declared, as far as its name stands there.
     fn place(&mut self, key: &str, name: &str) {
         let plain = |line: &str| line.replace(['"', '\'', ',', '}', '{'], " ");
-        let hit = self.opened.site.sources.iter().find_map(|(path, bytes)| {
+        // Alarms and pages name tags too; devices and lists of tags declare them.
+        let rank = |path: &std::path::Path| {
+            let in_devices = path.parent().is_some_and(|p| p.ends_with("devices"));
+            let file = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+            if in_devices || file.starts_with("programs") { 0 } else { 1 + u8::from(!file.starts_with("tags")) }
+        };
+        let mut files: Vec<_> = self.opened.site.sources.iter().collect();
+        files.sort_by_key(|(path, _)| rank(path));
+        let hit = files.into_iter().find_map(|(path, bytes)| {
             let text = std::str::from_utf8(bytes).ok().filter(|_| path.extension().is_some_and(|e| e == "yaml"))?;
             let line = text.lines().position(|line| {
                 let line = plain(line);
