@@ -1,6 +1,6 @@
 //! Journals of scans as bytes. `docs/recorder-format.md` describes every field.
 //!
-//! The way out and the way in stand beside each other. What is read comes from a disk and is not trusted: every length is
+//! The way out and the way in of every field stand in this one file, long as it is, so that they are changed together. What is read comes from a disk and is not trusted: every length is
 //! held against what is there, and what does not fit ends the reading of its block with [`Torn`].
 
 use penstock_engine::{

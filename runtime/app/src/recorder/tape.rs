@@ -153,7 +153,7 @@ impl Tape {
             };
             self.gap = Some((at, reason));
         }
-        if !head.key && !(self.joined && follows) {
+        if !(head.key || self.joined && follows) {
             self.joined = false;
             return Ok(());
         }
