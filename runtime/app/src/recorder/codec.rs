@@ -1,3 +1,4 @@
+// long: the way out and the way in of every field stand in one file, so that they are changed together.
 //! Journals of scans as bytes. `docs/recorder-format.md` describes every field.
 //!
 //! The way out and the way in of every field stand in this one file, long as it is, so that they are changed together. What is read comes from a disk and is not trusted: every length is
