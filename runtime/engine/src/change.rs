@@ -96,6 +96,7 @@ impl Engine {
         *running = change.running;
         for (task, change) in self.shared.tasks.iter().zip(change.tasks) {
             // Empty, as was just seen, and filled by nobody else while `running` is held.
+            task.change.under_way.store(true, Ordering::Release);
             let _ = task.change.next.push(change);
         }
         Ok(())
@@ -104,9 +105,10 @@ impl Engine {
     /// True once every task runs what was applied last. Drops what the tasks had before.
     #[must_use]
     pub fn change_is_taken(&self) -> bool {
-        self.shared.tasks.iter().all(|task| {
+        self.shared.tasks.iter().fold(true, |all, task| {
+            let taken = !task.change.under_way.load(Ordering::Acquire);
             drop(task.change.old.pop());
-            task.change.next.is_empty() && !task.change.under_way.load(Ordering::Acquire)
+            all && taken
         })
     }
 

@@ -44,7 +44,7 @@ pub(crate) struct Snapshot {
 pub(crate) struct ChangeSlot {
     pub next: ArrayQueue<Box<TaskChange>>,
     pub old: ArrayQueue<Box<TaskChange>>,
-    /// A change was taken from `next` and its old objects are not in `old` yet.
+    /// From before a change is put into `next` until its old objects are in `old`.
     pub under_way: AtomicBool,
 }
 

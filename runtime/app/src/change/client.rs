@@ -174,11 +174,11 @@ pub fn diff(args: &DiffArgs) -> Result<(), String> {
         ),
         (all, 0) => Words::new(
             format!("与配置 {n} 相差 {all} 项，均可在运行中更改"),
-            format!("{all} differences from configuration {n}; all can be applied while it runs"),
+            format!("differences from configuration {n}: {all}; all can be applied while it runs"),
         ),
         (all, kept) => Words::new(
             format!("与配置 {n} 相差 {all} 项，其中 {kept} 项须重启"),
-            format!("{all} differences from configuration {n}; {kept} need a restart"),
+            format!("differences from configuration {n}: {all}, of which {kept} need a restart"),
         ),
     });
     Ok(())

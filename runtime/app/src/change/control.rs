@@ -554,6 +554,9 @@ impl Control {
 
     fn publish_now(&mut self) {
         self.shown = Some(Instant::now());
+        if !self.context.engine.change_is_taken() {
+            tracing::debug!("a slow task has not taken the last change yet");
+        }
         let left =
             self.probation.as_ref().map_or(0.0, |p| p.until.saturating_duration_since(Instant::now()).as_secs_f64());
         let values = [

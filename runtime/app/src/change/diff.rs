@@ -381,8 +381,9 @@ fn points(device: &crate::config::Device, site: &Site) -> String {
         rest = &rest[end..];
     }
     out.push_str(rest);
-    // A device's own number, which follows the order of the files.
-    out.replace(&format!("{:?}", device.id), "DeviceId(own)")
+    // Neither a device's own number, which follows the order of the files, nor where the site's folder lies is a setting.
+    let folder = format!("\"{}/", site.dir.display());
+    out.replace(&format!("{:?}", device.id), "DeviceId(own)").replace(&folder, "\"site/")
 }
 
 fn bound(ports: &[(String, TagId)], tags: &TagTable) -> String {
@@ -426,6 +427,35 @@ fn changed_lines(old: &str, new: &str) -> (usize, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_site_read_from_two_folders_differs_in_nothing() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let beside = tempfile::tempdir().unwrap();
+        for folder in ["configs", "scripts"] {
+            copy(&root.join(folder), &beside.path().join(folder));
+        }
+        let load = |root: &std::path::Path, site: &str| {
+            crate::config::load(&root.join("configs").join(site), &crate::config::Overrides::default()).unwrap().site
+        };
+        for site in ["jinan-wwtp", "bsm1"] {
+            let (one, other) = (load(&root, site), load(beside.path(), site));
+            assert_eq!(differences(&one, &other), []);
+            assert_eq!(one.config_hash, other.config_hash);
+        }
+    }
+
+    fn copy(from: &std::path::Path, to: &std::path::Path) {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+            let target = to.join(entry.file_name());
+            if entry.path().is_dir() {
+                copy(&entry.path(), &target);
+            } else {
+                std::fs::copy(entry.path(), target).unwrap();
+            }
+        }
+    }
 
     #[test]
     fn the_lines_that_changed_are_those_between_what_is_the_same() {

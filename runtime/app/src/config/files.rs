@@ -36,7 +36,7 @@ pub struct SiteFile {
     /// What programs remember over a restart.
     pub retain: Option<RetainFile>,
     /// The record of scans, from which any window can be run again.
-    pub recorder: Option<RecorderFile>,
+    pub recorder: Option<super::recorder::RecorderFile>,
     /// What is held at which set-point, for summaries.
     #[serde(default)]
     pub loops: Vec<LoopFile>,
@@ -94,18 +94,6 @@ pub struct RetainFile {
     pub every: Text,
     /// Older than this at a start, and controllers start fresh; totals and hours always come back. Default `24h`.
     pub max_age: Text,
-}
-
-/// `recorder:` of `site.yaml`
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RecorderFile {
-    /// False: no scans are recorded. Default true.
-    pub on: Option<bool>,
-    /// Largest size on disk. Default `2 GB`.
-    pub size_max: Text,
-    /// Scans older than this are removed. Default `7d`.
-    pub keep: Text,
 }
 
 /// `mqtt:` of `site.yaml`

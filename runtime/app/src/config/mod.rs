@@ -10,12 +10,16 @@ mod devices;
 pub(crate) mod files;
 mod points;
 pub(crate) mod read;
+mod recorder;
+mod retain;
 mod spots;
 pub(crate) mod tags;
 mod tasks;
 pub(crate) mod text;
 
 pub use files::{SCHEMA_KINDS, schema};
+pub use recorder::RecorderSettings;
+pub use retain::RetainSettings;
 pub use text::parse_duration as duration;
 
 use crate::diagnostics::{Diagnostics, FileId, Pos, Severity, suggest};
@@ -23,7 +27,7 @@ use account_files::{CarbonFile, EnergyFile};
 use accounts::Accounts;
 use bindings::{Alarms, Programs};
 use devices::Devices;
-use files::{HistorianFile, IncludeFile, LoopFile, MqttFile, RecorderFile, RetainFile, SiteFile, TagsFile};
+use files::{HistorianFile, IncludeFile, LoopFile, MqttFile, SiteFile, TagsFile};
 use penstock_engine::{ProgramDef, TaskDef};
 use penstock_ledger::LedgerConfig;
 use penstock_model::limits::TAGS_MAX;
@@ -40,18 +44,6 @@ use text::{At, Node, parse_size};
 const RETENTION: Duration = Duration::from_secs(400 * 86_400);
 /// Default of `historian: free_min`.
 const FREE_BYTES_MIN: u64 = 1_000_000_000;
-/// Default of `retain: every`: what a power cut may cost of an integrator.
-const RETAIN_EVERY: Duration = Duration::from_secs(10);
-/// Shortest and longest `retain: every`: a disk is not worn out by it, and a loss is not a shift's work.
-const RETAIN_EVERY_LIMITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3_600));
-/// Default of `retain: max_age`: after a day the plant is another one.
-const RETAIN_MAX_AGE: Duration = Duration::from_secs(24 * 3_600);
-/// Default of `recorder: size_max`: some days of a works of a thousand tags.
-const RECORDER_BYTES_MAX: u64 = 2_000_000_000;
-/// Least `recorder: size_max`: sixteen segments with a keyframe in each.
-const RECORDER_BYTES_MIN: u64 = 8_000_000;
-/// Default of `recorder: keep`: an incident is looked into within the week.
-const RECORDER_KEEP: Duration = Duration::from_secs(7 * 86_400);
 /// Default of `mqtt: publish_every`.
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 
@@ -157,24 +149,6 @@ pub struct HistorianSettings {
     pub free_bytes_min: u64,
 }
 
-/// `retain:` of the site.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RetainSettings {
-    /// How often state is written.
-    pub every: Duration,
-    /// Age up to which controllers take it up.
-    pub max_age: Duration,
-}
-
-/// `recorder:` of the site.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RecorderSettings {
-    /// Largest size on disk.
-    pub bytes_max: u64,
-    /// Scans older than this are removed.
-    pub keep: Duration,
-}
-
 /// What the command line changes.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
@@ -255,8 +229,8 @@ fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize
     let loops = loops(reader, file, &form.loops, &tags);
     let mqtt = form.mqtt.as_ref().and_then(|m| mqtt(reader, file, m, &tags));
     let historian = historian(reader, file, form.historian.as_ref());
-    let retain = retain(reader, file, form.retain.as_ref());
-    let recorder = recorder(reader, file, form.recorder.as_ref());
+    let retain = retain::settings(reader, file, form.retain.as_ref());
+    let recorder = recorder::settings(reader, file, form.recorder.as_ref());
     let (pages, hmi_dir) = read_pages(reader, dir, file, &include, &tags);
     let config_hash = reader.hash(dir);
     let tags = match tags.into_table() {
@@ -497,37 +471,6 @@ fn historian(reader: &mut Reader, file: FileId, form: Option<&HistorianFile>) ->
     settings.bytes_max = size(&form.size_max);
     settings.free_bytes_min = size(&form.free_min).unwrap_or(FREE_BYTES_MIN);
     settings
-}
-
-fn retain(reader: &mut Reader, file: FileId, form: Option<&RetainFile>) -> RetainSettings {
-    let mut settings = RetainSettings { every: RETAIN_EVERY, max_age: RETAIN_MAX_AGE };
-    let Some(form) = form else { return settings };
-    let mut ctx = Ctx { reader, file };
-    settings.every = ctx.duration(&form.every, RETAIN_EVERY);
-    settings.max_age = ctx.duration(&form.max_age, RETAIN_MAX_AGE);
-    let (least, most) = RETAIN_EVERY_LIMITS;
-    if let Some(at) = form.every.as_ref().filter(|_| !(least..=most).contains(&settings.every)) {
-        ctx.error(at.pos, format!("retained state is written every {least:?} to {most:?}, not every {}", at.value));
-    }
-    settings
-}
-
-fn recorder(reader: &mut Reader, file: FileId, form: Option<&RecorderFile>) -> Option<RecorderSettings> {
-    let mut settings = RecorderSettings { bytes_max: RECORDER_BYTES_MAX, keep: RECORDER_KEEP };
-    let Some(form) = form else { return Some(settings) };
-    let mut ctx = Ctx { reader, file };
-    settings.keep = ctx.duration(&form.keep, RECORDER_KEEP);
-    if let Some(at) = &form.size_max {
-        match parse_size(&at.value) {
-            Ok(bytes) if bytes >= RECORDER_BYTES_MIN => settings.bytes_max = bytes,
-            Ok(_) => {
-                ctx.error(at.pos, format!("`{}` is too small for a record of scans", at.value))
-                    .help("at least 8 MB; to keep none, write `on: false`");
-            }
-            Err(e) => ctx.error(at.pos, e).help("for example `2 GB`").label = None,
-        }
-    }
-    form.on.unwrap_or(true).then_some(settings)
 }
 
 fn mqtt(reader: &mut Reader, file: FileId, form: &MqttFile, tags: &Tags) -> Option<penstock_mqtt::Config> {

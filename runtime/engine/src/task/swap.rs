@@ -36,7 +36,6 @@ impl TaskCore {
         let shared = self.shared.clone();
         let slot = &shared.tasks[self.index].change;
         let Some(mut change) = slot.next.pop() else { return };
-        slot.under_way.store(true, Ordering::Release);
         std::mem::swap(self, &mut change.core);
         let old = &mut change.core;
         self.started = old.started;
