@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which the lint does not see as such")]
 
 use super::*;
-use crate::config::{GroupConfig, Heartbeat, WriteConfig};
+use crate::config::{Beats, BeatsWhile, GroupConfig, Heartbeat, WriteConfig};
 use crate::{ByteOrder, WireType, parse_address};
 use penstock_model::{CommandId, DeviceId, LinkState, Origin, Quality, TagId, Utc, ValueType};
 use std::sync::Mutex;
@@ -90,8 +90,12 @@ fn config(heartbeat: bool) -> DeviceConfig {
         registers_max: 125,
         bits_max: 2_000,
         gap_max: 4,
-        heartbeat: heartbeat
-            .then(|| Heartbeat { address: parse_address("HR4", false).unwrap(), every: Duration::from_secs(1) }),
+        heartbeat: heartbeat.then(|| Heartbeat {
+            address: parse_address("HR4", false).unwrap(),
+            every: Duration::from_secs(1),
+            values: Beats::Count,
+            beats: BeatsWhile::Healthy,
+        }),
         pause_after_connect: Duration::ZERO,
     }
 }

@@ -137,7 +137,7 @@ impl Session {
         }
     }
 
-    /// Counts the heartbeat up when it is due.
+    /// Beats when it is due and control of the device is alive. A heart that stops is told once, and so is its return.
     pub(crate) async fn beat(&mut self) -> Result<(), End> {
         let (Some(config), Some(next)) = (self.config.heartbeat, self.beat.next) else { return Ok(()) };
         let now = Instant::now();
@@ -145,8 +145,21 @@ impl Session {
             return Ok(());
         }
         self.beat.next = Some(next_deadline(next, config.every, now));
+        let alive = config.beats.is_met(self.sink.liveness(self.config.id, self.clock.now().mono));
+        if self.beat.silent == alive {
+            self.beat.silent = !alive;
+            let (device, at) = (&self.config.name, config.address);
+            if alive {
+                tracing::info!(%device, %at, "the heartbeat beats");
+            } else {
+                tracing::error!(%device, %at, "the heartbeat stops: control of this device is not alive; it takes over");
+            }
+        }
+        if !alive {
+            return Ok(());
+        }
         self.beat.count = self.beat.count.wrapping_add(1);
-        let result = self.put_words(config.address.pdu, vec![self.beat.count]).await;
+        let result = self.put_words(config.address.pdu, vec![config.values.value(self.beat.count)]).await;
         if let Some(end) = result.as_ref().err().and_then(link_end) {
             return Err(end);
         }

@@ -38,6 +38,22 @@ pub struct SiteFile {
     pub loops: Vec<LoopFile>,
     /// Publication over MQTT Sparkplug B.
     pub mqtt: Option<MqttFile>,
+    /// What watches over the runtime's process, and what it does when that dies.
+    pub supervisor: Option<SupervisorFile>,
+}
+
+/// `supervisor:` of `site.yaml`
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SupervisorFile {
+    /// Outputs have their declared value for a crash after this long. Default `2s`.
+    pub deadline: Text,
+    /// Whether the runtime is started again. Default true.
+    pub restart: Option<bool>,
+    /// How often at most: `5 per 10min` (default). Beyond it the outputs stay in their declared state.
+    pub max_restarts: Text,
+    /// A task that has not scanned for this long, and for ten of its periods, hangs. Default `3s`.
+    pub hang: Text,
 }
 
 /// A quantity and the set-point it is held at
@@ -162,6 +178,12 @@ pub struct HeartbeatFile {
     pub write: At<String>,
     /// How often.
     pub every: At<String>,
+    /// What is written: `count` (default) or `toggle`, 1 and 0 in turn.
+    pub values: Text,
+    /// When it beats: `healthy` (default) while every task that commands the device scans in time and is not faulted,
+    /// `scans` also while one is faulted, `link` whenever the device is connected.
+    #[serde(rename = "while")]
+    pub beats: Text,
 }
 
 /// One poll group
@@ -323,10 +345,28 @@ pub struct WriteFile {
     pub limits: Span,
     /// Largest change: `1/s`, `30/min`.
     pub rate: Text,
+    /// A program's change of less than this is not written at once. Default 0: every change is.
+    pub deadband: Number,
+    /// A change kept back by `deadband` is written once the wish has stood for this long. Default `10s`.
+    pub quiet: Text,
+    /// What shows that the process followed.
+    pub feedback: Option<At<FeedbackFile>>,
     /// Shortest time on, for switches.
     pub min_on: Text,
     /// Shortest time off, for switches.
     pub min_off: Text,
+}
+
+/// `feedback:` of an output: the measurement that follows it
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FeedbackFile {
+    /// Tag of what follows: a position, a speed, a run signal.
+    pub tag: At<String>,
+    /// Largest difference between command and measurement, in the output's unit. Default 0.
+    pub tolerance: Number,
+    /// How long it may take after the device holds the value. Default `60s`.
+    pub within: Text,
 }
 
 /// What an output does when it loses its reason to move: a value, `hold`, `hold 5min then 40`, or `device`
@@ -343,6 +383,8 @@ pub struct FallbackFile {
     pub link: Option<At<Node>>,
     /// The runtime is stopping.
     pub shutdown: Option<At<Node>>,
+    /// The runtime's process died. Default: as `shutdown`.
+    pub crash: Option<At<Node>>,
 }
 
 /// What a person may enter
