@@ -3,7 +3,7 @@
 use crate::codec::{Encoded, decode, encode};
 use crate::commands::DueCheck;
 use crate::config::{PointConfig, WriteConfig};
-use crate::limits::{VERIFY_STEP_MAX, VERIFY_STEP_MIN};
+use crate::limits::{BEAT_LOOK, VERIFY_STEP_MAX, VERIFY_STEP_MIN};
 use crate::read::places;
 use crate::session::{End, Session, link_end, next_deadline};
 use crate::transport::{Answer, CallError, ILLEGAL_FUNCTION, Request, refusal};
@@ -156,6 +156,8 @@ impl Session {
             }
         }
         if !alive {
+            // Looked at again soon: the device is not to wait a whole beat longer than control needs to come back.
+            self.beat.next = Some(now + config.every.min(BEAT_LOOK));
             return Ok(());
         }
         self.beat.count = self.beat.count.wrapping_add(1);
