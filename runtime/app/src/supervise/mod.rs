@@ -82,17 +82,21 @@ pub async fn run(
             }
         };
         let (why, ran) = died;
-        let held = writers.take();
-        let since = restarts.died(ran);
-        writers = Some(match held {
+        let since = restarts.died(ran.unwrap_or_default());
+        writers = match (writers.take(), ran) {
             // Died before it took over: what is being written goes on.
-            Some(writers) => {
+            (Some(writers), None) => {
                 tracing::error!(%why, "the runtime died while starting; the outputs stay in their declared state");
                 record::note(&launch.state, "runtime", &format!("{why} while starting"), true);
-                writers
+                Some(writers)
             }
-            None => fail_safe_since(&plan, &settings, &launch, &why, since).await,
-        });
+            // Nobody of ours has touched the plant yet: another may be running it.
+            (None, None) => {
+                tracing::error!(%why, "the runtime died before it touched the plant; nothing is written");
+                None
+            }
+            (_, Some(_)) => Some(fail_safe_since(&plan, &settings, &launch, &why, since).await),
+        };
         match restarts.next() {
             Next::Never(why) => {
                 stay(&launch, &why, stop.as_mut()).await;
@@ -103,7 +107,7 @@ pub async fn run(
                 tokio::select! {
                     () = tokio::time::sleep(wait) => {}
                     () = stop.as_mut() => {
-                        tracing::warn!("stopped while the outputs stand in their declared state for a crash");
+                        tracing::warn!("stopped while there was no runtime");
                         return Ok(ExitCode::from(GAVE_UP));
                     }
                 }

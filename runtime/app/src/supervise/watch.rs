@@ -84,16 +84,16 @@ impl Watched {
         })
     }
 
-    /// Watches until it ends; how, and for how long it owned the outputs.
+    /// Watches until it ends; how, and for how long it owned the outputs, if it ever did.
     pub async fn watch(
         &mut self,
         settings: &SupervisorSettings,
         writers: &mut Option<Writers>,
         stop: Pin<&mut impl Future<Output = ()>>,
         ready: &mut dyn FnMut(SocketAddr),
-    ) -> (End, Duration) {
+    ) -> (End, Option<Duration>) {
         let end = self.follow(settings, writers, stop, ready).await;
-        (end, self.took_over.map_or(Duration::ZERO, |at| at.elapsed()))
+        (end, self.took_over.map(|at| at.elapsed()))
     }
 
     async fn follow(
