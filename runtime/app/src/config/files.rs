@@ -4,6 +4,7 @@
 use super::account_files::{CarbonFile, EnergyFile};
 use super::tasks::TaskFile;
 use super::text::{At, Label, Node, Pairs};
+use super::writes::SupervisorFile;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -40,20 +41,6 @@ pub struct SiteFile {
     pub mqtt: Option<MqttFile>,
     /// What watches over the runtime's process, and what it does when that dies.
     pub supervisor: Option<SupervisorFile>,
-}
-
-/// `supervisor:` of `site.yaml`
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SupervisorFile {
-    /// Outputs have their declared value for a crash after this long. Default `2s`.
-    pub deadline: Text,
-    /// Whether the runtime is started again. Default true.
-    pub restart: Option<bool>,
-    /// How often at most: `5 per 10min` (default). Beyond it the outputs stay in their declared state.
-    pub max_restarts: Text,
-    /// A task that has not scanned for this long, and for ten of its periods, hangs. Default `3s`.
-    pub hang: Text,
 }
 
 /// A quantity and the set-point it is held at

@@ -1,12 +1,14 @@
 //! When an output is written, what shows that it took effect, and who writes when the runtime's process dies.
 
-use super::files::{SupervisorFile, WriteFile};
+use super::files::WriteFile;
 use super::read::Reader;
 use super::tags::{Ctx, Tags};
 use super::text::{At, parse_duration};
 use crate::diagnostics::FileId;
 use penstock_model::limits::{WRITE_ANSWER, WRITE_QUIET};
 use penstock_model::{SettleDef, TagDef, TagId, ValueType, WritePolicy};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use std::time::Duration;
 
 /// Default of `feedback: within`: the slowest valve has run its way.
@@ -23,6 +25,20 @@ const RESTARTS: (u32, Duration) = (5, Duration::from_secs(600));
 const HANG: Duration = Duration::from_secs(3);
 /// Shortest `supervisor: hang`: below it a busy machine would be taken for a hanging process.
 const HANG_MIN: Duration = Duration::from_secs(1);
+
+/// `supervisor:` of `site.yaml`
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SupervisorFile {
+    /// Outputs have their declared value for a crash after this long. Default `2s`.
+    pub deadline: Option<At<String>>,
+    /// Whether the runtime is started again. Default true.
+    pub restart: Option<bool>,
+    /// How often at most: `5 per 10min` (default). Beyond it the outputs stay in their declared state.
+    pub max_restarts: Option<At<String>>,
+    /// A task that has not scanned for this long, and for ten of its periods, hangs. Default `3s`.
+    pub hang: Option<At<String>>,
+}
 
 /// A measurement that follows an output, to be looked up once every tag is known.
 #[derive(Debug)]

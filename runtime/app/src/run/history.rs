@@ -288,7 +288,8 @@ impl Writer {
             }
             WriteEnd::Settled => {
                 let recovered = self.failing.remove(&c.tag).is_some();
-                if !recovered && !(noted && life.is_whole()) {
+                let whole = noted && life.is_whole();
+                if !(recovered || whole) {
                     return None;
                 }
             }
