@@ -15,6 +15,7 @@ mod reply;
 mod sessions;
 mod site;
 mod users;
+mod writes;
 
 pub use users::{Users, UsersError, random_password};
 
@@ -222,6 +223,7 @@ fn routes(app: Arc<App>) -> Router {
         .route("/api/history", get(ask::history))
         .route("/api/events", get(ask::events))
         .route("/api/actions", get(ask::actions))
+        .route("/api/writes", get(writes::writes))
         .route("/api/energy", get(ask::energy))
         .route("/api/system", get(ask::system))
         .route("/api/claim", post(act::claim))

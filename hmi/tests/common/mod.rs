@@ -116,6 +116,7 @@ fn tags() -> Vec<TagDef> {
                 min_on: Duration::ZERO,
                 min_off: Duration::ZERO,
                 fallback: Fallback::always(FallbackAction::Hold),
+                write: penstock_model::WritePolicy::default(),
             }),
             ..TagDef::float(VALVE, "z/valve", unit("%"), Source::Program("z".into()))
         },

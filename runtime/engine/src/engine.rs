@@ -2,17 +2,19 @@
 
 use crate::alarm::AlarmCell;
 use crate::config::{BuildError, EngineConfig, TaskDef};
+use crate::life::WriteBook;
 use crate::output::Output;
 use crate::plan::plan;
 use crate::stats::Histogram;
 use crate::table::Table;
 use crate::task::TaskCore;
-use crate::view::{OutputView, ProgramView, TaskView};
+use crate::view::{OutputView, ProgramView, TaskView, WritesView};
 use crossbeam::queue::ArrayQueue;
 use parking_lot::Mutex;
 use penstock_model::{
-    AlarmDef, AlarmId, AlarmView, Claim, ClaimError, CommandSink, DeviceId, LinkRecord, LinkState, Now, Outcome,
-    Record, RecordSink, Sample, SampleSink, TagDef, TagId, TagSample, TagTable, TaskId, Value, ValueType, Wish, limits,
+    AlarmDef, AlarmId, AlarmView, Claim, ClaimError, CommandSink, DeviceId, Instant, LinkRecord, LinkState, Liveness,
+    Now, Outcome, Record, RecordSink, Sample, SampleSink, TagDef, TagId, TagSample, TagTable, TaskId, Value, ValueType,
+    Wish, limits,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,6 +40,10 @@ pub(crate) struct TaskStats {
     pub run_time: Histogram,
     pub latency: Histogram,
     pub fault: Mutex<Option<Arc<str>>>,
+    /// True while `fault` says one.
+    pub faulted: AtomicBool,
+    /// When the last scan began, ns of monotonic time; 0 before the first. Also a scan that broke counts.
+    pub last_scan: AtomicU64,
 }
 
 /// A device's link as last reported.
@@ -56,6 +62,10 @@ pub(crate) struct Shared {
     pub cells: Vec<Mutex<AlarmCell>>,
     pub outputs: HashMap<TagId, Mutex<OutputView>>,
     pub programs: Vec<Mutex<ProgramView>>,
+    /// By output that goes to a device.
+    pub writes: HashMap<TagId, Mutex<WriteBook>>,
+    /// The tasks that command each device.
+    pub commanders: Vec<Vec<usize>>,
     pub commands: Arc<dyn CommandSink>,
     pub records: Arc<dyn RecordSink>,
     pub command_ids: AtomicU64,
@@ -83,6 +93,8 @@ impl Engine {
         let table = Table::new(config.tags.clone(), &plan.own, now);
         let outputs = config.tags.iter().filter(|t| t.output.is_some() || t.entry.is_some());
         let outputs = outputs.map(|t| (t.id, Mutex::new(Output::new(t, now).view()))).collect();
+        let written: Vec<(TagId, DeviceId)> =
+            config.tags.iter().filter_map(|t| Some((t.id, t.output.as_ref()?.device?))).collect();
         let programs = config.programs.iter().map(|p| {
             Mutex::new(ProgramView {
                 name: p.name.clone(),
@@ -103,6 +115,8 @@ impl Engine {
             alarms: config.alarms.clone(),
             outputs,
             programs: programs.collect(),
+            writes: written.iter().map(|(tag, _)| (*tag, Mutex::default())).collect(),
+            commanders: commanders(&written, &plan.owner, &config),
             commands,
             records,
             command_ids: AtomicU64::new(0),
@@ -140,6 +154,19 @@ impl Engine {
     #[must_use]
     pub fn output(&self, tag: TagId) -> Option<OutputView> {
         self.shared.outputs.get(&tag).map(|view| view.lock().clone())
+    }
+
+    /// The last writes of an output that goes to a device; `None` for every other tag.
+    #[must_use]
+    pub fn writes(&self, tag: TagId) -> Option<WritesView> {
+        self.shared.writes.get(&tag).map(|book| book.lock().view())
+    }
+
+    /// How long each task has gone without a scan at `now`, in the order of the tasks; `None` before its first.
+    #[must_use]
+    pub fn silence(&self, now: Instant) -> Vec<Option<Duration>> {
+        let last = self.shared.tasks.iter().map(|t| t.stats.last_scan.load(Ordering::Acquire));
+        last.map(|last| (last > 0).then(|| now.since(Instant(last)))).collect()
     }
 
     /// Hands in a claim. It is weighed at the next scan of the tag's task; entries take values of persons
@@ -216,6 +243,19 @@ impl Engine {
             task.reset.store(true, Ordering::Release);
         }
     }
+}
+
+/// The tasks that command each device, by device.
+fn commanders(written: &[(TagId, DeviceId)], owner: &[usize], config: &EngineConfig) -> Vec<Vec<usize>> {
+    let mut tasks = vec![Vec::new(); config.devices.len()];
+    for (tag, device) in written {
+        if let Some(list) = tasks.get_mut(usize::from(device.0))
+            && !list.contains(&owner[tag.index()])
+        {
+            list.push(owner[tag.index()]);
+        }
+    }
+    tasks
 }
 
 /// Checks a claim against the tag and turns its value into the tag's type.
@@ -337,5 +377,26 @@ impl SampleSink for Shared {
         record.clone_from(&link);
         // Under the lock, so that states of one link come in their order.
         self.records.publish(Record::Link(link));
+    }
+
+    fn liveness(&self, device: DeviceId, now: Instant) -> Liveness {
+        let commanders = self.commanders.get(usize::from(device.0)).filter(|list| !list.is_empty());
+        // A device that nobody commands still wants to know whether the runtime lives: then every task counts.
+        let all: Vec<usize>;
+        let tasks = match commanders {
+            Some(list) => list,
+            None => {
+                all = (0..self.tasks.len()).collect();
+                &all
+            }
+        };
+        let mut alive = Liveness { scans: true, healthy: true };
+        for task in tasks.iter().map(|i| &self.tasks[*i]) {
+            let last = task.stats.last_scan.load(Ordering::Acquire);
+            let silence = (task.def.period * limits::HEARTBEAT_PERIODS_MAX).max(limits::HEARTBEAT_SILENCE_MIN);
+            alive.scans &= last > 0 && now.since(Instant(last)) <= silence;
+            alive.healthy &= !task.stats.faulted.load(Ordering::Acquire);
+        }
+        alive
     }
 }

@@ -25,6 +25,7 @@ mod declare;
 mod engine;
 mod host;
 mod io;
+mod life;
 mod nearest;
 mod output;
 mod plan;
@@ -44,5 +45,7 @@ pub use engine::Engine;
 pub use script::{Script, ScriptError};
 pub use stats::Histogram;
 pub use system::system_tags;
-pub use task::{ScanTiming, TaskCore};
-pub use view::{OutputView, Percentiles, ProgramView, SystemTag, TaskView};
+#[cfg(debug_assertions)]
+pub use task::Probe;
+pub use task::{Phase, ScanTiming, TaskCore};
+pub use view::{OutputView, Percentiles, ProgramView, SystemTag, TaskView, WritesView};

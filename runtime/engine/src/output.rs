@@ -11,7 +11,7 @@
 use crate::view::OutputView;
 use penstock_model::{
     BadReason, Claim, Command, DeviceId, Fallback, FallbackAction, FallbackCause, Instant, Now, Origin, Outcome,
-    OutcomeState, Priority, Quality, Sample, TagDef, TagId, Value, ValueType, Wish, limits,
+    OutcomeState, Priority, Quality, Sample, TagDef, TagId, Value, ValueType, Wish, WritePolicy, limits,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,6 +64,7 @@ pub(crate) struct Output {
     min_on: Duration,
     min_off: Duration,
     fallback: Fallback,
+    pub write: WritePolicy,
     claims: Vec<Live>,
     /// An entry's value and who entered it when.
     base: Option<(Value, Origin, Now)>,
@@ -72,6 +73,8 @@ pub(crate) struct Output {
     proposal: Verdict,
     changed_at: Option<Instant>,
     stepped_at: Instant,
+    /// Since when the granted value stands.
+    stands_since: Instant,
     commanded: Option<Value>,
     last_command: Option<Arc<Command>>,
     last_outcome: Option<Outcome>,
@@ -102,6 +105,7 @@ impl Output {
             min_on: out.map_or(Duration::ZERO, |o| o.min_on),
             min_off: out.map_or(Duration::ZERO, |o| o.min_off),
             fallback: out.map_or_else(|| Fallback::always(FallbackAction::Hold), |o| o.fallback.clone()),
+            write: out.map_or_else(WritePolicy::default, |o| o.write.clone()),
             claims: Vec::new(),
             base: None,
             program_wish: None,
@@ -109,6 +113,7 @@ impl Output {
             proposal: nothing,
             changed_at: None,
             stepped_at: now.mono,
+            stands_since: now.mono,
             commanded: None,
             last_command: None,
             last_outcome: None,
@@ -251,7 +256,8 @@ impl Output {
             FallbackCause::Fault => BadReason::ProgramFault,
             FallbackCause::Overrun => BadReason::Overrun,
             FallbackCause::Link => BadReason::Link,
-            FallbackCause::Shutdown => BadReason::Shutdown,
+            // The runtime never sees its own crash: its supervisor acts on that.
+            FallbackCause::Shutdown | FallbackCause::Crash => BadReason::Shutdown,
         });
         let target = match self.fallback.action(cause) {
             FallbackAction::Hold => None,
@@ -357,6 +363,7 @@ impl Output {
         if self.proposal.granted != self.stands.granted {
             // The first value of a run says nothing about when the machine was switched.
             self.changed_at = self.stands.granted.as_ref().map(|_| now);
+            self.stands_since = now;
         }
         self.stepped_at = now;
         self.stands = self.proposal.clone();
@@ -368,7 +375,33 @@ impl Output {
         let changed = self.stands.granted != self.commanded;
         // The driver asserts its last command again once a lost link is back: nothing to do meanwhile.
         let again = !link_down && self.retry_at.is_some_and(|at| now >= at);
-        (changed || again).then(|| self.stands.granted.clone())
+        ((changed && !self.keeps_back(now)) || again).then(|| self.stands.granted.clone())
+    }
+
+    /// True while a program's change is too small to be worth a write and has not stood for long. What a person, a
+    /// fallback or a limit decides is always written, and so is either end of the range: 0 means stop.
+    pub fn keeps_back(&self, now: Instant) -> bool {
+        let v = &self.stands;
+        let program = matches!(v.holder, Some((Origin::Program(_), Priority::Program)));
+        let number = |value: &Option<Value>| value.as_ref().and_then(Value::as_f64);
+        let (Some(before), Some(after), true) = (number(&self.commanded), number(&v.granted), program) else {
+            return false;
+        };
+        let at_end = after == 0.0 || self.limits.is_some_and(|(low, high)| after <= low || after >= high);
+        before != after
+            && (before - after).abs() < self.write.deadband
+            && now.since(self.stands_since) < self.write.quiet
+            && !at_end
+    }
+
+    /// The value last commanded.
+    pub fn stands_commanded(&self) -> Option<&Value> {
+        self.commanded.as_ref()
+    }
+
+    /// The wish behind what stands: whose, which, and what bound it.
+    pub fn request(&self) -> (Origin, Option<&Value>, Option<&Arc<str>>) {
+        (self.origin(), self.stands.wished.as_ref(), self.stands.bound_by.as_ref())
     }
 
     /// Forgets what a program wanted before its restart, so that `io.keep` keeps what is granted.

@@ -1,6 +1,6 @@
 //! What the engine shows of itself: plain values, copied out.
 
-use penstock_model::{Command, FallbackCause, Origin, Outcome, Priority, TagId, TaskId, Value};
+use penstock_model::{Command, FallbackCause, Origin, Outcome, Priority, TagId, TaskId, Value, WriteCounts, WriteLife};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +26,17 @@ pub struct OutputView {
     pub last_command: Option<Arc<Command>>,
     /// The last news of that command.
     pub last_outcome: Option<Outcome>,
+}
+
+/// The last writes of an output.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WritesView {
+    /// What became of all writes since the start.
+    pub counts: WriteCounts,
+    /// From the grant to the device's confirmation; all zero while nothing was confirmed.
+    pub latency: Percentiles,
+    /// The last ones, newest first; at most [`penstock_model::limits::WRITES_KEPT_MAX`].
+    pub last: Vec<WriteLife>,
 }
 
 /// A distribution, as much of it as a person reads.

@@ -187,6 +187,8 @@ pub enum FallbackCause {
     Link,
     /// The runtime is stopping.
     Shutdown,
+    /// The runtime's process died; its supervisor writes what is declared.
+    Crash,
 }
 
 impl FallbackCause {
@@ -199,6 +201,7 @@ impl FallbackCause {
             Self::Overrun => "overrun",
             Self::Link => "link",
             Self::Shutdown => "shutdown",
+            Self::Crash => "crash",
         }
     }
 }
@@ -235,6 +238,8 @@ pub struct Fallback {
     pub link: FallbackAction,
     /// See [`FallbackCause::Shutdown`].
     pub shutdown: FallbackAction,
+    /// See [`FallbackCause::Crash`]. Carried out at once and without a rate, as for a shutdown.
+    pub crash: FallbackAction,
 }
 
 impl Fallback {
@@ -247,6 +252,7 @@ impl Fallback {
             FallbackCause::Overrun => &self.overrun,
             FallbackCause::Link => &self.link,
             FallbackCause::Shutdown => &self.shutdown,
+            FallbackCause::Crash => &self.crash,
         }
     }
 
@@ -258,7 +264,8 @@ impl Fallback {
             fault: action.clone(),
             overrun: action.clone(),
             link: action.clone(),
-            shutdown: action,
+            shutdown: action.clone(),
+            crash: action,
         }
     }
 }

@@ -35,6 +35,17 @@ pub const SCAN_CPU_MAX: u16 = 1_023;
 pub const CLAIMS_WAITING_MAX: usize = 256;
 /// Commands waiting for one device: every output of a large PLC once.
 pub const COMMANDS_WAITING_MAX: usize = 1_024;
+/// Last writes of one output that are kept to be looked at: a person's question is about the last minutes, and a ramp of
+/// the slowest valve still fits.
+pub const WRITES_KEPT_MAX: usize = 16;
+/// A change that a deadband keeps back is sent once the wish has stood for this long.
+pub const WRITE_QUIET: Duration = Duration::from_secs(10);
+/// A write without an answer has failed after this long, where the site does not say: ten times a slow serial gateway.
+pub const WRITE_ANSWER: Duration = Duration::from_secs(10);
+/// Periods without a scan after which a device's heartbeat stops: one late scan is no failure, three are.
+pub const HEARTBEAT_PERIODS_MAX: u32 = 3;
+/// A heartbeat never stops before this silence: a fast task on a busy machine comes back by itself within it.
+pub const HEARTBEAT_SILENCE_MIN: Duration = Duration::from_secs(1);
 /// Records waiting for one sink: ten seconds of a large site at 100 ms.
 pub const RECORDS_WAITING_MAX: usize = 4_096;
 /// First wait before a lost link is tried again.

@@ -106,6 +106,32 @@ export interface OutputItem {
   outcome_ms: number | null;
 }
 
+/** One write of an output; a time is null where the stage was not reached. */
+export interface WriteLife {
+  id: number;
+  stage: string;
+  origin: string;
+  value: Value | null;
+  wished: Value | null;
+  bound_by: string | null;
+  requested_ms: number;
+  granted_ms: number;
+  queued_ms: number | null;
+  sent_ms: number | null;
+  acknowledged_ms: number | null;
+  read_back_ms: number | null;
+  ended_ms: number | null;
+  repeats: number;
+  text: string | null;
+}
+
+export interface Writes {
+  tag: string;
+  counts: { granted: number; acknowledged: number; settled: number; failed: number; superseded: number; kept_back: number };
+  latency_ms: Spread;
+  writes: WriteLife[];
+}
+
 export interface LinkItem {
   device: number;
   state: "connecting" | "up" | "down";

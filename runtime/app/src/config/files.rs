@@ -4,6 +4,7 @@
 use super::account_files::{CarbonFile, EnergyFile};
 use super::tasks::TaskFile;
 use super::text::{At, Label, Node, Pairs};
+use super::writes::SupervisorFile;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -38,6 +39,8 @@ pub struct SiteFile {
     pub loops: Vec<LoopFile>,
     /// Publication over MQTT Sparkplug B.
     pub mqtt: Option<MqttFile>,
+    /// What watches over the runtime's process, and what it does when that dies.
+    pub supervisor: Option<SupervisorFile>,
 }
 
 /// A quantity and the set-point it is held at
@@ -162,6 +165,12 @@ pub struct HeartbeatFile {
     pub write: At<String>,
     /// How often.
     pub every: At<String>,
+    /// What is written: `count` (default) or `toggle`, 1 and 0 in turn.
+    pub values: Text,
+    /// When it beats: `healthy` (default) while every task that commands the device scans in time and is not faulted,
+    /// `scans` also while one is faulted, `link` whenever the device is connected.
+    #[serde(rename = "while")]
+    pub beats: Text,
 }
 
 /// One poll group
@@ -323,10 +332,28 @@ pub struct WriteFile {
     pub limits: Span,
     /// Largest change: `1/s`, `30/min`.
     pub rate: Text,
+    /// A program's change of less than this is not written at once. Default 0: every change is.
+    pub deadband: Number,
+    /// A change kept back by `deadband` is written once the wish has stood for this long. Default `10s`.
+    pub quiet: Text,
+    /// What shows that the process followed.
+    pub feedback: Option<At<FeedbackFile>>,
     /// Shortest time on, for switches.
     pub min_on: Text,
     /// Shortest time off, for switches.
     pub min_off: Text,
+}
+
+/// `feedback:` of an output: the measurement that follows it
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FeedbackFile {
+    /// Tag of what follows: a position, a speed, a run signal.
+    pub tag: At<String>,
+    /// Largest difference between command and measurement, in the output's unit. Default 0.
+    pub tolerance: Number,
+    /// How long it may take after the device holds the value. Default `60s`.
+    pub within: Text,
 }
 
 /// What an output does when it loses its reason to move: a value, `hold`, `hold 5min then 40`, or `device`
@@ -343,6 +370,8 @@ pub struct FallbackFile {
     pub link: Option<At<Node>>,
     /// The runtime is stopping.
     pub shutdown: Option<At<Node>>,
+    /// The runtime's process died. Default: as `shutdown`.
+    pub crash: Option<At<Node>>,
 }
 
 /// What a person may enter

@@ -14,9 +14,11 @@ mod spots;
 pub(crate) mod tags;
 mod tasks;
 pub(crate) mod text;
+mod writes;
 
 pub use files::{SCHEMA_KINDS, schema};
 pub use text::parse_duration as duration;
+pub use writes::SupervisorSettings;
 
 use crate::diagnostics::{Diagnostics, FileId, Pos, Severity, suggest};
 use account_files::{CarbonFile, EnergyFile};
@@ -71,6 +73,8 @@ pub struct Site {
     pub ledger: Option<LedgerConfig>,
     /// What the site holds at a set-point, for summaries.
     pub loops: Vec<ControlLoop>,
+    /// What watches over the runtime's process.
+    pub supervisor: SupervisorSettings,
     /// Publication over MQTT, where the site asks for it.
     pub mqtt: Option<penstock_mqtt::Config>,
     /// What is kept, and for how long.
@@ -196,6 +200,8 @@ fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize
     read_tags(reader, &mut tags, dir, file, &include);
     let ledger = read_accounts(reader, &mut tags, dir, file, &include, &time_zone);
     add_system_tags(reader, &mut tags, &tasks, &devices);
+    writes::bind_feedback(reader, &mut tags);
+    let supervisor = writes::supervisor(reader, file, form.supervisor.as_ref());
     if tags.list.iter().all(|t| t.kind == Kind::Own) && !reader.lost.any_tag && reader.lost.tags.is_empty() {
         reader.report.error(file, form.site.pos, "the site has no tags").help("declare a device in devices/*.yaml");
     }
@@ -237,6 +243,7 @@ fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize
         devices,
         ledger,
         loops,
+        supervisor,
         mqtt,
         historian,
         pages,

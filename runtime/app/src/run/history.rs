@@ -6,9 +6,10 @@
 use crossbeam::channel::{Receiver, RecvTimeoutError};
 use penstock_historian::{Historian, Point, SeriesDef, SeriesId};
 use penstock_model::{
-    AlarmDef, Clock, FaultRecord, LinkState, Now, Origin, OutcomeState, Record, Sample, SampleSink, TagId, TagSample,
-    TagTable, Utc, Value, ValueType, limits, with_causes,
+    AlarmDef, Clock, FaultRecord, LinkState, Now, Origin, Record, Sample, SampleSink, TagId, TagSample, TagTable, Utc,
+    Value, ValueType, WriteEnd, WriteLife, limits, with_causes,
 };
+use serde_json::json;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -261,9 +262,44 @@ impl Writer {
         publish(&self.context.tags, &*self.context.sink, now, values);
     }
 
+    /// What of a write a person needs. Programs move outputs all day; their moves are the output tag's own history. The
+    /// journal keeps what a person, a remote system or a fallback did, once when it begins and once when it is done, and
+    /// every write that failed: one row per failure, not one per retry.
+    fn write_row(&mut self, life: &WriteLife) -> Option<(&'static str, String, Utc)> {
+        let c = &life.command;
+        let noted = !matches!(c.origin, Origin::Program(_));
+        let path = self.context.tags.get(c.tag).path.clone();
+        let wish = if c.value.is_some() { life.wished.as_ref().or(c.value.as_ref()) } else { None };
+        let value = wish.map(ToString::to_string);
+        let Some((end, at)) = &life.end else {
+            let body = json!({"tag": &*path, "value": value, "origin": c.origin.to_string(), "command": c.id.0,
+                "bound_by": life.bound_by.as_deref()});
+            return (noted && life.first).then(|| ("command", body.to_string(), c.granted));
+        };
+        let mut body = json!({"tag": &*path, "value": value, "origin": c.origin.to_string(), "command": c.id.0,
+            "state": life.stage(), "granted_ms": c.granted.millis(), "sent_ms": life.sent.map(Utc::millis),
+            "acknowledged_ms": life.acknowledged.map(Utc::millis), "read_back_ms": life.read_back.map(Utc::millis)});
+        match end {
+            WriteEnd::Failed(why) => {
+                if self.failing.insert(c.tag, why.clone()).as_ref() == Some(why) {
+                    return None;
+                }
+                body["message"] = json!(&**why);
+            }
+            WriteEnd::Settled => {
+                let recovered = self.failing.remove(&c.tag).is_some();
+                let whole = noted && life.is_whole();
+                if !(recovered || whole) {
+                    return None;
+                }
+            }
+            // The row of the write that took its place tells.
+            WriteEnd::Superseded => return None,
+        }
+        Some(("outcome", body.to_string(), *at))
+    }
+
     fn journal_row(&mut self, record: &Record) -> Option<(&'static str, String, Utc)> {
-        use serde_json::json;
-        let path = |tag: TagId| self.context.tags.get(tag).path.to_string();
         let (kind, body, at) = match record {
             Record::Scan(_) => return None,
             Record::Alarm(e) => {
@@ -275,26 +311,9 @@ impl Writer {
                     e.at,
                 )
             }
-            // Programs move outputs all day; their moves are the output tag's own history. The journal keeps what a
-            // person, a remote system or a fallback did.
-            Record::Command(c) if matches!(c.origin, Origin::Program(_)) => return None,
-            Record::Command(c) => {
-                let value = c.value.as_ref().map(ToString::to_string);
-                let body =
-                    json!({"tag": path(c.tag), "value": value, "origin": c.origin.to_string(), "command": c.id.0});
-                ("command", body, c.granted)
-            }
-            Record::Outcome(o) => {
-                let OutcomeState::Failed(why) = &o.state else {
-                    self.failing.remove(&o.tag);
-                    return None;
-                };
-                // One row per failure, not one per retry.
-                if self.failing.insert(o.tag, why.clone()).as_ref() == Some(why) {
-                    return None;
-                }
-                ("outcome", json!({"tag": path(o.tag), "state": "failed", "message": &**why, "command": o.id.0}), o.at)
-            }
+            // A write is journalled as the life it has, not by its single news.
+            Record::Command(_) | Record::Outcome(_) => return None,
+            Record::Write(life) => return self.write_row(life),
             Record::Link(l) => {
                 if self.links.insert(l.device.0, l.state) == Some(l.state) {
                     return None;

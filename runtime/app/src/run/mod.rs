@@ -19,6 +19,7 @@ pub use scan::{ScanThreads, ThreadCpuClock, monotonic_ns, sleep_until};
 pub use summary::Summary;
 
 use crate::config::Site;
+use crate::supervise::child::Line;
 use penstock_engine::{Engine, EngineConfig};
 use penstock_historian::Historian;
 use penstock_hmi::{DeviceInfo, HmiConfig, HmiContext, SiteInfo};
@@ -44,6 +45,8 @@ pub struct Options {
     pub state_dir: PathBuf,
     /// Address of the HMI.
     pub hmi: SocketAddr,
+    /// The line to the supervisor, where one watches.
+    pub supervisor: Option<Line>,
 }
 
 /// Why a site could not be started. The configuration itself has been checked before.
@@ -121,7 +124,13 @@ impl Runtime {
         let records = fanout.add("historian");
         let drops = fanout.drops();
         let (queues, receivers) = CommandQueues::new(site.devices.len());
-        let (engine, cores) = Engine::build(engine_config(&site, &actions), Arc::new(queues), Arc::new(fanout), now)?;
+        #[cfg_attr(not(debug_assertions), expect(unused_mut, reason = "armed in debug builds alone"))]
+        let (engine, mut cores) =
+            Engine::build(engine_config(&site, &actions), Arc::new(queues), Arc::new(fanout), now)?;
+        #[cfg(debug_assertions)]
+        crate::supervise::child::arm(&mut cores);
+        crate::supervise::record::journal(state, &historian, now.utc);
+        restore::writes(&historian, now.utc);
         restore::alarms(&engine, &historian, &site.alarms, now.utc);
         restore::holds(&engine, &actions.holds());
 
@@ -147,6 +156,11 @@ impl Runtime {
         let (hmi_stop, stopped) = watch::channel(false);
         let (hmi, hmi_task) = start_hmi(hmi_config, context, stopped).await?;
         // Only now a device is touched: where the address is taken, another runtime may be running this plant.
+        if let Some(line) = options.supervisor.clone()
+            && tokio::task::spawn_blocking(move || line.take_over()).await.is_err()
+        {
+            tracing::error!("the supervisor could not be asked for the outputs");
+        }
         let (drivers_stop, stopped) = watch::channel(false);
         let drivers = drivers::start(&site, &engine, receivers, &clock, &stopped, state);
 
@@ -172,6 +186,10 @@ impl Runtime {
             workers.push(worker.map_err(|source| io("ledger thread".into(), source))?);
         }
         let (scans, realtime) = ScanThreads::start(cores, &clock).map_err(|source| io("scan thread".into(), source))?;
+        if let Some(line) = &options.supervisor {
+            let followed = line.follow(engine.clone(), clock.clone(), hmi);
+            followed.map_err(|source| io("the line to the supervisor".into(), source))?;
+        }
         Ok(Runtime {
             site,
             engine,

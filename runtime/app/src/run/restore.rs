@@ -13,6 +13,10 @@ use std::time::Duration;
 const ALARM_RESTORE_WINDOW: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Rows of the journal read for that; a site floods long before.
 const ALARM_RESTORE_ROWS: usize = 20_000;
+/// How far back the journal is read for writes that were under way: a write ends within minutes.
+const WRITES_RESTORE_WINDOW: Duration = Duration::from_secs(24 * 3600);
+/// Rows of the journal read for that, of each kind.
+const WRITES_RESTORE_ROWS: usize = 2_000;
 /// The last entries of persons that still fit the site: a tag may have gone or changed its range since.
 pub fn entries(tags: &TagTable, entries: Vec<(String, Value, String)>) -> Vec<(TagId, Value, Arc<str>)> {
     let mut kept = Vec::new();
@@ -67,6 +71,45 @@ pub fn holds(engine: &Engine, holds: &[Hold]) {
                 tag = %path, %value, who, %error,
                 "an output held by hand before the restart cannot be held again: its program moves it"
             ),
+        }
+    }
+}
+
+/// Tells of writes that were under way when the runtime ended that nobody knows what became of them. A command that has
+/// neither an outcome nor a successor in the journal was one; whether its device has the value is for the next write
+/// to show.
+pub fn writes(historian: &Historian, now: Utc) {
+    let since = now - WRITES_RESTORE_WINDOW;
+    let rows = |kind| historian.events(since, now, Some(kind), WRITES_RESTORE_ROWS);
+    let (commands, outcomes) = match (rows("command"), rows("outcome")) {
+        (Ok(commands), Ok(outcomes)) => (commands, outcomes),
+        (Err(error), _) | (_, Err(error)) => {
+            tracing::warn!(%error, "the journal cannot be read; writes that were under way are not told");
+            return;
+        }
+    };
+    let body = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap_or_default();
+    let mut last_outcome = std::collections::HashMap::new();
+    for row in &outcomes {
+        let tag = body(&row.body)["tag"].as_str().unwrap_or_default().to_owned();
+        let at = last_outcome.entry(tag).or_insert(row.utc);
+        *at = row.utc.max(*at);
+    }
+    let mut seen = std::collections::HashSet::new();
+    // Newest first: the first command of a tag is its last.
+    for row in &commands {
+        let command = body(&row.body);
+        let Some(tag) = command["tag"].as_str() else { continue };
+        if !seen.insert(tag.to_owned()) || last_outcome.get(tag).is_some_and(|at| *at >= row.utc) {
+            continue;
+        }
+        let (value, origin) = (&command["value"], &command["origin"]);
+        let message = "under way when the runtime ended: whether the device took it is not known";
+        let told =
+            serde_json::json!({"tag": tag, "value": value, "origin": origin, "state": "unknown", "message": message});
+        tracing::warn!(%tag, %value, "a write was under way when the runtime ended; whether the device took it is not known");
+        if let Err(error) = historian.events_append(now, "outcome", &told.to_string()) {
+            tracing::warn!(%error, "the unknown end of a write could not be journalled");
         }
     }
 }
@@ -139,6 +182,7 @@ mod tests {
             min_on: Duration::ZERO,
             min_off: Duration::ZERO,
             fallback: Fallback::always(FallbackAction::Hold),
+            write: penstock_model::WritePolicy::default(),
         };
         let tags = (0..3).map(|i| TagDef {
             output: (i < 2).then(|| output.clone()),

@@ -5,6 +5,7 @@ use super::{Arbitrated, Bound, Local, Program, TaskCore};
 use crate::config::EngineConfig;
 use crate::engine::Shared;
 use crate::host::Host;
+use crate::life::Life;
 use crate::output::{Output, Wished};
 use crate::plan::Plan;
 use crate::program::Instance;
@@ -46,7 +47,9 @@ impl TaskCore {
             if def.output.is_some() || def.entry.is_some() {
                 by_tag.insert(def.id, outputs.len());
                 let output = initial_output(config, def, now);
-                outputs.push(Arbitrated { output, local, program: None, wished: Wished::Nobody, asked: None });
+                let (life, settle) = (Life::new(&output), output.write.settle.map(|s| locals.place(s.tag)));
+                let (program, wished, asked) = (None, Wished::Nobody, None);
+                outputs.push(Arbitrated { output, local, program, wished, asked, life, settle });
             }
         }
         let mut host = Host::new();
@@ -88,6 +91,8 @@ impl TaskCore {
             shown_fault: None,
             links: devices.iter().map(|d| (HealthTags::of_link(&config.tags, d), None)).collect(),
             started: now.mono,
+            #[cfg(debug_assertions)]
+            probe: None,
             shared: shared.clone(),
             index,
             def: config.tasks[index].clone(),

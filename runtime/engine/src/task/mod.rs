@@ -7,19 +7,21 @@
 mod build;
 mod health;
 mod report;
+mod writes;
 
 use crate::config::{OverrunPolicy, TaskDef};
 use crate::engine::Shared;
 use crate::host::Host;
 use crate::io::UNASSIGNED;
+use crate::life::Life;
 use crate::output::{Output, Wished};
 use crate::program::{End, Instance, panic_text};
 use crate::system::HealthTags;
 use crate::table::Seen;
 use health::{Asked, Health};
 use penstock_model::{
-    BadReason, Clock, Command, CommandId, FallbackCause, Instant, LinkState, LogPolicy, Now, Outcome, OutcomeState,
-    Quality, Record, Sample, TagId, TaskId, Value, limits,
+    BadReason, Clock, FallbackCause, Instant, LinkState, LogPolicy, Now, Quality, Record, Sample, TagId, TaskId, Value,
+    limits,
 };
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -86,6 +88,10 @@ struct Arbitrated {
     wished: Wished,
     /// The last command, where a device's sample caused it and the device has not answered yet.
     asked: Option<Asked>,
+    /// The write that is under way.
+    life: Life,
+    /// Place in the image of the measurement that follows the output.
+    settle: Option<usize>,
 }
 
 struct Fault {
@@ -94,6 +100,25 @@ struct Fault {
     /// True until it was published.
     fresh: bool,
 }
+
+/// How far a scan has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// The image stands.
+    Latch,
+    /// The programs have run.
+    Run,
+    /// Every output has been weighed.
+    Arbitrate,
+    /// Commands were handed to the drivers.
+    Command,
+    /// What there is to tell was told.
+    Record,
+}
+
+/// Called after each phase of a scan of a task, with the number of its scan. Exists in debug builds alone.
+#[cfg(debug_assertions)]
+pub type Probe = Box<dyn Fn(Phase, u64) + Send>;
 
 /// One scan task. Owned by the thread that paces it.
 pub struct TaskCore {
@@ -117,6 +142,8 @@ pub struct TaskCore {
     shown_fault: Option<Arc<str>>,
     links: Vec<(HealthTags, Option<LinkState>)>,
     started: Instant,
+    #[cfg(debug_assertions)]
+    probe: Option<Probe>,
 }
 
 impl TaskCore {
@@ -162,6 +189,7 @@ impl TaskCore {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.scan_once(now, &timing))) {
             self.broke(&panic_text(&*panic));
         }
+        self.shared.tasks[self.index].stats.last_scan.store(now.mono.0, Ordering::Release);
     }
 
     fn scan_once(&mut self, now: Now, timing: &ScanTiming) {
@@ -170,6 +198,7 @@ impl TaskCore {
         self.host.arm(timing.clock.clone(), started.unwrap_or_default() + budget);
         self.restart_if_asked(now);
         self.latch(now.mono);
+        self.reached(Phase::Latch);
         self.take_news(now);
         for i in 0..self.outputs.len() {
             if self.outputs[i].program.is_none() {
@@ -180,10 +209,13 @@ impl TaskCore {
             let fault = self.too_late(timing).or_else(|| self.run_programs(now));
             self.fault = fault.or_else(|| self.overrun(timing, started, budget));
         }
+        self.reached(Phase::Run);
         if let Some(cause) = self.fault.as_ref().map(|f| f.cause) {
             self.fall_back(now, cause);
         }
+        self.reached(Phase::Arbitrate);
         self.commit(now);
+        self.reached(Phase::Command);
         if self.chores {
             self.publish_links(now);
             self.evaluate_alarms(now);
@@ -193,6 +225,7 @@ impl TaskCore {
             _ => None,
         };
         self.report(now, timing, run_time);
+        self.reached(Phase::Record);
     }
 
     /// Makes a defect of the runtime within a scan a fault of the task. Also where the scan breaks again each time and
@@ -204,6 +237,7 @@ impl TaskCore {
         }
         let message: Arc<str> = format!("the runtime itself broke in this task: {what}").into();
         *self.shared.tasks[self.index].stats.fault.lock() = Some(message.clone());
+        self.shared.tasks[self.index].stats.faulted.store(true, Ordering::Release);
         self.shown_fault = Some(message.clone());
         self.fault.get_or_insert(Fault { cause: FallbackCause::Fault, message, fresh: true });
     }
@@ -273,10 +307,11 @@ impl TaskCore {
             let Some(outcome) = mail.outcomes.pop() else { break };
             if let Some(i) = self.by_tag.get(&outcome.tag).copied() {
                 self.answered(i, &outcome, now.mono);
-                self.outputs[i].output.outcome(outcome.clone(), now.mono);
+                self.hear(i, &outcome, now);
             }
             self.shared.records.publish(Record::Outcome(outcome));
         }
+        self.watch_writes(now);
     }
 
     /// Runs every program in the order of data flow; each one's outputs are arbitrated before the next one reads them.
@@ -432,26 +467,6 @@ impl TaskCore {
             if let Bound::Computed(i) = *bound {
                 self.shared.table.write(self.locals[i].tag, &self.image[i], now.mono);
             }
-        }
-    }
-
-    fn issue(&mut self, i: usize, now: Now) {
-        let sampled = self.locals[self.outputs[i].local].news;
-        let Arbitrated { output, asked, .. } = &mut self.outputs[i];
-        let Some(device) = output.device() else { return };
-        let Some(value) = output.due(now.mono, self.shared.link_down(Some(device))) else { return };
-        let id = CommandId(self.shared.command_ids.fetch_add(1, Ordering::Relaxed) + 1);
-        let command = Command { id, tag: output.tag, device, value, origin: output.origin(), granted: now.utc };
-        *asked = Asked::new(&command, sampled, now);
-        let record = Arc::new(command.clone());
-        self.shared.records.publish(Record::Command(record.clone()));
-        output.commanded(record);
-        if let Err(full) = self.shared.commands.submit(device, command) {
-            let state = OutcomeState::Failed(full.to_string().into());
-            let outcome = Outcome { id, tag: output.tag, state, at: now.utc };
-            *asked = None;
-            output.outcome(outcome.clone(), now.mono);
-            self.shared.records.publish(Record::Outcome(outcome));
         }
     }
 }

@@ -79,6 +79,7 @@ impl Site {
             min_on: Duration::ZERO,
             min_off: Duration::ZERO,
             fallback: Fallback::always(fallback),
+            write: penstock_model::WritePolicy::default(),
         })
     }
 
