@@ -5,6 +5,7 @@ use super::{Arbitrated, Bound, Local, Program, TaskCore};
 use crate::config::EngineConfig;
 use crate::engine::Shared;
 use crate::host::Host;
+use crate::object::ObjectCell;
 use crate::output::{Output, Wished};
 use crate::plan::Plan;
 use crate::program::Instance;
@@ -43,7 +44,14 @@ impl TaskCore {
             if def.output.is_some() || def.entry.is_some() {
                 by_tag.insert(def.id, outputs.len());
                 let output = initial_output(config, def, now);
-                outputs.push(Arbitrated { output, local, program: None, wished: Wished::Nobody, asked: None });
+                outputs.push(Arbitrated {
+                    output,
+                    local,
+                    program: None,
+                    object: None,
+                    wished: Wished::Nobody,
+                    asked: None,
+                });
             }
         }
         let mut host = Host::new();
@@ -67,6 +75,17 @@ impl TaskCore {
             let name = def.name.clone();
             programs.push(Program { index: number, name, instance, inputs, outputs: places, bad: Vec::new() });
         }
+        let mut objects: Vec<ObjectCell> = Vec::new();
+        for (number, def) in config.objects.iter().enumerate() {
+            let own: Vec<usize> = def.outputs.iter().filter_map(|o| by_tag.get(&o.tag).copied()).collect();
+            if own.len() < def.outputs.len() {
+                continue;
+            }
+            for (k, i) in own.iter().enumerate() {
+                outputs[*i].object = Some((objects.len(), k));
+            }
+            objects.push(ObjectCell::new(number, def, own, |tag| locals.place(tag), now));
+        }
         let chores = plan.chores == index;
         let devices: &[Arc<str>] = if chores { &config.devices } else { &[] };
         let Locals { list, places, .. } = locals;
@@ -79,6 +98,7 @@ impl TaskCore {
             programs,
             outputs,
             by_tag,
+            objects,
             fault: None,
             chores,
             health: Health::new(HealthTags::of_task(&config.tags, &config.tasks[index].name)),

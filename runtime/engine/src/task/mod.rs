@@ -6,18 +6,20 @@
 
 mod build;
 mod health;
+mod objects;
 mod report;
 
 use crate::config::{OverrunPolicy, TaskDef};
 use crate::engine::Shared;
 use crate::host::Host;
 use crate::io::UNASSIGNED;
+use crate::object::ObjectCell;
 use crate::output::{Output, Wished};
 use crate::program::{End, Instance, panic_text};
 use crate::system::HealthTags;
 use health::{Asked, Health};
 use penstock_model::{
-    BadReason, Clock, Command, CommandId, FallbackCause, Instant, LinkState, Now, Outcome, OutcomeState, Quality,
+    BadReason, Clock, Command, CommandId, FallbackCause, Instant, LinkState, Mode, Now, Outcome, OutcomeState, Quality,
     Record, Sample, TagId, TaskId, Value, limits,
 };
 use std::collections::HashMap;
@@ -80,6 +82,8 @@ struct Arbitrated {
     output: Output,
     local: usize,
     program: Option<Arc<str>>,
+    /// Its controlled object, by the place in the task's list, and its place among that object's outputs.
+    object: Option<(usize, usize)>,
     wished: Wished,
     /// The last command, where a device's sample caused it and the device has not answered yet.
     asked: Option<Asked>,
@@ -106,6 +110,7 @@ pub struct TaskCore {
     programs: Vec<Program>,
     outputs: Vec<Arbitrated>,
     by_tag: HashMap<TagId, usize>,
+    objects: Vec<ObjectCell>,
     fault: Option<Fault>,
     /// Evaluates alarms and publishes the links' health.
     chores: bool,
@@ -168,6 +173,7 @@ impl TaskCore {
         self.restart_if_asked(now);
         self.latch(now.mono);
         self.take_news(now);
+        self.step_objects(now);
         for i in 0..self.outputs.len() {
             if self.outputs[i].program.is_none() {
                 self.propose(i, now, None);
@@ -252,13 +258,14 @@ impl TaskCore {
     fn take_news(&mut self, now: Now) {
         let shared = self.shared.clone();
         let mail = &shared.tasks[self.index];
-        for arbitrated in &mut self.outputs {
-            arbitrated.output.expire(now.mono);
-        }
+        self.end_leases(now);
+        self.take_orders(now);
         for _ in 0..mail.claims.capacity() {
             let Some(claim) = mail.claims.pop() else { break };
-            if let Some(i) = self.by_tag.get(&claim.tag) {
-                self.outputs[*i].output.claim(claim, now);
+            if let Some(i) = self.by_tag.get(&claim.tag).copied()
+                && let Some(claim) = self.hand_on_object(i, claim, now)
+            {
+                self.outputs[i].output.claim(claim, now);
             }
         }
         for _ in 0..mail.outcomes.capacity() {
@@ -305,6 +312,9 @@ impl TaskCore {
             input.clone_from(place.map_or(&self.unbound, |i| &self.image[i]));
         }
         for (slot, bound) in frame.outputs.iter_mut().zip(&program.outputs) {
+            if let Bound::Output(i) = *bound {
+                slot.mode = self.outputs[i].object.map_or(Mode::Auto, |(o, _)| self.objects[o].mode());
+            }
             (slot.granted, slot.manual, slot.held) = match *bound {
                 Bound::Free => (None, false, false),
                 Bound::Computed(i) => (self.image[i].value.clone(), false, false),
@@ -407,6 +417,7 @@ impl TaskCore {
 
     /// The one place where anything of a scan takes effect.
     fn commit(&mut self, now: Now) {
+        self.commit_objects(now);
         for i in 0..self.outputs.len() {
             let arbitrated = &mut self.outputs[i];
             arbitrated.output.commit(now.mono, &arbitrated.wished);
