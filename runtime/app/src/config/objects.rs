@@ -111,6 +111,7 @@ impl Build<'_> {
         // What could not be read keeps its place, so that numbers fit; nothing loads with an error anyway.
         let whole: Vec<ObjectOutput> = outputs.into_iter().collect::<Option<_>>()?;
         let interlocks = form.interlocks.iter().filter_map(|i| {
+            let bad = self.ctx.word(&i.bad, BadPolicy::Trip, "policy", &BadPolicy::ALL, BadPolicy::as_str);
             let output = self.part_of(form, i.output.as_ref(), i.when.pos, true)?;
             let output_place = output.unwrap_or(0);
             let def = whole.get(output_place)?;
@@ -130,7 +131,6 @@ impl Build<'_> {
                 Some(at) => self.value(def.tag, at, "interlock value")?,
                 None => def.off.clone(),
             };
-            let bad = self.ctx.word(&i.bad, BadPolicy::Trip, "policy", &BadPolicy::ALL, BadPolicy::as_str);
             Some(InterlockDef { output: output_place, value, when, text: i.text.0.clone(), bad, latch: i.latch })
         });
         let interlocks: Vec<InterlockDef> = interlocks.collect();

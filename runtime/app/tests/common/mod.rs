@@ -264,6 +264,7 @@ pub struct Shown {
 pub struct Screen {
     pub values: HashMap<u64, Shown>,
     pub outputs: HashMap<u64, Json>,
+    pub objects: HashMap<u64, Json>,
     pub alarms: Vec<Json>,
     pub links: HashMap<String, Json>,
     pub tasks: Vec<Json>,
@@ -346,6 +347,11 @@ impl Screen {
             Some("outputs") => {
                 for o in items() {
                     self.outputs.insert(o["tag"].as_u64().unwrap(), o);
+                }
+            }
+            Some("objects") => {
+                for o in items() {
+                    self.objects.insert(o["object"].as_u64().unwrap(), o);
                 }
             }
             Some("alarms") => self.alarms = items(),
