@@ -553,7 +553,7 @@ impl Output {
     pub fn view(&self) -> OutputView {
         let v = &self.stands;
         let own = self.claims.iter().filter(|c| c.priority == Priority::Manual).find_map(|c| c.lease.as_ref());
-        let (until, ending) = own.map_or(self.until.clone(), |l| (Some(l.until), l.is_ending()));
+        let (until, ending) = own.map_or(self.until, |l| (Some(l.until), l.is_ending()));
         let person = v.holder.as_ref().is_some_and(|(o, p)| *p == Priority::Manual && !matches!(o, Origin::Off(_)));
         OutputView {
             tag: self.tag,

@@ -220,8 +220,8 @@ impl ObjectCell {
                 })
             });
             let unmet = self.permissives.iter().zip(&self.def.permissives);
-            let unmet = unmet.filter(|(p, def)| p.met != Some(true) && def.output.is_none_or(|o| o == k));
-            self.blocking[k] = unmet.map(|(p, def)| (p, def)).next().map(|(p, def)| {
+            let mut unmet = unmet.filter(|(p, def)| p.met != Some(true) && def.output.is_none_or(|o| o == k));
+            self.blocking[k] = unmet.next().map(|(p, def)| {
                 Arc::new(Hindrance {
                     text: def.text.clone(),
                     when: def.when.text().clone(),
