@@ -61,6 +61,7 @@ fn site(tasks: Vec<TaskDef>, script: &str, of: &[u8]) -> EngineConfig {
         programs,
         alarms: Vec::new(),
         devices: vec!["plc".into()],
+        objects: Vec::new(),
         entries: Vec::new(),
     }
 }

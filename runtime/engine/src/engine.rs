@@ -3,6 +3,9 @@
 use crate::alarm::AlarmCell;
 use crate::config::{BuildError, EngineConfig, TaskDef};
 use crate::life::WriteBook;
+use crate::object::{
+    ObjectCell, ObjectDef, ObjectOrder, ObjectView, OrderKind, check_claim as check_hand, check_order,
+};
 use crate::output::Output;
 use crate::plan::plan;
 use crate::stats::Histogram;
@@ -13,8 +16,8 @@ use crossbeam::queue::ArrayQueue;
 use parking_lot::Mutex;
 use penstock_model::{
     AlarmDef, AlarmId, AlarmView, Claim, ClaimError, CommandSink, DeviceId, Instant, LinkRecord, LinkState, Liveness,
-    Now, Outcome, Record, RecordSink, Sample, SampleSink, TagDef, TagId, TagSample, TagTable, TaskId, Value, ValueType,
-    Wish, limits,
+    Now, OrderError, Outcome, Record, RecordSink, Sample, SampleSink, TagDef, TagId, TagSample, TagTable, TaskId,
+    Value, ValueType, Wish, limits,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,6 +29,7 @@ pub(crate) struct TaskShared {
     pub def: TaskDef,
     pub claims: ArrayQueue<Claim>,
     pub outcomes: ArrayQueue<Outcome>,
+    pub orders: ArrayQueue<ObjectOrder>,
     pub reset: AtomicBool,
     pub stats: TaskStats,
 }
@@ -52,6 +56,13 @@ pub(crate) struct LinkShared {
     pub down: AtomicBool,
 }
 
+/// A controlled object, and how its task left it.
+pub(crate) struct ObjectShared {
+    pub def: ObjectDef,
+    pub task: usize,
+    pub view: Mutex<ObjectView>,
+}
+
 /// Everything the tasks and the handles share. Every lock in here is held for a copy, never across a scan or a script.
 pub(crate) struct Shared {
     pub table: Table,
@@ -66,6 +77,8 @@ pub(crate) struct Shared {
     pub writes: HashMap<TagId, Mutex<WriteBook>>,
     /// The tasks that command each device.
     pub commanders: Vec<Vec<usize>>,
+    pub objects: Vec<ObjectShared>,
+    pub object_of: HashMap<TagId, usize>,
     pub commands: Arc<dyn CommandSink>,
     pub records: Arc<dyn RecordSink>,
     pub command_ids: AtomicU64,
@@ -117,6 +130,13 @@ impl Engine {
             programs: programs.collect(),
             writes: written.iter().map(|(tag, _)| (*tag, Mutex::default())).collect(),
             commanders: commanders(&written, &plan.owner, &config),
+            object_of: object_of(&config),
+            objects: config
+                .objects
+                .iter()
+                .enumerate()
+                .map(|(i, def)| ObjectShared::new(i, def, &plan.owner, now))
+                .collect(),
             commands,
             records,
             command_ids: AtomicU64::new(0),
@@ -175,11 +195,74 @@ impl Engine {
     /// # Errors
     /// When the tag cannot be claimed, the value does not fit, or too many claims wait. Nothing has changed then.
     pub fn claim(&self, claim: Claim) -> Result<(), ClaimError> {
+        let claim = self.checked(claim)?;
+        let path = self.tags().get(claim.tag).path.clone();
+        let owner = &self.shared.tasks[self.shared.owner[claim.tag.index()]];
+        owner.claims.push(claim).map_err(|_| ClaimError::Busy(path))
+    }
+
+    /// Says whether a claim would be taken as things stand, and changes nothing.
+    ///
+    /// # Errors
+    /// Why it would not.
+    pub fn check_claim(&self, claim: &Claim) -> Result<(), ClaimError> {
+        self.checked(claim.clone()).map(drop)
+    }
+
+    fn checked(&self, claim: Claim) -> Result<Claim, ClaimError> {
         let path = self.tags().iter().nth(claim.tag.index()).map(|def| def.path.clone());
         let path = path.ok_or_else(|| ClaimError::ReadOnly(claim.tag.to_string().into()))?;
         let claim = check_claim(self.tags().get(claim.tag), claim)?;
-        let owner = &self.shared.tasks[self.shared.owner[claim.tag.index()]];
-        owner.claims.push(claim).map_err(|_| ClaimError::Busy(path))
+        if let Some(object) = self.shared.object_of.get(&claim.tag).and_then(|o| self.shared.objects.get(*o)) {
+            let granted = self.output(claim.tag).and_then(|view| view.granted);
+            check_hand(&object.def, &object.view.lock(), &claim, granted.as_ref())
+                .map_err(|refused| ClaimError::Object { path: path.clone(), refused })?;
+        }
+        Ok(claim)
+    }
+
+    /// The declared controlled objects; an object's number is its place here.
+    pub fn object_defs(&self) -> impl Iterator<Item = &ObjectDef> {
+        self.shared.objects.iter().map(|o| &o.def)
+    }
+
+    /// The object that an output belongs to.
+    #[must_use]
+    pub fn object_of(&self, tag: TagId) -> Option<usize> {
+        self.shared.object_of.get(&tag).copied()
+    }
+
+    /// How every controlled object stands, in the order of [`Engine::object_defs`].
+    #[must_use]
+    pub fn objects(&self) -> Vec<ObjectView> {
+        self.shared.objects.iter().map(|o| o.view.lock().clone()).collect()
+    }
+
+    /// How one controlled object stands.
+    #[must_use]
+    pub fn object(&self, object: usize) -> Option<ObjectView> {
+        self.shared.objects.get(object).map(|o| o.view.lock().clone())
+    }
+
+    /// Says whether an order would be taken as the object stands, and changes nothing.
+    ///
+    /// # Errors
+    /// Why it would not.
+    pub fn check_order(&self, object: usize, kind: &OrderKind) -> Result<(), OrderError> {
+        let shared = self.shared.objects.get(object);
+        let shared = shared.ok_or_else(|| OrderError::Unknown(object.to_string().into()))?;
+        check_order(&shared.def, &shared.view.lock(), kind)
+    }
+
+    /// Hands in an order to a controlled object. It is carried out at the next scan of the object's task.
+    ///
+    /// # Errors
+    /// When the object does not allow it as it stands, or too many orders wait. Nothing has changed then.
+    pub fn order(&self, order: ObjectOrder) -> Result<(), OrderError> {
+        self.check_order(order.object, &order.kind)?;
+        let object = &self.shared.objects[order.object];
+        let busy = || OrderError::Busy(object.def.name.clone());
+        self.shared.tasks[object.task].orders.push(order).map_err(|_| busy())
     }
 
     /// The declared alarms, by id.
@@ -305,12 +388,27 @@ fn check_claim(def: &TagDef, mut claim: Claim) -> Result<Claim, ClaimError> {
     Ok(claim)
 }
 
+fn object_of(config: &EngineConfig) -> HashMap<TagId, usize> {
+    let outputs = config.objects.iter().enumerate().flat_map(|(i, o)| o.outputs.iter().map(move |out| (out.tag, i)));
+    outputs.collect()
+}
+
+impl ObjectShared {
+    fn new(index: usize, def: &ObjectDef, owner: &[usize], now: Now) -> ObjectShared {
+        let task = def.outputs.first().map_or(0, |o| owner[o.tag.index()]);
+        // Places do not matter for a view.
+        let view = ObjectCell::new(index, def, vec![0; def.outputs.len()], |_| 0, now).view();
+        ObjectShared { def: def.clone(), task, view: Mutex::new(view) }
+    }
+}
+
 impl TaskShared {
     fn new(def: TaskDef) -> TaskShared {
         TaskShared {
             def,
             claims: ArrayQueue::new(limits::CLAIMS_WAITING_MAX),
             outcomes: ArrayQueue::new(limits::COMMANDS_WAITING_MAX),
+            orders: ArrayQueue::new(limits::ORDERS_WAITING_MAX),
             reset: AtomicBool::new(false),
             stats: TaskStats::default(),
         }

@@ -4,14 +4,17 @@
 //! bind the value; whoever bound it is recorded. `propose` is without side effects on what stands, so a scan that
 //! faults half-way is simply weighed again; `commit` makes the proposal stand.
 //!
-//! Order of strength: shutdown · interlock · a person · lost link · grid · optimiser · fault, overrun, bad input ·
+//! Order of strength: shutdown · what its object imposes (see `object`) · interlock · a person · lost link · grid · optimiser · fault, overrun, bad input ·
 //! the program (for an entry: the value entered, which is a person's). An interlock is bound by the limits alone; what
 //! shutdown grants is not slowed either, because no later scan would finish the way.
 
+use crate::lease::Lease;
+use crate::object::{Hindrance, Imposed};
 use crate::view::OutputView;
 use penstock_model::{
-    BadReason, Claim, Command, DeviceId, Fallback, FallbackAction, FallbackCause, Instant, Now, Origin, Outcome,
-    OutcomeState, Priority, Quality, Sample, TagDef, TagId, Value, ValueType, Wish, WritePolicy, limits,
+    BadReason, Claim, Command, DeviceId, Fallback, FallbackAction, FallbackCause, Instant, Now, ObjectEventKind,
+    Origin, Outcome, OutcomeState, Priority, Quality, Sample, TagDef, TagId, UncertainReason, Utc, Value, ValueType,
+    Wish, WritePolicy, limits,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +40,14 @@ struct Live {
     wish: Wish,
     origin: Origin,
     priority: Priority,
-    expires: Option<Instant>,
+    lease: Option<Lease>,
+}
+
+/// Why an output must not be started now, and where it stays.
+#[derive(Debug, Clone)]
+pub(crate) struct Permit {
+    pub off: Value,
+    pub why: Arc<Hindrance>,
 }
 
 /// What is granted, and why.
@@ -69,6 +79,13 @@ pub(crate) struct Output {
     /// An entry's value and who entered it when.
     base: Option<(Value, Origin, Now)>,
     program_wish: Option<Value>,
+    imposed: Imposed,
+    interlock: Option<Arc<Hindrance>>,
+    /// Set while a start is not permitted.
+    permit: Option<Permit>,
+    /// What the feedback shows while the panel in the field has it.
+    tracked: Option<Value>,
+    until: (Option<Utc>, bool),
     pub stands: Verdict,
     proposal: Verdict,
     changed_at: Option<Instant>,
@@ -109,6 +126,11 @@ impl Output {
             claims: Vec::new(),
             base: None,
             program_wish: None,
+            imposed: Imposed::Nothing,
+            interlock: None,
+            permit: None,
+            tracked: None,
+            until: (None, false),
             stands: nothing.clone(),
             proposal: nothing,
             changed_at: None,
@@ -157,12 +179,75 @@ impl Output {
                 self.claims.remove(i);
             }
         }
-        self.claims.push(Live { wish, origin, priority, expires: lease.map(|l| now.mono + l) });
+        self.claims.push(Live { wish, origin, priority, lease: lease.map(|l| Lease::new(l, now)) });
     }
 
-    /// Ends claims whose lease has run out.
-    pub fn expire(&mut self, now: Instant) {
-        self.claims.retain(|c| c.expires.is_none_or(|end| now < end));
+    /// Ends claims whose lease has run out. What is to be told of a hold by hand.
+    pub fn expire(&mut self, now: Instant) -> Option<ObjectEventKind> {
+        let mut told = None;
+        self.claims.retain_mut(|c| {
+            let Some(lease) = &mut c.lease else { return true };
+            let over = lease.is_over(now);
+            if let (Priority::Manual, true) = (c.priority, over || lease.announces(now)) {
+                let who: Arc<str> = match &c.origin {
+                    Origin::User(name) => name.clone(),
+                    other => other.to_string().into(),
+                };
+                let until = lease.until;
+                told = Some(if over {
+                    ObjectEventKind::LeaseEnded { who }
+                } else {
+                    ObjectEventKind::LeaseEnding { who, until }
+                });
+            }
+            !over
+        });
+        told
+    }
+
+    /// Takes what its object says of this scan.
+    pub fn impose(&mut self, imposed: Imposed, interlock: Option<&Arc<Hindrance>>) {
+        self.tracked = match &imposed {
+            Imposed::HandedBack(_, shown) => {
+                shown.clone().or_else(|| self.stands.granted.clone()).or_else(|| self.tracked.take())
+            }
+            _ => None,
+        };
+        self.imposed = imposed;
+        self.interlock = interlock.cloned();
+    }
+
+    /// Takes whether a start is permitted in this scan.
+    pub fn permit(&mut self, permit: Option<Permit>) {
+        self.permit = permit;
+    }
+
+    /// Takes when the hold of its object ends.
+    pub fn show_until(&mut self, until: (Option<Utc>, bool)) {
+        self.until = until;
+    }
+
+    /// True while a person has given it a value.
+    pub fn has_hand(&self) -> bool {
+        self.claims.iter().any(|c| c.priority == Priority::Manual && matches!(c.wish, Wish::Value(_)))
+    }
+
+    /// A person takes it where it stands, unless somebody has given it a value by hand already.
+    pub fn hold_here(&mut self, by: &Arc<str>) {
+        if let (false, Some(value)) = (self.has_hand(), self.stands.granted.clone()) {
+            let (wish, origin) = (Wish::Value(value), Origin::User(by.clone()));
+            self.claims.push(Live { wish, origin, priority: Priority::Manual, lease: None });
+        }
+    }
+
+    /// Ends every hold by hand.
+    pub fn end_hands(&mut self) {
+        self.claims.retain(|c| c.priority != Priority::Manual);
+    }
+
+    /// Ends every claim of foreign systems.
+    pub fn end_remote(&mut self) {
+        self.claims.retain(|c| !matches!(c.origin, Origin::Remote(_)));
     }
 
     fn strongest(&self) -> Option<(&Live, &Value)> {
@@ -175,6 +260,11 @@ impl Output {
 
     /// The value of somebody stronger than the program, while there is one.
     pub fn overruling(&self) -> Option<&Value> {
+        match &self.imposed {
+            Imposed::Value(value, ..) => return Some(value),
+            Imposed::HandedBack(..) => return self.tracked.as_ref(),
+            Imposed::Nothing | Imposed::Stand => {}
+        }
         self.strongest().filter(|(c, _)| c.priority > Priority::Program).map(|(_, value)| value)
     }
 
@@ -193,7 +283,7 @@ impl Output {
             Some((before, since)) if before == cause => (cause, since),
             _ => (cause, now),
         });
-        let mut verdict = self.choose(program, wished, since, now);
+        let mut verdict = self.permitted(self.choose(program, wished, since, now));
         verdict.cause = since;
         let priority = match (&verdict.holder, verdict.fallback) {
             (_, Some(FallbackCause::Shutdown)) => Priority::Interlock,
@@ -204,7 +294,7 @@ impl Output {
             let (value, position, bound_by) = self.bind(value, priority, now);
             verdict.granted = Some(value);
             verdict.position = position;
-            verdict.bound_by = bound_by;
+            verdict.bound_by = verdict.bound_by.take().or(bound_by);
         }
         self.proposal = verdict;
     }
@@ -221,6 +311,9 @@ impl Output {
         let person = if self.entry { Priority::Interlock } else { Priority::Manual };
         match cause {
             Some((FallbackCause::Shutdown, _)) => return self.fall_back(cause, now),
+            _ if self.imposed_verdict().is_some_and(|(_, p)| claim.is_none_or(|(c, _)| c.priority <= p)) => {
+                return self.imposed_verdict().map_or_else(|| self.hold(Quality::Good), |(verdict, _)| verdict);
+            }
             _ if at_least(person).is_some() => {}
             Some((FallbackCause::Link, _)) if self.base.is_none() => return self.fall_back(cause, now),
             _ if at_least(Priority::Optimiser).is_some() && self.base.is_none() => {}
@@ -246,6 +339,48 @@ impl Output {
             Some((c, value)) => verdict(value, Some((c.origin.clone(), c.priority)), Quality::Good),
             None if self.stands.granted.is_some() => self.hold(Quality::Good),
             None => self.hold(Quality::Bad(BadReason::Initial)),
+        }
+    }
+
+    /// What its object imposes, and how strong that is.
+    fn imposed_verdict(&self) -> Option<(Verdict, Priority)> {
+        match &self.imposed {
+            Imposed::Nothing => None,
+            Imposed::Value(value, origin, priority) => {
+                // A value that is imposed is of the tag's type: the loader and the build have checked it.
+                Some((verdict(value, Some((origin.clone(), *priority)), Quality::Good), *priority))
+            }
+            Imposed::Stand => {
+                let known = self.stands.granted.is_some();
+                let quality = if known { Quality::Good } else { Quality::Bad(BadReason::Initial) };
+                Some((self.hold(quality), Priority::Manual))
+            }
+            Imposed::HandedBack(origin, _) => {
+                let quality = Quality::Uncertain(UncertainReason::Substituted);
+                let position = self.tracked.as_ref().and_then(Value::as_f64);
+                let holder = Some((origin.clone(), Priority::Interlock));
+                let back = Verdict { granted: None, wished: None, position, holder, ..self.hold(quality) };
+                Some((back, Priority::Interlock))
+            }
+        }
+    }
+
+    /// Keeps an output that is off from being started while that is not permitted.
+    fn permitted(&self, chosen: Verdict) -> Verdict {
+        let Some(permit) = &self.permit else { return chosen };
+        let forced = chosen.fallback == Some(FallbackCause::Shutdown)
+            || chosen.holder.as_ref().is_some_and(|(_, p)| *p >= Priority::Interlock);
+        let starts = chosen.granted.as_ref().is_some_and(|value| *value != permit.off)
+            && self.stands.granted.as_ref().is_none_or(|before| *before == permit.off);
+        if forced || !starts {
+            return chosen;
+        }
+        // Where nothing was granted yet nothing is sent: whoever starts it meanwhile is not stopped by this.
+        Verdict {
+            granted: self.stands.granted.clone(),
+            position: self.stands.position,
+            bound_by: Some("permissive".into()),
+            ..chosen
         }
     }
 
@@ -352,7 +487,12 @@ impl Output {
         let v = &self.proposal;
         // An entry is as old as its entering; a computed output as young as its scan.
         let since = self.base.as_ref().filter(|(value, ..)| Some(value) == v.granted.as_ref()).map_or(now, |b| b.2);
-        Sample { value: v.granted.clone(), quality: v.quality, source_time: since.utc, received: since.mono }
+        Sample {
+            value: v.granted.clone().or_else(|| self.tracked.clone()),
+            quality: v.quality,
+            source_time: since.utc,
+            received: since.mono,
+        }
     }
 
     /// Makes the proposal stand.
@@ -445,14 +585,25 @@ impl Output {
 
     pub fn view(&self) -> OutputView {
         let v = &self.stands;
+        let own = self.claims.iter().filter(|c| c.priority == Priority::Manual).find_map(|c| c.lease.as_ref());
+        let (until, ending) = own.map_or(self.until, |l| (Some(l.until), l.is_ending()));
+        let person = v.holder.as_ref().is_some_and(|(o, p)| *p == Priority::Manual && !matches!(o, Origin::Off(_)));
         OutputView {
             tag: self.tag,
-            manual: !self.entry && v.holder.as_ref().is_some_and(|(_, p)| *p == Priority::Manual),
+            manual: !self.entry && person,
             holder: v.holder.clone(),
             granted: v.granted.clone(),
             wished: v.wished.clone(),
             bound_by: v.bound_by.clone(),
             fallback: v.fallback,
+            interlock: self.interlock.clone(),
+            blocked: self
+                .permit
+                .as_ref()
+                .filter(|p| v.granted.as_ref().is_none_or(|g| *g == p.off))
+                .map(|p| p.why.clone()),
+            until,
+            ending,
             last_command: self.last_command.clone(),
             last_outcome: self.last_outcome.clone(),
         }

@@ -3,8 +3,9 @@
 
 use crate::chain::{self, Chain, LogError, OpenReport, VerifyReport};
 use crate::limits::{ACTION_TEXT_BYTES_MAX, ACTIONS_IN_MEMORY_MAX};
+use crate::standing::{ObjectStanding, Standing};
 use parking_lot::Mutex;
-use penstock_model::{Role, Utc, Value};
+use penstock_model::{Mode, Role, Utc, Value};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -48,6 +49,49 @@ pub enum ActionKind {
         old: Option<Value>,
         /// The value now.
         new: Value,
+        /// When the hold ends by itself; `None`: not before a person ends it.
+        until: Option<Utc>,
+    },
+    /// A controlled object was put into another mode.
+    Mode {
+        /// Name of the object.
+        object: String,
+        /// The mode before.
+        old: Mode,
+        /// The mode now.
+        new: Mode,
+        /// When mode manual ends by itself.
+        until: Option<Utc>,
+        /// The object's outputs. In mode manual each with the value that it is held at, where it has one.
+        outputs: Vec<(String, Option<Value>)>,
+    },
+    /// A controlled object was locked for maintenance; it is off afterwards.
+    Lock {
+        /// Name of the object.
+        object: String,
+        /// Why.
+        reason: String,
+        /// The object's outputs: what was held by hand is not any more.
+        outputs: Vec<String>,
+    },
+    /// A maintenance lock was taken away.
+    Unlock {
+        /// Name of the object.
+        object: String,
+    },
+    /// The latched interlocks of a controlled object were reset.
+    ResetInterlocks {
+        /// Name of the object.
+        object: String,
+    },
+    /// The time of a hold by hand ran out; recorded by the runtime in the name of who held.
+    LeaseEnded {
+        /// Name of the object, or path of an output that belongs to none.
+        object: String,
+        /// The outputs that were held.
+        outputs: Vec<String>,
+        /// The mode that the object went back to; `None` without an object.
+        mode: Option<Mode>,
     },
     /// An output was given back to its program.
     Release {
@@ -97,6 +141,8 @@ pub struct Hold {
     pub who: String,
     /// Since when.
     pub at: Utc,
+    /// When it ends by itself.
+    pub until: Option<Utc>,
     /// A damaged record follows in the log: it may have been the release.
     pub doubtful: bool,
 }
@@ -118,7 +164,7 @@ struct Inner {
 struct Memory {
     latest: VecDeque<ActionRow>,
     entries: BTreeMap<String, (Value, String)>,
-    holds: BTreeMap<String, ActionRow>,
+    standing: Standing,
     /// Number of the first record that does not verify; what was written before it may have been revoked by it.
     broken: Option<u64>,
 }
@@ -129,13 +175,7 @@ impl Memory {
             ActionKind::SetPoint { tag, new, .. } => {
                 self.entries.insert(tag.clone(), (new.clone(), row.action.who.clone()));
             }
-            ActionKind::Manual { tag, .. } => {
-                self.holds.insert(tag.clone(), row.clone());
-            }
-            ActionKind::Release { tag } => {
-                self.holds.remove(tag);
-            }
-            _ => {}
+            _ => self.standing.take(&row),
         }
         if self.latest.len() == ACTIONS_IN_MEMORY_MAX {
             self.latest.pop_front();
@@ -192,18 +232,13 @@ impl ActionLog {
     #[must_use]
     pub fn holds(&self) -> Vec<Hold> {
         let inner = self.inner.lock();
-        let Memory { holds, broken, .. } = &inner.memory;
-        let hold = |row: &ActionRow| match &row.action.what {
-            ActionKind::Manual { tag, new, .. } => Some(Hold {
-                tag: tag.clone(),
-                value: new.clone(),
-                who: row.action.who.clone(),
-                at: row.action.at,
-                doubtful: broken.is_some_and(|seq| row.seq < seq),
-            }),
-            _ => None,
-        };
-        holds.values().filter_map(hold).collect()
+        inner.memory.standing.holds(inner.memory.broken)
+    }
+
+    /// How the controlled objects stand, by name: mode, and maintenance lock. Both hold over a restart.
+    #[must_use]
+    pub fn objects(&self) -> Vec<ObjectStanding> {
+        self.inner.lock().memory.standing.objects()
     }
 
     /// Hash of the last record.
@@ -244,6 +279,16 @@ impl Action {
                 text(unit);
             }
             ActionKind::Manual { tag, .. } | ActionKind::Release { tag } => text(tag),
+            ActionKind::Mode { object, .. }
+            | ActionKind::Unlock { object }
+            | ActionKind::ResetInterlocks { object } => {
+                text(object);
+            }
+            ActionKind::Lock { object, reason, .. } => {
+                text(object);
+                text(reason);
+            }
+            ActionKind::LeaseEnded { object, .. } => text(object),
             ActionKind::Acknowledge { alarm: t }
             | ActionKind::ResetTask { task: t }
             | ActionKind::Custom { text: t } => {
@@ -269,15 +314,59 @@ struct Stored {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum StoredKind {
-    SetPoint { tag: String, old: Option<StoredValue>, new: StoredValue, unit: String },
-    Manual { tag: String, old: Option<StoredValue>, new: StoredValue },
-    Release { tag: String },
-    Acknowledge { alarm: String },
-    ResetTask { task: String },
+    SetPoint {
+        tag: String,
+        old: Option<StoredValue>,
+        new: StoredValue,
+        unit: String,
+    },
+    Manual {
+        tag: String,
+        old: Option<StoredValue>,
+        new: StoredValue,
+        /// Nanoseconds of UTC. Absent in records of earlier versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until_ns: Option<i64>,
+    },
+    Mode {
+        object: String,
+        old: String,
+        new: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until_ns: Option<i64>,
+        outputs: Vec<(String, Option<StoredValue>)>,
+    },
+    Lock {
+        object: String,
+        reason: String,
+        outputs: Vec<String>,
+    },
+    Unlock {
+        object: String,
+    },
+    ResetInterlocks {
+        object: String,
+    },
+    LeaseEnded {
+        object: String,
+        outputs: Vec<String>,
+        mode: Option<String>,
+    },
+    Release {
+        tag: String,
+    },
+    Acknowledge {
+        alarm: String,
+    },
+    ResetTask {
+        task: String,
+    },
     Login,
     LoginFailed,
     Logout,
-    Custom { text: String },
+    Custom {
+        text: String,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -318,9 +407,26 @@ impl Stored {
             ActionKind::SetPoint { tag, old: o, new, unit } => {
                 StoredKind::SetPoint { tag: tag.clone(), old: old(o), new: new.into(), unit: unit.clone() }
             }
-            ActionKind::Manual { tag, old: o, new } => {
-                StoredKind::Manual { tag: tag.clone(), old: old(o), new: new.into() }
+            ActionKind::Manual { tag, old: o, new, until } => {
+                StoredKind::Manual { tag: tag.clone(), old: old(o), new: new.into(), until_ns: until.map(|u| u.0) }
             }
+            ActionKind::Mode { object, old: o, new, until, outputs } => StoredKind::Mode {
+                object: object.clone(),
+                old: o.to_string(),
+                new: new.to_string(),
+                until_ns: until.map(|u| u.0),
+                outputs: outputs.iter().map(|(tag, value)| (tag.clone(), old(value))).collect(),
+            },
+            ActionKind::Lock { object, reason, outputs } => {
+                StoredKind::Lock { object: object.clone(), reason: reason.clone(), outputs: outputs.clone() }
+            }
+            ActionKind::Unlock { object } => StoredKind::Unlock { object: object.clone() },
+            ActionKind::ResetInterlocks { object } => StoredKind::ResetInterlocks { object: object.clone() },
+            ActionKind::LeaseEnded { object, outputs, mode } => StoredKind::LeaseEnded {
+                object: object.clone(),
+                outputs: outputs.clone(),
+                mode: mode.map(|m| m.to_string()),
+            },
             ActionKind::Release { tag } => StoredKind::Release { tag: tag.clone() },
             ActionKind::Acknowledge { alarm } => StoredKind::Acknowledge { alarm: alarm.clone() },
             ActionKind::ResetTask { task } => StoredKind::ResetTask { task: task.clone() },
@@ -338,9 +444,27 @@ impl Stored {
             StoredKind::SetPoint { tag, old, new, unit } => {
                 ActionKind::SetPoint { tag, old: old.map(Value::from), new: new.into(), unit }
             }
-            StoredKind::Manual { tag, old, new } => {
-                ActionKind::Manual { tag, old: old.map(Value::from), new: new.into() }
+            StoredKind::Manual { tag, old, new, until_ns } => {
+                ActionKind::Manual { tag, old: old.map(Value::from), new: new.into(), until: until_ns.map(Utc) }
             }
+            StoredKind::Mode { object, old, new, until_ns, outputs } => ActionKind::Mode {
+                object,
+                old: Mode::parse(&old)?,
+                new: Mode::parse(&new)?,
+                until: until_ns.map(Utc),
+                outputs: outputs.into_iter().map(|(tag, value)| (tag, value.map(Value::from))).collect(),
+            },
+            StoredKind::Lock { object, reason, outputs } => ActionKind::Lock { object, reason, outputs },
+            StoredKind::Unlock { object } => ActionKind::Unlock { object },
+            StoredKind::ResetInterlocks { object } => ActionKind::ResetInterlocks { object },
+            StoredKind::LeaseEnded { object, outputs, mode } => ActionKind::LeaseEnded {
+                object,
+                outputs,
+                mode: match mode {
+                    Some(word) => Some(Mode::parse(&word)?),
+                    None => None,
+                },
+            },
             StoredKind::Release { tag } => ActionKind::Release { tag },
             StoredKind::Acknowledge { alarm } => ActionKind::Acknowledge { alarm },
             StoredKind::ResetTask { task } => ActionKind::ResetTask { task },
@@ -398,9 +522,25 @@ mod tests {
         let text = || "ASCII, \"quotes\"\nand 中文".to_owned();
         let kinds = [
             set("a", f64::MIN_POSITIVE, "li").what,
-            ActionKind::Manual { tag: text(), old: None, new: Value::Bool(true) },
-            ActionKind::Manual { tag: "b".into(), old: Some(Value::Int(i64::MAX)), new: Value::from("on") },
+            ActionKind::Manual { tag: text(), old: None, new: Value::Bool(true), until: Some(Utc(7)) },
+            ActionKind::Manual {
+                tag: "b".into(),
+                old: Some(Value::Int(i64::MAX)),
+                new: Value::from("on"),
+                until: None,
+            },
             ActionKind::Release { tag: "b".into() },
+            ActionKind::Mode {
+                object: "b1".into(),
+                old: Mode::Auto,
+                new: Mode::Manual,
+                until: Some(Utc(9)),
+                outputs: vec![("b".into(), Some(Value::Bool(true))), ("c".into(), None)],
+            },
+            ActionKind::Lock { object: "b1".into(), reason: text(), outputs: vec!["b".into()] },
+            ActionKind::Unlock { object: "b1".into() },
+            ActionKind::ResetInterlocks { object: "b1".into() },
+            ActionKind::LeaseEnded { object: "b1".into(), outputs: vec!["b".into()], mode: Some(Mode::Cascade) },
             ActionKind::Acknowledge { alarm: text() },
             ActionKind::ResetTask { task: "normal".into() },
             ActionKind::Login,
@@ -414,11 +554,11 @@ mod tests {
         }
         let of = |log: &ActionLog| log.latest(100).into_iter().rev().map(|r| r.action).collect::<Vec<_>>();
         assert_eq!(of(&log), actions);
-        assert_eq!(log.latest(1)[0].seq, 10, "newest first");
+        assert_eq!(log.latest(1)[0].seq, 15, "newest first");
         drop(log);
         let (log, report) = ActionLog::open(dir.path()).unwrap();
         assert_eq!(of(&log), actions);
-        assert_eq!((report.records, report.broken, report.torn_bytes), (10, None, 0));
+        assert_eq!((report.records, report.broken, report.torn_bytes), (15, None, 0));
     }
 
     #[test]
@@ -427,13 +567,14 @@ mod tests {
         three(dir.path());
         let (log, _) = ActionLog::open(dir.path()).unwrap();
         log.append(set("t0", 9.0, "wang")).unwrap();
-        log.append(simple(ActionKind::Manual { tag: "t1".into(), old: None, new: Value::Float(5.0) })).unwrap();
+        log.append(simple(ActionKind::Manual { tag: "t1".into(), old: None, new: Value::Float(5.0), until: None }))
+            .unwrap();
         let entry = |tag: &str, v: f64, who: &str| (tag.to_owned(), Value::Float(v), who.to_owned());
         assert_eq!(log.last_entries(), [entry("t0", 9.0, "wang"), entry("t1", 0.1 + 0.2, "li")]);
     }
 
     fn manual(tag: &str, value: f64) -> Action {
-        simple(ActionKind::Manual { tag: tag.into(), old: None, new: Value::Float(value) })
+        simple(ActionKind::Manual { tag: tag.into(), old: None, new: Value::Float(value), until: None })
     }
 
     #[test]

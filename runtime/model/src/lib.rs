@@ -13,6 +13,7 @@ mod claim;
 mod contract;
 mod error;
 pub mod limits;
+mod object;
 mod quality;
 mod record;
 mod sample;
@@ -31,6 +32,7 @@ pub use claim::{
 };
 pub use contract::{CommandSink, Liveness, QueueFull, RecordSink, SampleSink};
 pub use error::with_causes;
+pub use object::{Cause, HoldTimes, MaintenanceLock, Mode, ObjectEvent, ObjectEventKind, OfferedMode, OrderError};
 pub use quality::{BadReason, Quality, UncertainReason};
 pub use record::{FaultRecord, LinkRecord, LinkState, Record, ScanRecord, TagSample};
 pub use sample::Sample;

@@ -1,6 +1,6 @@
 //! Facts that the engine publishes for the historian, the journals, the HMI and remote systems.
 
-use crate::{AlarmEvent, Command, DeviceId, Instant, Outcome, Sample, TagId, TaskId, Utc, WriteLife};
+use crate::{AlarmEvent, Command, DeviceId, Instant, ObjectEvent, Outcome, Sample, TagId, TaskId, Utc, WriteLife};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -110,4 +110,6 @@ pub enum Record {
     Link(LinkRecord),
     /// A part of the runtime broke or was mended.
     Fault(FaultRecord),
+    /// A controlled object changed its mode, tripped, was locked, or a hold ends.
+    Object(Arc<ObjectEvent>),
 }

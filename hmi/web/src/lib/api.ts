@@ -84,7 +84,14 @@ export const api = {
     const span = `from=${Math.floor(from)}&to=${Math.ceil(to)}&points=${Math.max(2, Math.round(points))}`;
     return (await get<{ series: HistorySeries[] }>(`/api/history?tags=${list}&${span}`)).series;
   },
-  setValue: (tag: string, value: Value) => post<ClaimAnswer>("/api/claim", { tag, value, confirm: true }),
+  /** `leaseS`: how long an output is held by hand; null for the site's own time, 0 for no end. */
+  setValue: (tag: string, value: Value, leaseS: number | null = null) =>
+    post<ClaimAnswer>("/api/claim", { tag, value, confirm: true, ...(leaseS === null ? {} : { lease_s: leaseS }) }),
+  setMode: (object: string, mode: string, leaseS: number | null) =>
+    post<unknown>("/api/objects/mode", { object, mode, confirm: true, ...(leaseS === null ? {} : { lease_s: leaseS }) }),
+  lock: (object: string, reason: string) => post<unknown>("/api/objects/lock", { object, reason, confirm: true }),
+  unlock: (object: string) => post<unknown>("/api/objects/unlock", { object, confirm: true }),
+  resetInterlocks: (object: string) => post<unknown>("/api/objects/reset", { object, confirm: true }),
   release: (tag: string) => post<ClaimAnswer>("/api/claim", { tag, release: true }),
   acknowledge: (ids: readonly number[]) => post<{ acknowledged: number[] }>("/api/alarms/ack", { ids }),
   events: (from: number, to: number, limit: number, kind = "") =>

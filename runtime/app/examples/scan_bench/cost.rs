@@ -191,6 +191,7 @@ fn build(tags: Vec<TagDef>, programs: Vec<ProgramDef>) -> Result<(Engine, TaskCo
         programs,
         alarms: Vec::new(),
         devices: vec!["plc".into()],
+        objects: Vec::new(),
         entries: Vec::new(),
     };
     let start = Now { mono: Instant(0), utc: Utc(0) };

@@ -2,6 +2,7 @@
 //! later carries its place. What the words mean is decided in the modules beside this one.
 
 use super::account_files::{CarbonFile, EnergyFile};
+use super::object_files::{HoldFile, ObjectFile};
 use super::tasks::TaskFile;
 use super::text::{At, Label, Node, Pairs};
 use super::writes::SupervisorFile;
@@ -37,6 +38,8 @@ pub struct SiteFile {
     /// What is held at which set-point, for summaries.
     #[serde(default)]
     pub loops: Vec<LoopFile>,
+    /// How long an output may be held by hand.
+    pub hold: Option<HoldFile>,
     /// Publication over MQTT Sparkplug B.
     pub mqtt: Option<MqttFile>,
     /// What watches over the runtime's process, and what it does when that dies.
@@ -63,6 +66,8 @@ pub struct IncludeFile {
     pub tags: Option<Vec<At<String>>>,
     /// Default `programs.yaml`.
     pub programs: Option<Vec<At<String>>>,
+    /// Default `objects.yaml`.
+    pub objects: Option<Vec<At<String>>>,
     /// Default `alarms.yaml`.
     pub alarms: Option<Vec<At<String>>>,
     /// Default `energy.yaml`.
@@ -563,7 +568,7 @@ pub struct RowFile {
 }
 
 /// The JSON schema of a kind of file, for editors: `site`, `device` (Modbus), `device-opcua`, `profile`, `tags`,
-/// `programs`, `alarms`, `energy`, `carbon`, `cases`.
+/// `programs`, `objects`, `alarms`, `energy`, `carbon`, `cases`.
 #[must_use]
 pub fn schema(kind: &str) -> Option<serde_json::Value> {
     let mut schema = match kind {
@@ -583,6 +588,7 @@ pub fn schema(kind: &str) -> Option<serde_json::Value> {
         "device-opcua" => schemars::schema_for!(OpcUaFile),
         "tags" => schemars::schema_for!(TagsFile),
         "programs" => schemars::schema_for!(Vec<ProgramFile>),
+        "objects" => schemars::schema_for!(Vec<ObjectFile>),
         "alarms" => schemars::schema_for!(Vec<AlarmFile>),
         "energy" => schemars::schema_for!(EnergyFile),
         "carbon" => schemars::schema_for!(CarbonFile),
@@ -594,5 +600,5 @@ pub fn schema(kind: &str) -> Option<serde_json::Value> {
 }
 
 /// The kinds of files that have a schema.
-pub const SCHEMA_KINDS: [&str; 9] =
-    ["site", "device", "profile", "tags", "programs", "alarms", "energy", "carbon", "cases"];
+pub const SCHEMA_KINDS: [&str; 10] =
+    ["site", "device", "profile", "tags", "programs", "objects", "alarms", "energy", "carbon", "cases"];

@@ -8,6 +8,8 @@ mod accounts;
 pub(crate) mod bindings;
 mod devices;
 pub(crate) mod files;
+mod object_files;
+mod objects;
 mod points;
 pub(crate) mod read;
 mod spots;
@@ -26,10 +28,10 @@ use accounts::Accounts;
 use bindings::{Alarms, Programs};
 use devices::Devices;
 use files::{HistorianFile, IncludeFile, LoopFile, MqttFile, SiteFile, TagsFile};
-use penstock_engine::{ProgramDef, TaskDef};
+use penstock_engine::{ObjectDef, ProgramDef, TaskDef};
 use penstock_ledger::LedgerConfig;
 use penstock_model::limits::TAGS_MAX;
-use penstock_model::{AlarmDef, Category, DeviceId, Source, TagDef, TagId, TagTable, Text, Unit};
+use penstock_model::{AlarmDef, Category, DeviceId, HoldTimes, Source, TagDef, TagId, TagTable, Text, Unit};
 use read::Reader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -65,6 +67,10 @@ pub struct Site {
     pub tasks: Vec<TaskDef>,
     /// Scripts bound to tags.
     pub programs: Vec<ProgramDef>,
+    /// Controlled objects.
+    pub objects: Vec<ObjectDef>,
+    /// How long an output without an object may be held by hand.
+    pub hold: HoldTimes,
     /// Alarms.
     pub alarms: Vec<AlarmDef>,
     /// Devices, by their id.
@@ -211,7 +217,17 @@ fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize
         return None;
     }
 
+    let hold = form.hold.as_ref().map(|h| objects::hold_times(&mut Ctx { reader: &mut *reader, file }, h));
+    let hold = hold.unwrap_or_default();
+    let mut objects = objects::Forms::default();
+    for (path, named) in found(reader, dir, file, include.objects.as_deref(), "objects.yaml") {
+        match reader.text(&path, named) {
+            Some((file, text)) => objects.read(reader, &mut tags, file, &text),
+            None => reader.lost.any_tag = true,
+        }
+    }
     let programs = read_programs(reader, &mut tags, dir, file, &form, &include, &tasks);
+    let objects = objects.finish(reader, &tags, &programs, hold);
     let mut alarms = Alarms::new(reader, &tags);
     for (path, named) in found(alarms.reader, dir, file, include.alarms.as_deref(), "alarms.yaml") {
         alarms.read(&path, named);
@@ -239,6 +255,8 @@ fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize
         tags,
         tasks,
         programs,
+        objects,
+        hold,
         alarms,
         devices,
         ledger,

@@ -4,6 +4,7 @@
 //! published once, and control goes on.
 
 use crossbeam::channel::{Receiver, RecvTimeoutError};
+use penstock_engine::ObjectDef;
 use penstock_historian::{Historian, Point, SeriesDef, SeriesId};
 use penstock_model::{
     AlarmDef, Clock, FaultRecord, LinkState, Now, Origin, Record, Sample, SampleSink, TagId, TagSample, TagTable, Utc,
@@ -44,6 +45,10 @@ pub struct HistoryContext {
     pub clock: Arc<dyn Clock>,
     /// Records dropped before they reached the queue.
     pub dropped: Arc<AtomicU64>,
+    /// The site's controlled objects.
+    pub objects: Vec<ObjectDef>,
+    /// Where the end of a hold by hand is recorded, so that a restart does not take it up again.
+    pub actions: Option<Arc<penstock_ledger::ActionLog>>,
 }
 
 /// Starts the thread. It ends when `stop` is set and the queue is empty, after a last commit.
@@ -157,6 +162,10 @@ impl Writer {
                 }
             }
             other => {
+                if let (Record::Object(event), Some(actions)) = (other, &self.context.actions) {
+                    let path = |tag: TagId| self.context.tags.get(tag).path.to_string();
+                    super::objects::record_end(actions, event, &self.context.objects, &path);
+                }
                 // Told here and not where it happens: a scan thread must never wait for whoever reads the log.
                 match other {
                     Record::Fault(f) if f.active => tracing::error!(part = &*f.part, message = &*f.message, "fault"),
@@ -320,6 +329,10 @@ impl Writer {
                 }
                 let device = self.context.devices.get(usize::from(l.device.0)).map_or("?", |d| &**d);
                 ("link", json!({"device": device, "state": l.state.as_str(), "reason": &*l.reason}), l.at)
+            }
+            Record::Object(e) => {
+                let path = |tag: TagId| self.context.tags.get(tag).path.to_string();
+                ("object", super::objects::journal_body(e, &path), e.at)
             }
             Record::Fault(f) => ("fault", json!({"part": &*f.part, "message": &*f.message, "active": f.active}), f.at),
         };

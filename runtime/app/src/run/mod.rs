@@ -6,6 +6,7 @@ mod drivers;
 mod fanout;
 pub mod history;
 mod ledger;
+mod objects;
 mod pace;
 mod realtime;
 mod restore;
@@ -20,7 +21,7 @@ pub use summary::Summary;
 
 use crate::config::Site;
 use crate::supervise::child::Line;
-use penstock_engine::{Engine, EngineConfig};
+use penstock_engine::{Engine, EngineConfig, ObjectDef};
 use penstock_historian::Historian;
 use penstock_hmi::{DeviceInfo, HmiConfig, HmiContext, SiteInfo};
 use penstock_ledger::{ActionLog, Ledger};
@@ -124,17 +125,19 @@ impl Runtime {
         let records = fanout.add("historian");
         let drops = fanout.drops();
         let (queues, receivers) = CommandQueues::new(site.devices.len());
+        let objects = restore::objects(&site.objects, &actions, &historian, now.utc);
+        let config = engine_config(&site, &actions, objects);
         #[cfg_attr(not(debug_assertions), expect(unused_mut, reason = "armed in debug builds alone"))]
-        let (engine, mut cores) =
-            Engine::build(engine_config(&site, &actions), Arc::new(queues), Arc::new(fanout), now)?;
+        let (engine, mut cores) = Engine::build(config, Arc::new(queues), Arc::new(fanout), now)?;
         #[cfg(debug_assertions)]
         crate::supervise::child::arm(&mut cores);
         crate::supervise::record::journal(state, &historian, now.utc);
         restore::writes(&historian, now.utc);
         restore::alarms(&engine, &historian, &site.alarms, now.utc);
-        restore::holds(&engine, &actions.holds());
+        restore::holds(&engine, &actions, now.utc);
 
         let actions = Arc::new(actions);
+        let log = actions.clone();
         let hmi_config = HmiConfig {
             bind: options.hmi,
             users_file: state.join("users.json"),
@@ -175,6 +178,8 @@ impl Runtime {
                 sink: engine.sink(),
                 clock: clock.clone(),
                 dropped: drops[0].1.clone(),
+                objects: site.objects.clone(),
+                actions: Some(log),
             },
             records,
             history_stop.clone(),
@@ -310,13 +315,14 @@ fn open_historian(site: &Site, state: &std::path::Path) -> Result<Arc<Historian>
     Ok(Arc::new(historian))
 }
 
-fn engine_config(site: &Site, actions: &ActionLog) -> EngineConfig {
+fn engine_config(site: &Site, actions: &ActionLog, objects: Vec<ObjectDef>) -> EngineConfig {
     EngineConfig {
         tags: site.tags.clone(),
         tasks: site.tasks.clone(),
         programs: site.programs.clone(),
         alarms: site.alarms.clone(),
         devices: site.devices.iter().map(|d| d.name.clone()).collect(),
+        objects,
         entries: restore::entries(&site.tags, actions.last_entries()),
     }
 }
@@ -360,5 +366,6 @@ fn site_info(site: &Site) -> SiteInfo {
             })
             .collect(),
         pages: site.pages.clone(),
+        hold: site.hold,
     }
 }

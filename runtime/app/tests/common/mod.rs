@@ -310,6 +310,7 @@ pub struct Shown {
 pub struct Screen {
     pub values: HashMap<u64, Shown>,
     pub outputs: HashMap<u64, Json>,
+    pub objects: HashMap<u64, Json>,
     pub alarms: Vec<Json>,
     pub links: HashMap<String, Json>,
     pub tasks: Vec<Json>,
@@ -392,6 +393,11 @@ impl Screen {
             Some("outputs") => {
                 for o in items() {
                     self.outputs.insert(o["tag"].as_u64().unwrap(), o);
+                }
+            }
+            Some("objects") => {
+                for o in items() {
+                    self.objects.insert(o["object"].as_u64().unwrap(), o);
                 }
             }
             Some("alarms") => self.alarms = items(),

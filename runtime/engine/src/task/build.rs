@@ -6,6 +6,7 @@ use crate::config::EngineConfig;
 use crate::engine::Shared;
 use crate::host::Host;
 use crate::life::Life;
+use crate::object::ObjectCell;
 use crate::output::{Output, Wished};
 use crate::plan::Plan;
 use crate::program::Instance;
@@ -48,8 +49,8 @@ impl TaskCore {
                 by_tag.insert(def.id, outputs.len());
                 let output = initial_output(config, def, now);
                 let (life, settle) = (Life::new(&output), output.write.settle.map(|s| locals.place(s.tag)));
-                let (program, wished, asked) = (None, Wished::Nobody, None);
-                outputs.push(Arbitrated { output, local, program, wished, asked, life, settle });
+                let (program, object, wished, asked) = (None, None, Wished::Nobody, None);
+                outputs.push(Arbitrated { output, local, program, object, wished, asked, life, settle });
             }
         }
         let mut host = Host::new();
@@ -73,6 +74,17 @@ impl TaskCore {
             let name = def.name.clone();
             programs.push(Program { index: number, name, instance, inputs, outputs: places, bad: Vec::new() });
         }
+        let mut objects: Vec<ObjectCell> = Vec::new();
+        for (number, def) in config.objects.iter().enumerate() {
+            let own: Vec<usize> = def.outputs.iter().filter_map(|o| by_tag.get(&o.tag).copied()).collect();
+            if own.len() < def.outputs.len() {
+                continue;
+            }
+            for (k, i) in own.iter().enumerate() {
+                outputs[*i].object = Some((objects.len(), k));
+            }
+            objects.push(ObjectCell::new(number, def, own, |tag| locals.place(tag), now));
+        }
         let chores = plan.chores == index;
         let devices: &[Arc<str>] = if chores { &config.devices } else { &[] };
         let Locals { list, places, .. } = locals;
@@ -85,6 +97,7 @@ impl TaskCore {
             programs,
             outputs,
             by_tag,
+            objects,
             fault: None,
             chores,
             health: Health::new(HealthTags::of_task(&config.tags, &config.tasks[index].name)),

@@ -6,6 +6,7 @@
 
 mod build;
 mod health;
+mod objects;
 mod report;
 mod writes;
 
@@ -14,14 +15,15 @@ use crate::engine::Shared;
 use crate::host::Host;
 use crate::io::UNASSIGNED;
 use crate::life::Life;
+use crate::object::ObjectCell;
 use crate::output::{Output, Wished};
 use crate::program::{End, Instance, panic_text};
 use crate::system::HealthTags;
 use crate::table::Seen;
 use health::{Asked, Health};
 use penstock_model::{
-    BadReason, Clock, FallbackCause, Instant, LinkState, LogPolicy, Now, Quality, Record, Sample, TagId, TaskId, Value,
-    limits,
+    BadReason, Clock, FallbackCause, Instant, LinkState, LogPolicy, Mode, Now, Quality, Record, Sample, TagId, TaskId,
+    Value, limits,
 };
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -85,6 +87,8 @@ struct Arbitrated {
     output: Output,
     local: usize,
     program: Option<Arc<str>>,
+    /// Its controlled object, by the place in the task's list, and its place among that object's outputs.
+    object: Option<(usize, usize)>,
     wished: Wished,
     /// The last command, where a device's sample caused it and the device has not answered yet.
     asked: Option<Asked>,
@@ -134,6 +138,7 @@ pub struct TaskCore {
     programs: Vec<Program>,
     outputs: Vec<Arbitrated>,
     by_tag: HashMap<TagId, usize>,
+    objects: Vec<ObjectCell>,
     fault: Option<Fault>,
     /// Evaluates alarms and publishes the links' health.
     chores: bool,
@@ -200,6 +205,7 @@ impl TaskCore {
         self.latch(now.mono);
         self.reached(Phase::Latch);
         self.take_news(now);
+        self.step_objects(now);
         for i in 0..self.outputs.len() {
             if self.outputs[i].program.is_none() {
                 self.propose(i, now, None);
@@ -294,13 +300,14 @@ impl TaskCore {
     fn take_news(&mut self, now: Now) {
         let shared = self.shared.clone();
         let mail = &shared.tasks[self.index];
-        for arbitrated in &mut self.outputs {
-            arbitrated.output.expire(now.mono);
-        }
+        self.end_leases(now);
+        self.take_orders(now);
         for _ in 0..mail.claims.capacity() {
             let Some(claim) = mail.claims.pop() else { break };
-            if let Some(i) = self.by_tag.get(&claim.tag) {
-                self.outputs[*i].output.claim(claim, now);
+            if let Some(i) = self.by_tag.get(&claim.tag).copied()
+                && let Some(claim) = self.hand_on_object(i, claim, now)
+            {
+                self.outputs[i].output.claim(claim, now);
             }
         }
         for _ in 0..mail.outcomes.capacity() {
@@ -348,6 +355,9 @@ impl TaskCore {
             input.clone_from(place.map_or(&self.unbound, |i| &self.image[i]));
         }
         for (slot, bound) in frame.outputs.iter_mut().zip(&program.outputs) {
+            if let Bound::Output(i) = *bound {
+                slot.mode = self.outputs[i].object.map_or(Mode::Auto, |(o, _)| self.objects[o].mode());
+            }
             (slot.granted, slot.manual, slot.held) = match *bound {
                 Bound::Free => (None, false, false),
                 Bound::Computed(i) => (self.image[i].value.clone(), false, false),
@@ -450,6 +460,7 @@ impl TaskCore {
 
     /// The one place where anything of a scan takes effect.
     fn commit(&mut self, now: Now) {
+        self.commit_objects(now);
         for i in 0..self.outputs.len() {
             let arbitrated = &mut self.outputs[i];
             arbitrated.output.commit(now.mono, &arbitrated.wished);
