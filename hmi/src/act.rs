@@ -159,9 +159,9 @@ pub(crate) async fn claim(
 /// Everything that can be wrong with a claim, before anything is recorded or moved.
 fn check(app: &App, who: &Who, body: &ClaimBody) -> Result<Order, ApiError> {
     let engine = &app.ctx.engine;
-    let tag =
-        engine.tags().find(&body.tag).ok_or_else(|| ApiError::not_found(&format!("tag `{}`", shown(&body.tag))))?;
-    let def = engine.tags().get(tag);
+    let tags = engine.tags();
+    let tag = tags.find(&body.tag).ok_or_else(|| ApiError::not_found(&format!("tag `{}`", shown(&body.tag))))?;
+    let def = tags.get(tag);
     let Some(kind) = writable(def) else { return Err(claim_refused(&ClaimError::ReadOnly(def.path.clone()))) };
     may(who, role(def).unwrap_or(Role::Engineer))?;
     let entry = kind == "entry";
@@ -267,7 +267,7 @@ pub(crate) async fn acknowledge(
         let engine = &app.ctx.engine;
         let mut done = Vec::new();
         for id in body.ids {
-            let Some(def) = engine.alarm_defs().iter().find(|d| d.id.0 == id) else {
+            let Some(def) = engine.alarm_defs().into_iter().find(|d| d.id.0 == id) else {
                 return Err(ApiError::not_found(&format!("alarm {id}")));
             };
             let waiting = engine.alarms().iter().any(|a| a.id == AlarmId(id) && a.state.needs_acknowledge());

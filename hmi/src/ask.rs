@@ -283,7 +283,7 @@ pub(crate) async fn system(State(app): State<Arc<App>>, Viewer(_): Viewer) -> Js
         "utc_ms": now.utc.millis(),
         "uptime_s": now.mono.since(app.started).as_secs(),
         "version": app.ctx.site.version,
-        "config_hash": app.ctx.site.config_hash,
+        "config_hash": &*app.ctx.site.config_hash.get(),
         "tasks": tasks,
         "links": links,
         "programs": programs,
@@ -325,7 +325,7 @@ fn stats_json(s: &Stats) -> Json_ {
 
 /// `GET /api/site`
 pub(crate) async fn site(State(app): State<Arc<App>>, Viewer(_): Viewer) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/json")], app.site_json.clone())
+    ([(header::CONTENT_TYPE, "application/json")], crate::running::page(app).await)
 }
 
 /// A drawing may style itself and nothing else, also when it is opened by itself.

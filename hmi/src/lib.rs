@@ -13,6 +13,7 @@ mod live;
 mod login;
 mod objects;
 mod reply;
+mod running;
 mod sessions;
 mod site;
 mod users;
@@ -20,11 +21,12 @@ mod writes;
 
 pub use users::{Users, UsersError, random_password};
 
+pub use running::ConfigHash;
+
 use crate::gate::{Gate, Peer};
 use crate::sessions::{Backoff, Sessions};
 use crate::users::UserStore;
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
@@ -33,6 +35,7 @@ use penstock_engine::Engine;
 use penstock_historian::Historian;
 use penstock_ledger::{ActionLog, Ledger};
 use penstock_model::{Clock, DeviceId, HoldTimes, Instant, TagId, Text};
+use running::SitePage;
 use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -77,7 +80,7 @@ pub struct SiteInfo {
     /// IANA name of its time zone.
     pub time_zone: String,
     /// Hash of the running configuration.
-    pub config_hash: String,
+    pub config_hash: ConfigHash,
     /// Version of the runtime.
     pub version: String,
     /// Its devices.
@@ -150,7 +153,7 @@ pub(crate) struct App {
     pub(crate) query_places: Arc<Semaphore>,
     pub(crate) live_places: Arc<Semaphore>,
     pub(crate) password_checks: Arc<Semaphore>,
-    pub(crate) site_json: Bytes,
+    pub(crate) site_page: SitePage,
     pub(crate) writables: Vec<TagId>,
     pub(crate) started: Instant,
     pub(crate) stop: watch::Receiver<bool>,
@@ -175,11 +178,11 @@ pub async fn serve(
     let _ = tokio::task::spawn_blocking(users::prepare).await;
     let listener = TcpListener::bind(config.bind).await.map_err(bind_error)?;
     let address = listener.local_addr().map_err(bind_error)?;
-    let site_json = serde_json::to_vec(&site::site_json(&ctx)).map_err(HmiError::Site)?;
+    let site_page = SitePage::new(&ctx)?;
     let writables = ctx.engine.tags().iter().filter(|def| site::writable(def).is_some()).map(|def| def.id).collect();
     let app = Arc::new(App {
         started: ctx.clock.now().mono,
-        site_json: site_json.into(),
+        site_page,
         writables,
         users,
         sessions: Sessions::default(),

@@ -1,4 +1,4 @@
-//! What never changes while the runtime runs: the site as the page needs it, made once.
+//! The site as the page needs it, made once for each configuration that runs.
 
 use crate::HmiContext;
 use penstock_model::{AlarmCondition, AlarmDef, Role, Source, TagDef, Text};
@@ -33,7 +33,7 @@ pub(crate) fn site_json(ctx: &HmiContext) -> Json {
     json!({
         "name": text(&site.name),
         "time_zone": site.time_zone,
-        "config_hash": site.config_hash,
+        "config_hash": &*site.config_hash.get(),
         "version": site.version,
         "tags": tags,
         "alarms": alarms,

@@ -1,5 +1,6 @@
 //! The command line of `penstock`.
 
+use crate::change::client;
 use crate::config::Overrides;
 use crate::run::{Options, Runtime};
 use crate::supervise::Launch;
@@ -37,6 +38,14 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Say what differs between the configuration that runs and the folder, and what of it needs a restart.
+    Diff(client::DiffArgs),
+    /// Have the running site take over the folder's configuration at its next scan.
+    Apply(client::ApplyArgs),
+    /// List the configurations that ran: when, who, why, and what differed.
+    History(client::HistoryArgs),
+    /// Have the running site go back to an earlier configuration.
+    Rollback(client::RollbackArgs),
     /// Print the JSON schema of a configuration file for an editor.
     Schema {
         /// Kind of file; all kinds are listed when absent.
@@ -111,6 +120,10 @@ pub fn main() -> ExitCode {
     start_log();
     match cli.command {
         Verb::Check { site, json } => check(&site, json),
+        Verb::Diff(args) => done(client::diff(&args)),
+        Verb::Apply(args) => done(client::apply(&args)),
+        Verb::History(args) => done(client::history(&args)),
+        Verb::Rollback(args) => done(client::rollback(&args)),
         Verb::Schema { kind } => schema(kind.as_deref()),
         Verb::Test { path } => test(&path),
         Verb::User(verb) => done(crate::users::run(verb)),

@@ -1,6 +1,7 @@
 //! The parts of the `penstock` program: what turns files and command lines into a running site.
 
 pub mod cases;
+pub mod change;
 pub mod cli;
 pub mod config;
 mod demo;

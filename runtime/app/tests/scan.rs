@@ -68,7 +68,8 @@ fn site(tasks: Vec<TaskDef>, script: &str, of: &[u8]) -> EngineConfig {
 
 /// Gives every device's tag a value.
 fn feed(engine: &Engine, now: Now) {
-    let inputs = engine.tags().iter().filter(|t| matches!(t.source, Source::Device(_)));
+    let tags = engine.tags();
+    let inputs = tags.iter().filter(|t| matches!(t.source, Source::Device(_)));
     let batch: Vec<TagSample> = inputs.map(|t| TagSample { tag: t.id, sample: Sample::good(1.0, now) }).collect();
     engine.sink().samples(&batch);
 }

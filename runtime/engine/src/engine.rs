@@ -1,6 +1,7 @@
 //! The handle of a running engine, and what its tasks share.
 
 use crate::alarm::AlarmCell;
+use crate::change::{TaskChange, program_views};
 use crate::config::{BuildError, EngineConfig, TaskDef};
 use crate::life::WriteBook;
 use crate::object::{
@@ -8,12 +9,13 @@ use crate::object::{
 };
 use crate::output::Output;
 use crate::plan::plan;
+use crate::state::TaskState;
 use crate::stats::Histogram;
 use crate::table::Table;
 use crate::task::TaskCore;
 use crate::view::{OutputView, ProgramView, TaskView, WritesView};
 use crossbeam::queue::ArrayQueue;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use penstock_model::{
     AlarmDef, AlarmId, AlarmView, Claim, ClaimError, CommandSink, DeviceId, Instant, LinkRecord, LinkState, Liveness,
     Now, OrderError, Outcome, Record, RecordSink, Sample, SampleSink, TagDef, TagId, TagSample, TagTable, TaskId,
@@ -31,7 +33,36 @@ pub(crate) struct TaskShared {
     pub outcomes: ArrayQueue<Outcome>,
     pub orders: ArrayQueue<ObjectOrder>,
     pub reset: AtomicBool,
+    pub snapshot: Snapshot,
+    pub change: ChangeSlot,
     pub stats: TaskStats,
+}
+
+/// Where a task leaves its state when it is asked for it.
+pub(crate) struct Snapshot {
+    pub wanted: AtomicBool,
+    pub ready: ArrayQueue<Box<TaskState>>,
+}
+
+/// Where a task finds a prepared change, and leaves what it had before.
+pub(crate) struct ChangeSlot {
+    pub next: ArrayQueue<Box<TaskChange>>,
+    pub old: ArrayQueue<Box<TaskChange>>,
+    /// From before a change is put into `next` until its old objects are in `old`.
+    pub under_way: AtomicBool,
+}
+
+/// The configuration that runs, and how the tasks were laid out for it. No scan thread looks at it.
+pub(crate) struct Running {
+    pub config: EngineConfig,
+    /// Per task: its programs in the order they run, by their place in the configuration.
+    pub order: Vec<Vec<usize>>,
+    /// Per tag: its task.
+    pub owner: Vec<usize>,
+    /// By place in the configuration.
+    pub programs: Vec<Arc<Mutex<ProgramView>>>,
+    /// Per task: the tags of its places.
+    pub layouts: Vec<Vec<TagId>>,
 }
 
 /// What a task counts of itself, since the start. Nothing here can make a scan wait for a reader, but for the fault's
@@ -69,10 +100,9 @@ pub(crate) struct Shared {
     pub owner: Vec<usize>,
     pub tasks: Vec<TaskShared>,
     pub links: Vec<LinkShared>,
-    pub alarms: Vec<AlarmDef>,
+    pub running: RwLock<Arc<Running>>,
     pub cells: Vec<Mutex<AlarmCell>>,
     pub outputs: HashMap<TagId, Mutex<OutputView>>,
-    pub programs: Vec<Mutex<ProgramView>>,
     /// By output that goes to a device.
     pub writes: HashMap<TagId, Mutex<WriteBook>>,
     /// The tasks that command each device.
@@ -87,7 +117,7 @@ pub(crate) struct Shared {
 /// A running engine. Cheap to clone; every clone is the same engine. No call waits for a scan.
 #[derive(Clone)]
 pub struct Engine {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Engine {
@@ -108,26 +138,22 @@ impl Engine {
         let outputs = outputs.map(|t| (t.id, Mutex::new(Output::new(t, now).view()))).collect();
         let written: Vec<(TagId, DeviceId)> =
             config.tags.iter().filter_map(|t| Some((t.id, t.output.as_ref()?.device?))).collect();
-        let programs = config.programs.iter().map(|p| {
-            Mutex::new(ProgramView {
-                name: p.name.clone(),
-                script: p.script.name().into(),
-                task: p.task,
-                fault: None,
-                last_error: None,
-                bad_inputs: Vec::new(),
-                log: Vec::new(),
-            })
-        });
+        let views = program_views(&config);
+        let running = Running {
+            order: plan.order.clone(),
+            owner: plan.owner.clone(),
+            programs: views.clone(),
+            layouts: Vec::new(),
+            config: config.clone(),
+        };
         let shared = Arc::new(Shared {
             table,
             owner: plan.owner.clone(),
             tasks: config.tasks.iter().cloned().map(TaskShared::new).collect(),
             links: (0..config.devices.len()).map(|i| LinkShared::new(i, now)).collect(),
             cells: config.alarms.iter().map(|_| Mutex::new(AlarmCell::default())).collect(),
-            alarms: config.alarms.clone(),
+            running: RwLock::new(Arc::new(running)),
             outputs,
-            programs: programs.collect(),
             writes: written.iter().map(|(tag, _)| (*tag, Mutex::default())).collect(),
             commanders: commanders(&written, &plan.owner, &config),
             object_of: object_of(&config),
@@ -141,14 +167,18 @@ impl Engine {
             records,
             command_ids: AtomicU64::new(0),
         });
-        let tasks = (0..config.tasks.len()).map(|index| TaskCore::new(&shared, &config, &plan, index, now)).collect();
+        let task = |index| TaskCore::new(&shared, &config, &plan, &views, index, now);
+        let tasks: Vec<TaskCore> = (0..config.tasks.len()).map(task).collect();
+        if let Some(running) = Arc::get_mut(&mut shared.running.write()) {
+            running.layouts = tasks.iter().map(TaskCore::layout).collect();
+        }
         Ok((Engine { shared }, tasks))
     }
 
-    /// All tags.
+    /// All tags, as they are declared now.
     #[must_use]
-    pub fn tags(&self) -> &Arc<TagTable> {
-        &self.shared.table.tags
+    pub fn tags(&self) -> Arc<TagTable> {
+        self.shared.tags_now()
     }
 
     /// Where drivers deliver, and whoever else feeds tags whose source is a device or the system.
@@ -210,9 +240,10 @@ impl Engine {
     }
 
     fn checked(&self, claim: Claim) -> Result<Claim, ClaimError> {
-        let path = self.tags().iter().nth(claim.tag.index()).map(|def| def.path.clone());
+        let tags = self.tags();
+        let path = tags.iter().nth(claim.tag.index()).map(|def| def.path.clone());
         let path = path.ok_or_else(|| ClaimError::ReadOnly(claim.tag.to_string().into()))?;
-        let claim = check_claim(self.tags().get(claim.tag), claim)?;
+        let claim = check_claim(tags.get(claim.tag), claim)?;
         if let Some(object) = self.shared.object_of.get(&claim.tag).and_then(|o| self.shared.objects.get(*o)) {
             let granted = self.output(claim.tag).and_then(|view| view.granted);
             check_hand(&object.def, &object.view.lock(), &claim, granted.as_ref())
@@ -265,23 +296,25 @@ impl Engine {
         self.shared.tasks[object.task].orders.push(order).map_err(|_| busy())
     }
 
-    /// The declared alarms, by id.
+    /// The declared alarms, by id, as they are declared now.
     #[must_use]
-    pub fn alarm_defs(&self) -> &[AlarmDef] {
-        &self.shared.alarms
+    pub fn alarm_defs(&self) -> Vec<AlarmDef> {
+        self.shared.running.read().config.alarms.clone()
     }
 
     /// Every alarm as it stands, the normal ones too, in the order of their ids.
     #[must_use]
     pub fn alarms(&self) -> Vec<AlarmView> {
-        self.shared.alarms.iter().zip(&self.shared.cells).map(|(def, cell)| cell.lock().view(def)).collect()
+        let running = self.shared.running.read().clone();
+        running.config.alarms.iter().zip(&self.shared.cells).map(|(def, cell)| cell.lock().view(def)).collect()
     }
 
     /// Acknowledges an alarm in the name of `by`. False: there is nothing to acknowledge.
     #[must_use]
     pub fn acknowledge(&self, alarm: AlarmId, by: &str, now: Now) -> bool {
         let index = alarm.0 as usize;
-        let (Some(def), Some(cell)) = (self.shared.alarms.get(index), self.shared.cells.get(index)) else {
+        let running = self.shared.running.read().clone();
+        let (Some(def), Some(cell)) = (running.config.alarms.get(index), self.shared.cells.get(index)) else {
             return false;
         };
         // Published under the cell's lock, so that events of one alarm come in their order.
@@ -316,7 +349,22 @@ impl Engine {
     /// Health of every program, in the order of the configuration.
     #[must_use]
     pub fn programs(&self) -> Vec<ProgramView> {
-        self.shared.programs.iter().map(|p| p.lock().clone()).collect()
+        let running = self.shared.running.read().clone();
+        running.programs.iter().map(|p| p.lock().clone()).collect()
+    }
+
+    /// Asks every task for its state. Each hands it over at the end of one of its next scans.
+    pub fn ask_for_state(&self) {
+        for task in &self.shared.tasks {
+            task.snapshot.wanted.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The state that a task has handed over since it was last taken; `None` while there is none. A task that was
+    /// asked and whose state nobody takes saves no other.
+    #[must_use]
+    pub fn take_state(&self, task: TaskId) -> Option<Box<TaskState>> {
+        self.shared.tasks.get(usize::from(task.0))?.snapshot.ready.pop()
     }
 
     /// Asks a task to end its fault at its next scan: its programs start with fresh blocks and states, and find the
@@ -410,6 +458,8 @@ impl TaskShared {
             outcomes: ArrayQueue::new(limits::COMMANDS_WAITING_MAX),
             orders: ArrayQueue::new(limits::ORDERS_WAITING_MAX),
             reset: AtomicBool::new(false),
+            change: ChangeSlot { next: ArrayQueue::new(1), old: ArrayQueue::new(1), under_way: AtomicBool::new(false) },
+            snapshot: Snapshot { wanted: AtomicBool::new(false), ready: ArrayQueue::new(1) },
             stats: TaskStats::default(),
         }
     }

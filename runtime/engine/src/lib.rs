@@ -20,6 +20,7 @@
 mod alarm;
 mod bench;
 mod block;
+mod change;
 mod check;
 mod condition;
 mod config;
@@ -35,6 +36,7 @@ mod output;
 mod plan;
 mod program;
 mod script;
+mod state;
 mod stats;
 mod system;
 mod table;
@@ -42,7 +44,8 @@ mod task;
 mod view;
 
 pub use bench::{Bench, BenchResult};
-pub use block::BlockKind;
+pub use block::{BlockKind, BlockMemory, Field};
+pub use change::{Change, ChangeError};
 pub use condition::{Condition, ConditionError, TagFacts};
 pub use config::{BuildError, EngineConfig, OverrunPolicy, ProgramDef, TaskDef};
 pub use declare::{Declaration, ParamDecl, PortDecl};
@@ -52,6 +55,7 @@ pub use object::{
     ObjectView, OrderKind, PermissiveDef, PermissiveView,
 };
 pub use script::{Script, ScriptError};
+pub use state::{BlockState, LeftFresh, OutputState, ProgramState, SavedProgram, Take, TaskState};
 pub use stats::Histogram;
 pub use system::system_tags;
 #[cfg(debug_assertions)]

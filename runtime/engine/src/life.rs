@@ -78,6 +78,13 @@ impl Life {
         Life { id: CommandId(0), state: State::Idle, follows, wish: None, requested: Utc(0), begun: false }
     }
 
+    /// Takes over the write under way from the life that this one takes the place of; whether a measurement follows is
+    /// its own.
+    pub fn take_over(&mut self, old: &mut Life) {
+        std::mem::swap(self, old);
+        std::mem::swap(&mut self.follows, &mut old.follows);
+    }
+
     pub fn id(&self) -> CommandId {
         self.id
     }

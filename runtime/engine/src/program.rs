@@ -1,8 +1,11 @@
 //! One script bound to one set of parameters, with its memory: runs one scan and says how it ended.
 
+use crate::declare::Declaration;
 use crate::host::{Host, SCAN_ARGUMENT, describe};
 use crate::io::{Frame, Io};
 use crate::script::Script;
+use crate::state::{self, LeftFresh, ProgramState, Take};
+use crate::task::ProgramCarry;
 use parking_lot::Mutex;
 use penstock_model::{Instant, Value};
 use rhai::{AST, ASTNode, Caches, EvalAltResult, Position, Scope, Stmt};
@@ -30,6 +33,8 @@ pub(crate) struct Instance {
     params: Vec<Value>,
     pub io: Io,
     last: Option<Instant>,
+    /// The next scan is the first one with this memory.
+    first: bool,
     /// The functions that this program's calls were found to mean. Kept from scan to scan: looking them up anew in each
     /// would cost as much as the rest of the script. Bounded by the calls that the script's text holds.
     found: Caches,
@@ -39,7 +44,8 @@ impl Instance {
     /// `params` in the order of the script's declaration.
     pub fn new(script: Script, params: Vec<Value>) -> Instance {
         let frame = Frame::new(script.shared_declaration(), script.members(), params.clone());
-        Instance { script, params, io: Io(Arc::new(Mutex::new(frame))), last: None, found: Caches::new() }
+        let io = Io(Arc::new(Mutex::new(frame)));
+        Instance { script, params, io, last: None, first: true, found: Caches::new() }
     }
 
     /// Forgets everything: blocks, states, time.
@@ -47,9 +53,46 @@ impl Instance {
         *self = Instance::new(self.script.clone(), std::mem::take(&mut self.params));
     }
 
+    pub fn script_name(&self) -> &str {
+        self.script.name()
+    }
+
+    /// All that it remembers.
+    pub fn save(&self) -> ProgramState {
+        let mut frame = self.io.0.lock();
+        let frame = &mut *frame;
+        let (blocks, states) = state::save(&frame.declaration, &mut frame.blocks, &frame.states);
+        ProgramState { blocks, states, first: self.first, last: self.last }
+    }
+
+    /// Takes up what fits of a saved state, and tells what was left fresh. Where anything was, or totals alone are
+    /// taken, the next scan finds `io.first` and takes over from what is granted.
+    pub fn load(&mut self, state: &ProgramState, take: Take) -> Vec<LeftFresh> {
+        let mut frame = self.io.0.lock();
+        let frame = &mut *frame;
+        let fresh = state::load(&frame.declaration, &mut frame.blocks, &mut frame.states, state, take);
+        self.first = state.first || take == Take::Totals || fresh_of(&frame.declaration, &fresh);
+        self.last = state.last;
+        fresh
+    }
+
+    /// Takes over what the program of this name remembers that runs until now. Memories are moved, none is made.
+    pub fn take_over(&mut self, old: &mut Instance, carry: &ProgramCarry) {
+        let (mut to, mut from) = (self.io.0.lock(), old.io.0.lock());
+        for (was, is) in &carry.blocks {
+            std::mem::swap(&mut to.blocks[*is], &mut from.blocks[*was]);
+        }
+        for (was, is) in &carry.states {
+            std::mem::swap(&mut to.states[*is], &mut from.states[*was]);
+        }
+        drop((to, from));
+        self.first = old.first || !carry.whole;
+        self.last = old.last;
+    }
+
     /// Runs the script once. Inputs and what is granted were put into the frame before; what it assigned is there after.
     pub fn run(&mut self, host: &Host, now: Instant, nominal: Duration) -> End {
-        let first = self.last.is_none();
+        let first = std::mem::replace(&mut self.first, false);
         let dt = self.last.map(|last| now.since(last)).filter(|dt| !dt.is_zero()).unwrap_or(nominal);
         self.last = Some(now);
         self.io.0.lock().begin(now, dt, first);
@@ -85,6 +128,11 @@ impl Instance {
             _ => format!("{name} line {line}, column {column}: {message}"),
         }
     }
+}
+
+/// True where something that the script declares is among what was left fresh.
+fn fresh_of(declaration: &Declaration, fresh: &[LeftFresh]) -> bool {
+    fresh.iter().any(|f| declaration.names().any(|name| name == f.name))
 }
 
 /// Calls `scan(io)` of a script. `Engine::call_fn` would do the same with nothing remembered from the call before.
@@ -133,6 +181,84 @@ fn loop_lines(ast: &AST) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const MEMORY: &str = r#"
+fn declare(p) {
+    p.output("y", "");
+    p.block("loop", pid());
+    p.block("hours", run_hours());
+    p.state("n", 0);
+    p.state("sum", 0.5);
+    p.state("up", false);
+}
+fn scan(io) {
+    if io.first { io.sum += 100.0; }
+    io.n += 1;
+    io.up = !io.up;
+    io.hours.run(io.up);
+    io.sum += io.dt + io.loop.run(3.0, io.sum / 50.0, #{ kp: 1.7, ti: 13.0, td: 0.3, min: -9, max: 9 });
+    io.y = io.sum;
+}
+"#;
+
+    fn second(instance: &mut Instance, s: u64) -> Value {
+        assert_eq!(instance.run(&Host::new(), Instant(s * 1_000_000_000), Duration::from_secs(1)), End::Done);
+        instance.io.0.lock().outputs[0].assigned.clone().unwrap().0
+    }
+
+    #[test]
+    fn a_program_that_loads_a_state_goes_on_as_the_one_that_saved_it() {
+        let script = Script::compile("test", MEMORY).unwrap();
+        for scans in 0..5 {
+            let mut one = Instance::new(script.clone(), Vec::new());
+            for s in 0..scans {
+                second(&mut one, 10 + s);
+            }
+            let state = one.save();
+            let mut other = Instance::new(script.clone(), Vec::new());
+            assert_eq!(other.load(&state, Take::All), []);
+            assert_eq!(other.save(), state);
+            for s in 20..30 {
+                assert_eq!(second(&mut one, s), second(&mut other, s), "{scans} {s}");
+            }
+            assert_eq!(one.save(), other.save());
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_fresh_and_named() {
+        let mut one = Instance::new(Script::compile("test", MEMORY).unwrap(), Vec::new());
+        second(&mut one, 1);
+        second(&mut one, 2);
+        let state = one.save();
+        let changed = MEMORY
+            .replace("p.block(\"loop\", pid());", "p.block(\"loop\", ratio()); p.block(\"more\", lag());")
+            .replace("p.state(\"sum\", 0.5);", "p.state(\"sum\", 1);")
+            .replace("p.state(\"up\", false);", "p.state(\"above\", false);")
+            .replace("io.loop.run(3.0, io.sum / 50.0, #{ kp: 1.7, ti: 13.0, td: 0.3, min: -9, max: 9 })", "1.0")
+            .replace("io.up", "io.above");
+        let script = Script::compile("test", &changed).unwrap();
+        let mut other = Instance::new(script.clone(), Vec::new());
+        let fresh: Vec<String> = other.load(&state, Take::All).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            fresh,
+            [
+                "`loop`: it is a ratio, and was a pid",
+                "`more`: nothing is stored of it",
+                "`sum`: it is a int, and was a float",
+                "`above`: nothing is stored of it",
+                "`up`: the script does not declare it any more",
+            ]
+        );
+        let saved = other.save();
+        assert!(saved.first, "something is fresh");
+        assert_eq!((&saved.states[0].1, &saved.blocks[2]), (&Value::Int(2), &state.blocks[1]));
+        // Totals alone: the rest is as new, and nobody is told that it is.
+        let mut totals = Instance::new(script, Vec::new());
+        assert_eq!(totals.load(&state, Take::Totals), []);
+        let saved = totals.save();
+        assert_eq!((&saved.states[0].1, &saved.blocks[2]), (&Value::Int(0), &state.blocks[1]));
+    }
 
     #[test]
     fn a_panic_in_a_native_function_ends_the_program_only() {

@@ -123,7 +123,8 @@ fn field(
     std::thread::spawn(move || {
         let sink: Arc<dyn SampleSink> = engine.sink();
         let measured_by = |wanted: bool| -> Vec<TagId> {
-            let device = engine.tags().iter().filter(|t| matches!(t.source, Source::Device(_)));
+            let tags = engine.tags();
+            let device = tags.iter().filter(|t| matches!(t.source, Source::Device(_)));
             device.filter(|t| t.path.starts_with('z') == wanted).map(|t| t.id).collect()
         };
         let (zones, rest) = (measured_by(true), measured_by(false));

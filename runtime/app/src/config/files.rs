@@ -35,6 +35,8 @@ pub struct SiteFile {
     pub include: Option<IncludeFile>,
     /// What is kept, and for how long.
     pub historian: Option<HistorianFile>,
+    /// What programs remember over a restart.
+    pub retain: Option<RetainFile>,
     /// What is held at which set-point, for summaries.
     #[serde(default)]
     pub loops: Vec<LoopFile>,
@@ -88,6 +90,16 @@ pub struct HistorianFile {
     pub size_max: Text,
     /// Free space that always stays: `1 GB`.
     pub free_min: Text,
+}
+
+/// `retain:` of `site.yaml`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RetainFile {
+    /// How often what programs remember is written to the disk: `10s`.
+    pub every: Text,
+    /// Older than this at a start, and controllers start fresh; totals and hours always come back. Default `24h`.
+    pub max_age: Text,
 }
 
 /// `mqtt:` of `site.yaml`

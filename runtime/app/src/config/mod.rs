@@ -12,6 +12,7 @@ mod object_files;
 mod objects;
 mod points;
 pub(crate) mod read;
+mod retain;
 mod spots;
 pub(crate) mod tags;
 mod tasks;
@@ -19,6 +20,7 @@ pub(crate) mod text;
 mod writes;
 
 pub use files::{SCHEMA_KINDS, schema};
+pub use retain::RetainSettings;
 pub use text::parse_duration as duration;
 pub use writes::SupervisorSettings;
 
@@ -33,6 +35,7 @@ use penstock_ledger::LedgerConfig;
 use penstock_model::limits::TAGS_MAX;
 use penstock_model::{AlarmDef, Category, DeviceId, HoldTimes, Source, TagDef, TagId, TagTable, Text, Unit};
 use read::Reader;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,10 +88,16 @@ pub struct Site {
     pub mqtt: Option<penstock_mqtt::Config>,
     /// What is kept, and for how long.
     pub historian: HistorianSettings,
+    /// What programs remember over a restart.
+    pub retain: RetainSettings,
     /// `hmi/pages.yaml` as it stands; null where there is none.
     pub pages: serde_json::Value,
     /// Folder of the mimics.
     pub hmi_dir: PathBuf,
+    /// Every file read, with its bytes.
+    pub sources: BTreeMap<PathBuf, Vec<u8>>,
+    /// What the command line changed.
+    pub overrides: Overrides,
 }
 
 /// A quantity and the set-point it is held at.
@@ -174,9 +183,11 @@ fn load_limited(site_dir: &Path, overrides: &Overrides, tags_max: usize) -> Resu
     let mut reader = Reader::default();
     let site = build(&mut reader, site_dir, overrides, tags_max);
     let failed = reader.report.has_errors();
+    let sources = reader.take_contents();
     let diagnostics = reader.report.finish();
     match site {
-        Some(site) if !failed => {
+        Some(mut site) if !failed => {
+            site.sources = sources;
             debug_assert!(diagnostics.items.iter().all(|d| d.severity == Severity::Warning));
             Ok(Loaded { site, warnings: diagnostics })
         }
@@ -236,6 +247,7 @@ fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize
     let loops = loops(reader, file, &form.loops, &tags);
     let mqtt = form.mqtt.as_ref().and_then(|m| mqtt(reader, file, m, &tags));
     let historian = historian(reader, file, form.historian.as_ref());
+    let retain = retain::settings(reader, file, form.retain.as_ref());
     let (pages, hmi_dir) = read_pages(reader, dir, file, &include, &tags);
     let config_hash = reader.hash(dir);
     let tags = match tags.into_table() {
@@ -264,8 +276,11 @@ fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize
         supervisor,
         mqtt,
         historian,
+        retain,
         pages,
         hmi_dir,
+        sources: BTreeMap::new(),
+        overrides: overrides.clone(),
     })
 }
 
@@ -432,7 +447,8 @@ fn add_system_tags(reader: &mut Reader, tags: &mut Tags, tasks: &[TaskDef], devi
         def.decimals = 0;
         tags.add(reader, Draft { def, kind: Kind::Own, place: None, writer: None });
     }
-    for (path, zh, en, unit, value_type) in crate::run::history::HEALTH_TAGS {
+    let own = crate::run::history::HEALTH_TAGS.iter().chain(crate::change::control::CHANGE_TAGS);
+    for (path, zh, en, unit, value_type) in own {
         let unit = Unit::parse(unit).unwrap_or(Unit::NONE);
         let mut def = own_tag(path, Text::new(zh, en), unit, *value_type);
         def.category = Category::System;

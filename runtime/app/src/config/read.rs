@@ -180,6 +180,11 @@ impl Reader {
         found
     }
 
+    /// Every file read, with its bytes.
+    pub fn take_contents(&mut self) -> BTreeMap<PathBuf, Vec<u8>> {
+        std::mem::take(&mut self.contents)
+    }
+
     /// First twelve hexadecimal digits of a SHA-256 over every file read, by name relative to the site and content.
     pub fn hash(&self, site_dir: &Path) -> String {
         let site_dir = plain_path(site_dir);

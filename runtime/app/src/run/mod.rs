@@ -10,6 +10,8 @@ mod objects;
 mod pace;
 mod realtime;
 mod restore;
+mod retain;
+mod retain_file;
 mod scan;
 mod summary;
 
@@ -19,6 +21,7 @@ pub use realtime::{FIFO_PRIORITY_MAX, Realtime, priorities, use_fifo};
 pub use scan::{ScanThreads, ThreadCpuClock, monotonic_ns, sleep_until};
 pub use summary::Summary;
 
+use crate::change::control;
 use crate::config::Site;
 use crate::supervise::child::Line;
 use penstock_engine::{Engine, EngineConfig, ObjectDef};
@@ -88,6 +91,7 @@ pub struct Runtime {
     hmi: SocketAddr,
     realtime: Realtime,
     scans: ScanThreads,
+    keeper: retain::Keeper,
     workers: Vec<JoinHandle<()>>,
     workers_stop: Arc<AtomicBool>,
     history: JoinHandle<()>,
@@ -127,14 +131,15 @@ impl Runtime {
         let (queues, receivers) = CommandQueues::new(site.devices.len());
         let objects = restore::objects(&site.objects, &actions, &historian, now.utc);
         let config = engine_config(&site, &actions, objects);
-        #[cfg_attr(not(debug_assertions), expect(unused_mut, reason = "armed in debug builds alone"))]
-        let (engine, mut cores) = Engine::build(config, Arc::new(queues), Arc::new(fanout), now)?;
+        let fanout: Arc<Fanout> = Arc::new(fanout);
+        let (engine, mut cores) = Engine::build(config, Arc::new(queues), fanout.clone(), now)?;
         #[cfg(debug_assertions)]
         crate::supervise::child::arm(&mut cores);
         crate::supervise::record::journal(state, &historian, now.utc);
         restore::writes(&historian, now.utc);
         restore::alarms(&engine, &historian, &site.alarms, now.utc);
         restore::holds(&engine, &actions, now.utc);
+        retain::restore(&site, state, &mut cores, now.utc);
 
         let actions = Arc::new(actions);
         let log = actions.clone();
@@ -144,13 +149,15 @@ impl Runtime {
             mimic_dir: site.hmi_dir.clone(),
             station: format!("hmi {}", options.hmi),
         };
+        let info = site_info(&site);
+        let shown_hash = info.config_hash.clone();
         let context = HmiContext {
             engine: engine.clone(),
             historian: historian.clone(),
             ledger: ledger.clone(),
-            actions,
+            actions: actions.clone(),
             clock: clock.clone(),
-            site: site_info(&site),
+            site: info,
             drops: Arc::new({
                 let drops = drops.clone();
                 move || drops.iter().map(|(n, d)| ((*n).to_owned(), d.load(Ordering::Relaxed))).collect()
@@ -190,6 +197,30 @@ impl Runtime {
             let worker = ledger::start(ledger.clone(), engine.clone(), clock.clone(), workers_stop.clone());
             workers.push(worker.map_err(|source| io("ledger thread".into(), source))?);
         }
+        let keeper = retain::Keeper::new(&site, state);
+        let worker = keeper.start(engine.clone(), workers_stop.clone());
+        workers.push(worker.map_err(|source| io("retain thread".into(), source))?);
+        let context = control::Context {
+            engine: engine.clone(),
+            site: site.clone(),
+            overrides: site.overrides.clone(),
+            state_dir: state.clone(),
+            clock: clock.clone(),
+            actions,
+            historian: historian.clone(),
+            records: fanout,
+            shown_hash,
+        };
+        match control::start(context, workers_stop.clone()) {
+            Ok(worker) => workers.push(worker),
+            // The plant runs without it.
+            Err(error) => tracing::error!(
+                %error,
+                socket = %control::socket(state).display(),
+                "no control socket: the configuration cannot be changed while this site runs. A path of a socket is at most \
+                 107 bytes long; choose a shorter state folder"
+            ),
+        }
         let (scans, realtime) = ScanThreads::start(cores, &clock).map_err(|source| io("scan thread".into(), source))?;
         if let Some(line) = &options.supervisor {
             let followed = line.follow(engine.clone(), clock.clone(), hmi);
@@ -204,6 +235,7 @@ impl Runtime {
             hmi,
             realtime,
             scans,
+            keeper,
             workers,
             workers_stop,
             history,
@@ -246,9 +278,10 @@ impl Runtime {
         let clock = self.clock.clone();
         let scans = self.scans;
         let ended = tokio::task::spawn_blocking(move || scans.stop(&clock)).await;
-        if ended.is_err() {
+        let states = ended.unwrap_or_else(|_| {
             tracing::error!("the scan threads could not be ended in order");
-        }
+            Vec::new()
+        });
         tokio::time::sleep(LAST_COMMANDS_WAIT).await;
         let _ = self.drivers_stop.send(true);
         for driver in self.drivers {
@@ -263,7 +296,10 @@ impl Runtime {
         })
         .await;
         if !matches!(joined, Ok(0)) {
-            tracing::error!("the historian's or the ledger's thread ended by a panic");
+            tracing::error!("the historian's, the ledger's or the retain thread ended by a panic");
+        }
+        if !states.is_empty() {
+            self.keeper.write_last(states);
         }
         Summary::gather(summary::Inputs {
             site: &self.site,
@@ -352,7 +388,7 @@ fn site_info(site: &Site) -> SiteInfo {
     SiteInfo {
         name: site.name.clone(),
         time_zone: site.time_zone.clone(),
-        config_hash: site.config_hash.clone(),
+        config_hash: site.config_hash.as_str().into(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         devices: site
             .devices

@@ -7,8 +7,8 @@
 
 use super::pace::Pace;
 use super::realtime::{Realtime, bind_to, lock_memory, priorities, use_fifo};
-use penstock_engine::{ScanTiming, TaskCore};
-use penstock_model::{Clock, Instant, Now, Utc};
+use penstock_engine::{ScanTiming, TaskCore, TaskState};
+use penstock_model::{Clock, Instant, Now, TaskId, Utc};
 use rustix::thread::{ClockId, clock_nanosleep_absolute};
 use rustix::time::{Timespec, clock_gettime};
 use std::sync::Arc;
@@ -57,15 +57,22 @@ impl ScanThreads {
         Ok((ScanThreads { stop, threads }, realtime))
     }
 
-    /// Lets every task finish its scan, grants the shutdown fallbacks, and waits for the threads.
-    pub fn stop(self, clock: &Arc<dyn Clock>) {
+    /// Lets every task finish its scan, grants the shutdown fallbacks, and waits for the threads. The states the tasks
+    /// end with are for the next start.
+    pub fn stop(self, clock: &Arc<dyn Clock>) -> Vec<(TaskId, TaskState)> {
         self.stop.store(true, Ordering::SeqCst);
+        let mut states = Vec::with_capacity(self.threads.len());
         for thread in self.threads {
             match thread.join() {
-                Ok(mut core) => core.shutdown(clock.now()),
+                Ok(mut core) => {
+                    let now = clock.now();
+                    core.shutdown(now);
+                    states.push((core.id(), core.save(now)));
+                }
                 Err(_) => tracing::error!("a scan thread ended by a panic; its outputs stay where they are"),
             }
         }
+        states
     }
 }
 

@@ -153,6 +153,12 @@ impl Plant {
         Plant { child, url }
     }
 
+    /// Starts a site that has no devices and waits until its HMI listens.
+    pub fn start_alone(site: &Path, state: &Path) -> Plant {
+        add_user(state, ENGINEER, "engineer");
+        Self::launch(site, state, &[], &[])
+    }
+
     /// kill -9 of the supervisor and the runtime at once.
     pub fn kill(&mut self) {
         let runtime = self.runtime_pid();

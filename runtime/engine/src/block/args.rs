@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 
 /// Largest magnitude that a block keeps in its memory. Sums and products of such numbers stay finite, so a nonsensical
 /// input cannot leave a block with a memory that is not a number for ever.
-const MEMORY_MAX: f64 = 1e100;
+pub(super) const MEMORY_MAX: f64 = 1e100;
 /// Largest magnitude of an input or a setting: the product of two is one that can be kept. What lies beyond means no
 /// quantity of a plant and counts as this much.
 const INPUT_MAX: f64 = 1e50;

@@ -11,6 +11,7 @@
 use super::FunctionBlock;
 use super::args::{Call, Reset, bounded, result};
 use super::logic::TIME_ROUNDING;
+use super::memory::Pass;
 use super::window::Window;
 use rhai::Dynamic;
 
@@ -108,6 +109,15 @@ impl FunctionBlock for Demand {
         to.nothing()?;
         *self = Self::default();
         Ok(())
+    }
+
+    fn memory(&mut self, pass: &mut Pass) {
+        pass.part("sliding", &mut self.sliding, Window::memory);
+        pass.amount("passed", &mut self.passed);
+        pass.number("energy", &mut self.energy);
+        pass.maybe("last", &mut self.last);
+        pass.maybe("peak", &mut self.peak);
+        pass.switch("sync", &mut self.sync);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::FunctionBlock;
 use super::args::{Call, Reset, bounded, dead_zone};
+use super::memory::Pass;
 use rhai::Dynamic;
 
 /// First-order low pass `t·dy/dt = x − y`, solved exactly over the step: `y += (x − y)·(1 − e^(−dt/t))`.
@@ -28,6 +29,10 @@ impl FunctionBlock for Lag {
     fn reset(&mut self, to: Reset) -> Result<(), String> {
         self.0 = to.number()?;
         Ok(())
+    }
+
+    fn memory(&mut self, pass: &mut Pass) {
+        pass.maybe("y", &mut self.0);
     }
 }
 
@@ -64,6 +69,13 @@ impl FunctionBlock for LeadLag {
         self.memory = to.number()?.map(|x| (x, x));
         Ok(())
     }
+
+    fn memory(&mut self, pass: &mut Pass) {
+        let mut memory = self.memory.map_or((None, None), |(before, lagged)| (Some(before), Some(lagged)));
+        pass.maybe("before", &mut memory.0);
+        pass.maybe("lagged", &mut memory.1);
+        self.memory = memory.0.zip(memory.1);
+    }
 }
 
 /// Follows a target by at most `up` and `down` per second: `y += clamp(target − y, −down·dt, up·dt)`.
@@ -98,6 +110,10 @@ impl FunctionBlock for Ramp {
     fn reset(&mut self, to: Reset) -> Result<(), String> {
         self.0 = to.number()?;
         Ok(())
+    }
+
+    fn memory(&mut self, pass: &mut Pass) {
+        pass.maybe("y", &mut self.0);
     }
 }
 
@@ -134,6 +150,10 @@ impl FunctionBlock for Deadband {
         self.0 = to.number()?;
         Ok(())
     }
+
+    fn memory(&mut self, pass: &mut Pass) {
+        pass.maybe("y", &mut self.0);
+    }
 }
 
 /// Sum of a rate per hour: `total += rate·dt/3600`.
@@ -155,6 +175,10 @@ impl FunctionBlock for Totaliser {
     fn reset(&mut self, to: Reset) -> Result<(), String> {
         self.0 = to.number()?.unwrap_or(0.0);
         Ok(())
+    }
+
+    fn memory(&mut self, pass: &mut Pass) {
+        pass.number("total", &mut self.0);
     }
 }
 

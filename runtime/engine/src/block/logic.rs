@@ -2,6 +2,7 @@
 
 use super::FunctionBlock;
 use super::args::{Call, Reset, bounded, result, whole};
+use super::memory::Pass;
 use rhai::Dynamic;
 
 /// Rounding of summed time steps, s: a delay of ten steps must end at the tenth.
@@ -115,6 +116,10 @@ impl FunctionBlock for Hysteresis {
         self.0 = to.switch()?;
         Ok(())
     }
+
+    fn memory(&mut self, pass: &mut Pass) {
+        pass.switch("on", &mut self.0);
+    }
 }
 
 impl FunctionBlock for OnDelay {
@@ -127,6 +132,10 @@ impl FunctionBlock for OnDelay {
         self.on_for = None;
         Ok(())
     }
+
+    fn memory(&mut self, pass: &mut Pass) {
+        pass.maybe_amount("on_for", &mut self.on_for);
+    }
 }
 
 impl FunctionBlock for OffDelay {
@@ -138,6 +147,11 @@ impl FunctionBlock for OffDelay {
         self.set(to.switch()?);
         Ok(())
     }
+
+    fn memory(&mut self, pass: &mut Pass) {
+        pass.switch("on", &mut self.on);
+        pass.maybe_amount("off_for", &mut self.off_for);
+    }
 }
 
 impl FunctionBlock for MinTimes {
@@ -148,6 +162,11 @@ impl FunctionBlock for MinTimes {
     fn reset(&mut self, to: Reset) -> Result<(), String> {
         *self = Self { on: to.switch()?, since: None };
         Ok(())
+    }
+
+    fn memory(&mut self, pass: &mut Pass) {
+        pass.switch("on", &mut self.on);
+        pass.maybe_amount("since", &mut self.since);
     }
 }
 
@@ -164,6 +183,13 @@ impl FunctionBlock for RunHours {
         }
         *self = Self { hours, ..Self::default() };
         Ok(())
+    }
+
+    fn memory(&mut self, pass: &mut Pass) {
+        pass.amount("hours", &mut self.hours);
+        pass.count("starts", &mut self.starts, usize::MAX);
+        pass.maybe_switch("was_on", &mut self.was_on);
+        pass.amount("run_s", &mut self.run_s);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::args::{bounded, finite};
 use super::logic::TIME_ROUNDING;
+use super::memory::Pass;
 use crate::nearest::did_you_mean;
 use rhai::Dynamic;
 use std::collections::VecDeque;
@@ -85,14 +86,27 @@ pub(crate) struct Unit {
 impl Unit {
     /// Takes a machine over as it runs.
     pub fn adopt(machine: &Machine) -> Unit {
-        Unit {
-            ordered: machine.running,
-            failed: false,
-            hand: !machine.auto,
-            since: None,
-            own_hours: 0.0,
-            starts: VecDeque::with_capacity(STARTS_MAX),
+        Unit { ordered: machine.running, hand: !machine.auto, ..Unit::unknown() }
+    }
+
+    /// A machine about which nothing is known yet.
+    pub fn unknown() -> Unit {
+        let starts = VecDeque::with_capacity(STARTS_MAX);
+        Unit { ordered: false, failed: false, hand: false, since: None, own_hours: 0.0, starts }
+    }
+
+    pub fn memory(&mut self, pass: &mut Pass) {
+        pass.switch("ordered", &mut self.ordered);
+        pass.switch("failed", &mut self.failed);
+        pass.switch("hand", &mut self.hand);
+        pass.maybe_amount("since", &mut self.since);
+        pass.amount("own_hours", &mut self.own_hours);
+        let Some(starts) = pass.rows("starts", self.starts.iter().map(|age| [*age]), STARTS_MAX) else { return };
+        if starts.iter().any(|[age]| *age < 0.0) {
+            pass.refuse("`starts` has one of the future");
         }
+        self.starts.clear();
+        self.starts.extend(starts.into_iter().flatten());
     }
 
     pub fn advance(&mut self, machine: &Machine, start_timeout: Option<f64>, dt: f64) {

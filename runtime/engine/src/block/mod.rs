@@ -9,6 +9,7 @@ mod demand;
 mod filter;
 mod logic;
 mod machines;
+mod memory;
 mod most_open;
 mod pid;
 mod ratio;
@@ -21,8 +22,11 @@ mod window;
 #[cfg(test)]
 mod properties;
 
+pub use memory::{BlockMemory, Field};
+
 use crate::nearest::did_you_mean;
 use args::{Call, Reset};
+use memory::Pass;
 use rhai::{Dynamic, Map};
 
 /// A block with its memory, as a script calls it.
@@ -32,6 +36,9 @@ pub(crate) trait FunctionBlock: Send {
 
     /// `reset()` or `reset(value)`.
     fn reset(&mut self, to: Reset) -> Result<(), String>;
+
+    /// Shows its memory to a pass, field by field: everything that its next step depends on beside the call itself.
+    fn memory(&mut self, pass: &mut Pass);
 }
 
 /// A block of a program.
@@ -171,6 +178,15 @@ impl BlockKind {
         (self.spec().make)()
     }
 
+    /// A block of this kind with a memory that [`save`] gave.
+    ///
+    /// # Errors
+    /// In words, why the memory does not fit.
+    pub(crate) fn load(self, memory: &BlockMemory) -> Result<Block, String> {
+        let mut block = self.make();
+        Pass::load(memory, |pass| block.memory(pass)).map(|()| block)
+    }
+
     /// One step of a block of this kind with what a script handed over.
     pub(crate) fn run(
         self,
@@ -189,6 +205,11 @@ impl BlockKind {
         }
         block.step(&Call::new(values, settings, dt))
     }
+}
+
+/// The memory of a block as plain data.
+pub(crate) fn save(block: &mut Block) -> BlockMemory {
+    Pass::save(|pass| block.memory(pass))
 }
 
 /// `reset` of a block as a script calls it.

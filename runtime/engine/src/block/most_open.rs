@@ -14,6 +14,7 @@
 use super::FunctionBlock;
 use super::args::{Call, Reset, dead_zone, number_or_none};
 use super::logic::TIME_ROUNDING;
+use super::memory::Pass;
 use rhai::Dynamic;
 
 /// Most valves behind one header.
@@ -106,6 +107,12 @@ impl FunctionBlock for MostOpenValve {
     fn reset(&mut self, to: Reset) -> Result<(), String> {
         *self = Self { set_point: to.number()?, ..Self::default() };
         Ok(())
+    }
+
+    fn memory(&mut self, pass: &mut Pass) {
+        pass.maybe("set_point", &mut self.set_point);
+        pass.amount("time", &mut self.time);
+        pass.number("sum", &mut self.sum);
     }
 }
 

@@ -15,6 +15,7 @@
 
 use super::FunctionBlock;
 use super::args::{Call, Reset, bounded, dead_zone};
+use super::memory::Pass;
 use rhai::Dynamic;
 
 /// Ratio of derivative time to the time constant of its filter: 8 to 16 are usual; more lets measurement noise through.
@@ -91,6 +92,10 @@ pub(crate) struct PidSettings {
     pub reverse: bool,
 }
 
+/// The words of the modes, in the order of [`MODES`].
+const MODE_WORDS: &[&str] = &["auto", "manual", "cascade"];
+const MODES: [Mode; 3] = [Mode::Auto, Mode::Manual, Mode::Cascade];
+
 impl PidSettings {
     fn gain(&self) -> f64 {
         if self.reverse { -self.kp } else { self.kp }
@@ -107,7 +112,7 @@ impl PidSettings {
 
     fn read(call: &Call) -> Result<PidSettings, String> {
         let (min, max) = call.limits_needed()?;
-        let mode = [Mode::Auto, Mode::Manual, Mode::Cascade][call.word("mode", &["auto", "manual", "cascade"])?];
+        let mode = MODES[call.word("mode", MODE_WORDS)?];
         let cascade = call.number("cascade")?;
         if mode == Mode::Cascade && cascade.is_none() {
             return Err("`cascade`, the set-point of mode \"cascade\", is missing".to_owned());
@@ -140,13 +145,25 @@ impl PidSettings {
 }
 
 /// What the last step saw and gave.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Last {
     sp: f64,
     pv: f64,
     proportional: f64,
     u: f64,
     mode: Mode,
+}
+
+impl Last {
+    fn memory(&mut self, pass: &mut Pass) {
+        pass.number("sp", &mut self.sp);
+        pass.number("pv", &mut self.pv);
+        pass.number("proportional", &mut self.proportional);
+        pass.number("u", &mut self.u);
+        let mut mode = MODES.iter().position(|m| *m == self.mode).unwrap_or(0);
+        pass.word("mode", &mut mode, MODE_WORDS);
+        self.mode = MODES[mode];
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -235,6 +252,15 @@ impl FunctionBlock for Pid {
             None => *self = Self::default(),
         }
         Ok(())
+    }
+
+    fn memory(&mut self, pass: &mut Pass) {
+        pass.number("integral", &mut self.integral);
+        pass.number("derivative", &mut self.derivative);
+        let mut last: Vec<Last> = self.last.into_iter().collect();
+        pass.parts("last", &mut last, 1, Last::default, Last::memory);
+        self.last = last.pop();
+        pass.maybe("preset", &mut self.preset);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What holds for every block, whatever it is fed: with inputs, settings and time steps at random its answers stay
 //! finite and within their limits, and it can be reset at any time.
 
-use super::{Block, BlockKind, reset};
+use super::{Block, BlockKind, reset, save};
 use proptest::prelude::*;
 use rhai::{Array, Dynamic, Map};
 
@@ -173,6 +173,23 @@ fn all_finite(value: &Dynamic) -> bool {
     value.as_map_ref().is_err() || value.as_map_ref().is_ok_and(|map| map.values().all(all_finite))
 }
 
+/// An answer with every bit of its numbers.
+fn bits(answer: &Result<Dynamic, String>) -> String {
+    fn of(value: &Dynamic) -> String {
+        if let Ok(x) = value.as_float() {
+            return format!("{:016x}", x.to_bits());
+        }
+        if let Ok(array) = value.as_array_ref() {
+            return format!("{:?}", array.iter().map(of).collect::<Vec<_>>());
+        }
+        value.as_map_ref().map_or_else(
+            |_| format!("{value:?}"),
+            |map| format!("{:?}", map.iter().map(|(name, value)| (name.to_string(), of(value))).collect::<Vec<_>>()),
+        )
+    }
+    answer.as_ref().map_or_else(Clone::clone, of)
+}
+
 /// True when an answer keeps the limits that `call` set.
 fn within(kind: BlockKind, answer: &Dynamic) -> bool {
     let limited = |x: &Dynamic| x.as_float().is_ok_and(|x| (10.0..=90.0).contains(&x));
@@ -220,6 +237,28 @@ proptest! {
                     prop_assert!(reset(&mut block, None).is_ok(), "{kind:?}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_block_saved_and_loaded_goes_on_bit_for_bit(scans in scans()) {
+        for kind in BlockKind::ALL {
+            let mut block = kind.make();
+            let mut copy = kind.make();
+            for (n, s) in scans.iter().enumerate() {
+                if n % 7 == 0 || s.draw.is_multiple_of(5) {
+                    let memory = save(&mut block);
+                    copy = kind.load(&memory).map_err(|e| TestCaseError::fail(format!("{kind:?}: {e}: {memory:?}")))?;
+                    prop_assert_eq!(&save(&mut copy), &memory, "{:?}", kind);
+                }
+                if s.draw.is_multiple_of(31) {
+                    let to = (s.bit(9) && kind == BlockKind::Pid).then(|| Dynamic::from(s.y));
+                    prop_assert!(reset(&mut block, to.as_ref()).is_ok() && reset(&mut copy, to.as_ref()).is_ok());
+                }
+                let (a, b) = (step(kind, &mut block, *s), step(kind, &mut copy, *s));
+                prop_assert_eq!(bits(&a), bits(&b), "{:?} at {}", kind, n);
+            }
+            prop_assert_eq!(save(&mut block), save(&mut copy), "{:?}", kind);
         }
     }
 

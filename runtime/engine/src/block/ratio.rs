@@ -2,6 +2,7 @@
 
 use super::FunctionBlock;
 use super::args::{Call, Reset, bounded, number_or_none};
+use super::memory::Pass;
 use rhai::{Array, Dynamic};
 
 /// Most outputs of one split range.
@@ -61,6 +62,11 @@ impl FunctionBlock for Ratio {
         *self = Self { preset: to.number()?, ..Self::default() };
         Ok(())
     }
+
+    fn memory(&mut self, pass: &mut Pass) {
+        pass.number("offset", &mut self.offset);
+        pass.maybe("preset", &mut self.preset);
+    }
 }
 
 /// One controller on several actuators: each output runs straight from `y0` at `x0` to `y1` at `x1` and is flat
@@ -107,6 +113,8 @@ impl FunctionBlock for SplitRange {
     fn reset(&mut self, to: Reset) -> Result<(), String> {
         to.nothing()
     }
+
+    fn memory(&mut self, _: &mut Pass) {}
 }
 
 #[cfg(test)]

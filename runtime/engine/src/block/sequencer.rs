@@ -13,9 +13,10 @@
 //! starts of an hour bind every start; a fault alone stops a machine before its minimum time. What is waited for is said.
 
 use super::FunctionBlock;
-use super::args::{Call, Reset, result, whole};
+use super::args::{Call, Reset, bounded, result, whole};
 use super::logic::OnDelay;
 use super::machines::{MACHINES_MAX, Machine, STARTS_MAX, Unit};
+use super::memory::Pass;
 use rhai::{Array, Dynamic};
 
 /// Settings of a station. Times in s.
@@ -113,15 +114,16 @@ pub(crate) enum Waiting {
 }
 
 impl Waiting {
+    /// Every reason, in the order of [`Waiting::WORDS`].
+    const ALL: [Waiting; 6] = [Self::Nothing, Self::NoMachine, Self::MinStop, Self::Starts, Self::MinRun, Self::Gap];
+    const WORDS: &'static [&'static str] = &["", "no_machine", "min_stop", "starts", "min_run", "gap"];
+
+    fn place(self) -> usize {
+        Self::ALL.iter().position(|w| *w == self).unwrap_or(0)
+    }
+
     fn as_str(self) -> &'static str {
-        match self {
-            Self::Nothing => "",
-            Self::NoMachine => "no_machine",
-            Self::MinStop => "min_stop",
-            Self::Starts => "starts",
-            Self::MinRun => "min_run",
-            Self::Gap => "gap",
-        }
+        Self::WORDS[self.place()]
     }
 }
 
@@ -143,7 +145,7 @@ impl Sequencer {
     /// One step of `dt` seconds: afterwards `units[i].ordered` is the order for machine `i`.
     pub fn run(&mut self, demand: f64, machines: &[Machine], s: &Station, dt: f64) {
         self.take_over(machines);
-        self.since_start = self.since_start.map(|t| (t + dt).min(f64::MAX));
+        self.since_start = self.since_start.map(|t| bounded(t + dt));
         for (unit, machine) in self.units.iter_mut().zip(machines) {
             unit.advance(machine, s.start_timeout, dt);
             if unit.ordered && (!machine.available || unit.failed) {
@@ -297,6 +299,19 @@ impl FunctionBlock for Sequencer {
         to.nothing()?;
         *self = Self::default();
         Ok(())
+    }
+
+    fn memory(&mut self, pass: &mut Pass) {
+        pass.parts("units", &mut self.units, MACHINES_MAX, Unit::unknown, Unit::memory);
+        pass.count("wanted", &mut self.wanted, MACHINES_MAX);
+        pass.switch("by_demand", &mut self.by_demand);
+        pass.part("up", &mut self.up, OnDelay::memory);
+        pass.part("down", &mut self.down, OnDelay::memory);
+        pass.part("guard", &mut self.guard, OnDelay::memory);
+        pass.maybe_amount("since_start", &mut self.since_start);
+        let mut waiting = self.waiting.place();
+        pass.word("waiting", &mut waiting, Waiting::WORDS);
+        self.waiting = Waiting::ALL[waiting];
     }
 }
 

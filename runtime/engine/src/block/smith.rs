@@ -14,6 +14,7 @@
 
 use super::FunctionBlock;
 use super::args::{Call, Reset, bounded, number_or_none};
+use super::memory::Pass;
 use rhai::Dynamic;
 use std::collections::VecDeque;
 
@@ -144,6 +145,17 @@ impl FunctionBlock for Smith {
         self.model = None;
         self.line.points.clear();
         Ok(())
+    }
+
+    fn memory(&mut self, pass: &mut Pass) {
+        pass.maybe("model", &mut self.model);
+        pass.switch("by_flow", &mut self.by_flow);
+        let Some(points) = pass.rows("line", self.line.points.iter().map(|p| [p.0, p.1]), POINTS) else { return };
+        if points.first().is_some_and(|p| p[0] < 0.0) || !points.is_sorted_by(|a, b| a[0] <= b[0]) {
+            pass.refuse("the distances of `line` do not grow");
+        }
+        self.line.points.clear();
+        self.line.points.extend(points.into_iter().map(|[distance, value]| (distance, value)));
     }
 }
 

@@ -22,6 +22,7 @@
 use super::FunctionBlock;
 use super::args::{Call, Reset, bounded, number_or_none, result, whole};
 use super::logic::TIME_ROUNDING;
+use super::memory::Pass;
 use super::vote::vote;
 use rhai::{Array, Dynamic};
 
@@ -29,6 +30,9 @@ use rhai::{Array, Dynamic};
 const SENSORS_MAX: usize = 3;
 /// Samples of the running median.
 const MEDIAN_OF: usize = 5;
+
+/// Verdicts on a new sample; the first is none.
+const SUDDEN: &[&str] = &["", "spike", "rate"];
 
 /// Names of the settings.
 pub(crate) const SETTINGS: &[&str] = &[
@@ -129,6 +133,29 @@ impl Sensor {
                 Ok(x)
             }
         }
+    }
+
+    fn memory(&mut self, pass: &mut Pass) {
+        let mut recent = vec![self.recent];
+        if let Some(rows) = pass.rows("recent", recent.drain(..), 1) {
+            match rows.first() {
+                Some(row) => self.recent = *row,
+                None => pass.refuse("`recent` is empty"),
+            }
+        }
+        pass.count("count", &mut self.count, MEDIAN_OF);
+        let (mut value, mut since) = self.accepted.map_or((None, None), |(x, since)| (Some(x), Some(since)));
+        pass.maybe("accepted", &mut value);
+        pass.maybe_amount("since", &mut since);
+        self.accepted = value.zip(since);
+        let mut verdict = SUDDEN.iter().position(|word| Some(*word) == self.verdict.or(Some(""))).unwrap_or(0);
+        pass.word("verdict", &mut verdict, SUDDEN);
+        self.verdict = Some(SUDDEN[verdict]).filter(|word| !word.is_empty());
+        pass.maybe_amount("age", &mut self.age);
+        let (mut near, mut near_for) = self.near.map_or((None, None), |(x, since)| (Some(x), Some(since)));
+        pass.maybe("near", &mut near);
+        pass.maybe_amount("near_for", &mut near_for);
+        self.near = near.zip(near_for);
     }
 
     /// After a gap or a calibration the signal may stand elsewhere; that is neither a spike nor too fast.
@@ -330,6 +357,13 @@ impl FunctionBlock for Validator {
     fn reset(&mut self, to: Reset) -> Result<(), String> {
         *self = Self { last_good: to.number()?, ..Self::default() };
         Ok(())
+    }
+
+    fn memory(&mut self, pass: &mut Pass) {
+        pass.parts("sensors", &mut self.sensors, SENSORS_MAX, Sensor::default, Sensor::memory);
+        pass.maybe("last_good", &mut self.last_good);
+        pass.amount("lost", &mut self.lost);
+        pass.maybe_amount("returning", &mut self.returning);
     }
 }
 

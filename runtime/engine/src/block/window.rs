@@ -7,6 +7,7 @@
 
 use super::FunctionBlock;
 use super::args::{Call, Reset, bounded, result};
+use super::memory::Pass;
 use rhai::Dynamic;
 use std::collections::VecDeque;
 
@@ -116,6 +117,16 @@ impl FunctionBlock for Window {
         to.nothing()?;
         self.clear();
         Ok(())
+    }
+
+    fn memory(&mut self, pass: &mut Pass) {
+        let rows = self.spans.iter().map(|s| [s.time, s.mean, s.square, s.min, s.max]);
+        let Some(rows) = pass.rows("spans", rows, SPANS_MAX) else { return };
+        if rows.iter().any(|[time, _, square, ..]| *time <= 0.0 || *square < 0.0) {
+            pass.refuse("`spans` has one of no time");
+        }
+        self.clear();
+        self.spans.extend(rows.into_iter().map(|[time, mean, square, min, max]| Span { time, mean, square, min, max }));
     }
 }
 

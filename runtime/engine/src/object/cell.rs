@@ -101,6 +101,22 @@ impl ObjectCell {
         }
     }
 
+    /// Takes over everything that has happened to the object from the one of the same declaration that it takes the
+    /// place of. Where it finds its tags and outputs is its own.
+    pub fn take_over(&mut self, old: &mut ObjectCell) {
+        std::mem::swap(self, old);
+        std::mem::swap(&mut self.outputs, &mut old.outputs);
+        std::mem::swap(&mut self.mode_place, &mut old.mode_place);
+        std::mem::swap(&mut self.feedback, &mut old.feedback);
+        let own =
+            old.interlocks.iter_mut().map(Interlock::watch).chain(old.permissives.iter_mut().map(Permissive::watch));
+        let taken =
+            self.interlocks.iter_mut().map(Interlock::watch).chain(self.permissives.iter_mut().map(Permissive::watch));
+        for (taken, own) in taken.chain(&mut self.local).zip(own.chain(&mut old.local)) {
+            taken.look_from(own);
+        }
+    }
+
     /// The mode that holds.
     pub fn mode(&self) -> Mode {
         if self.is_local { Mode::Local } else { self.selected }

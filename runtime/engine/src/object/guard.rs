@@ -35,6 +35,11 @@ impl Watch {
         Watch { condition, timers, bad, safe, last, known: false, started }
     }
 
+    /// Looks at the tags where `other`, a watch of the same condition, was bound to them.
+    pub fn look_from(&mut self, other: &mut Watch) {
+        std::mem::swap(&mut self.condition, &mut other.condition);
+    }
+
     /// One evaluation, and the place of the comparison that decided.
     pub fn look(&mut self, image: &[Sample], now: Instant) -> (Verdict, usize) {
         let (so, leaf) = self.condition.evaluate(&mut self.timers, image, now);
@@ -83,6 +88,10 @@ impl Interlock {
     pub fn new(watch: Watch, latch: bool, latched: bool) -> Interlock {
         let state = if latched && latch { GuardState::Latched } else { GuardState::Waiting };
         Interlock { watch, latch, state, cause: None, since: None }
+    }
+
+    pub fn watch(&mut self) -> &mut Watch {
+        &mut self.watch
     }
 
     /// True while the output must take the interlock's value.
@@ -152,6 +161,10 @@ pub(crate) struct Permissive {
 impl Permissive {
     pub fn new(watch: Watch) -> Permissive {
         Permissive { watch, met: None, cause: None }
+    }
+
+    pub fn watch(&mut self) -> &mut Watch {
+        &mut self.watch
     }
 
     /// One evaluation; true when it changed.

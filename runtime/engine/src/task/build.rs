@@ -12,6 +12,8 @@ use crate::plan::Plan;
 use crate::program::Instance;
 use crate::system::HealthTags;
 use crate::table::Seen;
+use crate::view::ProgramView;
+use parking_lot::Mutex;
 use penstock_model::{Now, Origin, Sample, Source, TagDef, TagId, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use std::sync::Arc;
 /// The tags of one task, each once, with their places.
 struct Locals<'a> {
     shared: &'a Shared,
+    owner: &'a [usize],
     task: usize,
     list: Vec<Local>,
     places: HashMap<TagId, usize>,
@@ -27,7 +30,7 @@ struct Locals<'a> {
 impl Locals<'_> {
     fn place(&mut self, tag: TagId) -> usize {
         *self.places.entry(tag).or_insert_with(|| {
-            let owned = self.shared.owner[tag.index()] == self.task;
+            let owned = self.owner[tag.index()] == self.task;
             let external = self.shared.table.is_external(tag);
             let def = self.shared.table.tags.get(tag);
             let (device, log) = (matches!(def.source, Source::Device(_)) && external, def.log);
@@ -39,8 +42,15 @@ impl Locals<'_> {
 }
 
 impl TaskCore {
-    pub(crate) fn new(shared: &Arc<Shared>, config: &EngineConfig, plan: &Plan, index: usize, now: Now) -> TaskCore {
-        let mut locals = Locals { shared, task: index, list: Vec::new(), places: HashMap::new() };
+    pub(crate) fn new(
+        shared: &Arc<Shared>,
+        config: &EngineConfig,
+        plan: &Plan,
+        views: &[Arc<Mutex<ProgramView>>],
+        index: usize,
+        now: Now,
+    ) -> TaskCore {
+        let mut locals = Locals { shared, owner: &plan.owner, task: index, list: Vec::new(), places: HashMap::new() };
         let mut outputs = Vec::new();
         let mut by_tag = HashMap::new();
         for def in config.tags.iter().filter(|t| plan.owner[t.id.index()] == index) {
@@ -72,7 +82,14 @@ impl TaskCore {
             }
             let instance = Instance::new(def.script.clone(), bound.params.clone());
             let name = def.name.clone();
-            programs.push(Program { index: number, name, instance, inputs, outputs: places, bad: Vec::new() });
+            programs.push(Program {
+                view: views[number].clone(),
+                name,
+                instance,
+                inputs,
+                outputs: places,
+                bad: Vec::new(),
+            });
         }
         let mut objects: Vec<ObjectCell> = Vec::new();
         for (number, def) in config.objects.iter().enumerate() {
@@ -100,12 +117,14 @@ impl TaskCore {
             objects,
             fault: None,
             chores,
+            alarms: if chores { config.alarms.clone() } else { Vec::new() },
             health: Health::new(HealthTags::of_task(&config.tags, &config.tasks[index].name)),
             shown_fault: None,
             links: devices.iter().map(|d| (HealthTags::of_link(&config.tags, d), None)).collect(),
             started: now.mono,
             #[cfg(debug_assertions)]
             probe: None,
+            saving: None,
             shared: shared.clone(),
             index,
             def: config.tasks[index].clone(),

@@ -8,7 +8,11 @@ mod build;
 mod health;
 mod objects;
 mod report;
+mod retain;
+mod swap;
 mod writes;
+
+pub(crate) use swap::{Carry, ProgramCarry};
 
 use crate::config::{OverrunPolicy, TaskDef};
 use crate::engine::Shared;
@@ -20,10 +24,12 @@ use crate::output::{Output, Wished};
 use crate::program::{End, Instance, panic_text};
 use crate::system::HealthTags;
 use crate::table::Seen;
+use crate::view::ProgramView;
 use health::{Asked, Health};
+use parking_lot::Mutex;
 use penstock_model::{
-    BadReason, Clock, FallbackCause, Instant, LinkState, LogPolicy, Mode, Now, Quality, Record, Sample, TagId, TaskId,
-    Value, limits,
+    AlarmDef, BadReason, Clock, FallbackCause, Instant, LinkState, LogPolicy, Mode, Now, Quality, Record, Sample,
+    TagId, TaskId, Value, limits,
 };
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -59,8 +65,8 @@ struct Local {
 }
 
 struct Program {
-    /// Its place in the engine's list of programs.
-    index: usize,
+    /// What it shows of itself.
+    view: Arc<Mutex<ProgramView>>,
     name: Arc<str>,
     instance: Instance,
     /// Places in the image, by input.
@@ -140,6 +146,8 @@ pub struct TaskCore {
     by_tag: HashMap<TagId, usize>,
     objects: Vec<ObjectCell>,
     fault: Option<Fault>,
+    /// The alarms, for the task that evaluates them.
+    alarms: Vec<AlarmDef>,
     /// Evaluates alarms and publishes the links' health.
     chores: bool,
     health: Health,
@@ -149,6 +157,8 @@ pub struct TaskCore {
     started: Instant,
     #[cfg(debug_assertions)]
     probe: Option<Probe>,
+    /// The state that is being handed out.
+    saving: Option<retain::Saving>,
 }
 
 impl TaskCore {
@@ -191,7 +201,10 @@ impl TaskCore {
     #[expect(clippy::needless_pass_by_value, reason = "the caller makes one per scan")]
     pub fn scan(&mut self, now: Now, timing: ScanTiming) {
         // Every lock is released by a panic, and what stands is only replaced whole: the next scan weighs everything anew.
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.scan_once(now, &timing))) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| {
+            self.change_if_handed(now);
+            self.scan_once(now, &timing);
+        })) {
             self.broke(&panic_text(&*panic));
         }
         self.shared.tasks[self.index].stats.last_scan.store(now.mono.0, Ordering::Release);
@@ -232,6 +245,7 @@ impl TaskCore {
         };
         self.report(now, timing, run_time);
         self.reached(Phase::Record);
+        self.save_if_asked(now);
     }
 
     /// Makes a defect of the runtime within a scan a fault of the task. Also where the scan breaks again each time and
@@ -275,7 +289,7 @@ impl TaskCore {
         }
         for program in &mut self.programs {
             program.instance.restart();
-            self.shared.programs[program.index].lock().fault = None;
+            program.view.lock().fault = None;
         }
         for arbitrated in &mut self.outputs {
             arbitrated.output.forget_wish();
@@ -340,7 +354,7 @@ impl TaskCore {
             };
             let program = &self.programs[k];
             let message: Arc<str> = format!("program {}: {reason}", program.name).into();
-            let mut view = self.shared.programs[program.index].lock();
+            let mut view = program.view.lock();
             view.fault = Some(message.clone());
             view.last_error = Some(message.clone());
             return Some(Fault { cause, message, fresh: true });

@@ -25,7 +25,7 @@ impl TaskCore {
         if bad == program.bad && printed.is_empty() {
             return;
         }
-        let mut view = self.shared.programs[program.index].lock();
+        let mut view = program.view.lock();
         if bad != program.bad {
             let names = &program.instance.io.0.lock().declaration.inputs;
             view.bad_inputs = bad.iter().map(|(i, quality)| format!("{}: {quality}", names[*i].name)).collect();
@@ -67,7 +67,7 @@ impl TaskCore {
     }
 
     pub(super) fn evaluate_alarms(&self, now: Now) {
-        for (def, cell) in self.shared.alarms.iter().zip(&self.shared.cells) {
+        for (def, cell) in self.alarms.iter().zip(&self.shared.cells) {
             let sample = self.shared.table.shown(def.tag);
             let mut cell = cell.lock();
             if let Some(event) = cell.evaluate(def, &sample, now) {

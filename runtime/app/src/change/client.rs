@@ -1,0 +1,309 @@
+//! `penstock diff`, `apply`, `history` and `rollback`: the person's side of a change.
+
+use super::control::{self, Answer, Order, Question};
+use super::diff::{Difference, differences};
+use super::history::{self, Entry, Kind};
+use super::words::Words;
+use crate::config::{Loaded, Overrides, load};
+use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long an answer may take: a large site is read, checked and taken by slow tasks.
+const ANSWER_WAIT: Duration = Duration::from_secs(120);
+/// Longest answer.
+const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Where, and in which language.
+#[derive(Debug, clap::Args)]
+pub struct Common {
+    /// Site folder.
+    site: PathBuf,
+    /// State folder of the running site, as given to `run`.
+    #[arg(long, default_value = "var/penstock")]
+    state: PathBuf,
+    /// Language of what is printed: zh or en. Default: that of the environment, else en.
+    #[arg(long, value_parser = ["zh", "en"])]
+    lang: Option<String>,
+}
+
+/// `penstock diff`
+#[derive(Debug, clap::Args)]
+pub struct DiffArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Print one JSON array.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Who changes, why, and on what probation.
+#[derive(Debug, clap::Args)]
+pub struct OrderArgs {
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+    /// Who is responsible; beside the account of the operating system.
+    #[arg(long)]
+    by: Option<String>,
+    /// Why; kept in the history.
+    #[arg(long, default_value = "")]
+    comment: String,
+    /// For this long a fault or an overrun of what was changed leads back by itself; 0s: never.
+    #[arg(long, default_value = "10min", value_parser = crate::cli::duration)]
+    probation: Duration,
+}
+
+/// `penstock apply`
+#[derive(Debug, clap::Args)]
+pub struct ApplyArgs {
+    #[command(flatten)]
+    common: Common,
+    /// At the next scan of each task, without asking: the same as --yes.
+    #[arg(long)]
+    at_scan: bool,
+    #[command(flatten)]
+    order: OrderArgs,
+}
+
+/// `penstock history`
+#[derive(Debug, clap::Args)]
+pub struct HistoryArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Print one JSON array.
+    #[arg(long)]
+    json: bool,
+}
+
+/// `penstock rollback`
+#[derive(Debug, clap::Args)]
+pub struct RollbackArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Number of the configuration to go back to; the one before where none is given.
+    number: Option<u32>,
+    #[command(flatten)]
+    order: OrderArgs,
+}
+
+impl Common {
+    fn language(&self) -> &str {
+        let chinese = ["LC_ALL", "LC_MESSAGES", "LANG"]
+            .iter()
+            .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
+            .is_some_and(|v| v.starts_with("zh"));
+        self.lang.as_deref().unwrap_or(if chinese { "zh" } else { "en" })
+    }
+
+    fn load(&self) -> Result<Loaded, String> {
+        load(&self.site, &Overrides::default()).map_err(|d| d.to_string())
+    }
+
+    /// The newest entry of the history: what runs, or ran last.
+    fn last(&self) -> Result<Entry, String> {
+        let (entries, _) = history::list(&self.state)?;
+        entries.into_iter().next_back().ok_or_else(|| {
+            format!(
+                "{} holds no configuration that ran: give the state folder of the running site with --state",
+                self.state.display()
+            )
+        })
+    }
+
+    fn compared(&self) -> Result<(Entry, Loaded, Vec<Difference>), String> {
+        let new = self.load()?;
+        let last = self.last()?;
+        if last.site_id != new.site.id {
+            return Err(format!(
+                "the state folder {} is of the site `{}`, and {} is `{}`",
+                self.state.display(),
+                last.site_id,
+                self.site.display(),
+                new.site.id
+            ));
+        }
+        let old = history::configuration(&self.state, &last, &Overrides::default())?;
+        let found = differences(&old.site, &new.site);
+        Ok((last, new, found))
+    }
+
+    fn say(&self, words: &Words) {
+        println!("{}", words.of(self.language()));
+    }
+
+    fn tell(&self, found: &[Difference]) {
+        let language = self.language();
+        for d in found {
+            match &d.restart {
+                None => {
+                    println!("{} {}", if language == "zh" { "[可在线]" } else { "[live]   " }, d.words.of(language))
+                }
+                Some(why) => {
+                    let mark = if language == "zh" { "[须重启]" } else { "[restart]" };
+                    println!("{mark} {} – {}", d.words.of(language), why.of(language));
+                }
+            }
+        }
+    }
+}
+
+/// Prints what differs between the configuration that runs, or ran last, and the folder.
+///
+/// # Errors
+/// In words for a person.
+pub fn diff(args: &DiffArgs) -> Result<(), String> {
+    let (last, new, found) = args.common.compared()?;
+    if args.json {
+        let rows: Vec<_> = found
+            .iter()
+            .map(|d| serde_json::json!({ "zh": d.words.zh, "en": d.words.en, "live": d.restart.is_none(), "why": d.restart }))
+            .collect();
+        println!("{}", serde_json::Value::from(rows));
+        return Ok(());
+    }
+    args.common.tell(&found);
+    let kept = found.iter().filter(|d| d.restart.is_some()).count();
+    let (n, same) = (last.number, last.hash == new.site.config_hash);
+    args.common.say(&match (found.len(), kept) {
+        (0, _) if same => Words::new(format!("与配置 {n} 相同"), format!("the same as configuration {n}")),
+        (0, _) => Words::new(
+            format!("与配置 {n} 仅文字排版不同"),
+            format!("differs from configuration {n} in nothing that acts: comments or layout"),
+        ),
+        (all, 0) => Words::new(
+            format!("与配置 {n} 相差 {all} 项，均可在运行中更改"),
+            format!("differences from configuration {n}: {all}; all can be applied while it runs"),
+        ),
+        (all, kept) => Words::new(
+            format!("与配置 {n} 相差 {all} 项，其中 {kept} 项须重启"),
+            format!("differences from configuration {n}: {all}, of which {kept} need a restart"),
+        ),
+    });
+    Ok(())
+}
+
+/// Has the running site take over the folder's configuration.
+///
+/// # Errors
+/// In words for a person; nothing was changed then.
+pub fn apply(args: &ApplyArgs) -> Result<(), String> {
+    let common = &args.common;
+    let (_, new, found) = common.compared()?;
+    if !new.warnings.is_empty() {
+        eprintln!("{}", new.warnings);
+    }
+    common.tell(&found);
+    if !found.iter().any(|d| d.restart.is_some()) && !args.at_scan {
+        confirm(common, &args.order)?;
+    }
+    let site = std::path::absolute(&common.site).map_err(|e| format!("{}: {e}", common.site.display()))?;
+    let order = args.order.order();
+    let answer = ask(common, &Question::Apply { site, hash: new.site.config_hash, order })?;
+    finish(common, &answer)
+}
+
+/// Has the running site go back.
+///
+/// # Errors
+/// In words for a person; nothing was changed then.
+pub fn rollback(args: &RollbackArgs) -> Result<(), String> {
+    confirm(&args.common, &args.order)?;
+    let answer = ask(&args.common, &Question::Rollback { number: args.number, order: args.order.order() })?;
+    finish(&args.common, &answer)?;
+    args.common.say(&Words::new(
+        "注意：站点文件夹未被改动；重启时以文件夹为准",
+        "mind: the site's folder was not changed, and a restart runs what is in the folder",
+    ));
+    Ok(())
+}
+
+/// Prints what ran.
+///
+/// # Errors
+/// In words for a person.
+pub fn history(args: &HistoryArgs) -> Result<(), String> {
+    let common = &args.common;
+    let (entries, broken) = history::list(&common.state)?;
+    for name in broken {
+        eprintln!("warning: entry {name} cannot be read");
+    }
+    if args.json {
+        println!("{}", serde_json::to_string(&entries).map_err(|e| e.to_string())?);
+        return Ok(());
+    }
+    let zone = load(&common.site, &Overrides::default()).map_or_else(|_| String::new(), |l| l.site.time_zone);
+    let language = common.language();
+    for e in &entries {
+        let kind = match (e.kind, language) {
+            (Kind::Start, "zh") => "启动",
+            (Kind::Apply, "zh") => "更改",
+            (Kind::Rollback, "zh") => "回退",
+            (Kind::Automatic, "zh") => "自动回退",
+            (Kind::Start, _) => "start",
+            (Kind::Apply, _) => "apply",
+            (Kind::Rollback, _) => "rollback",
+            (Kind::Automatic, _) => "automatic rollback",
+        };
+        let of = e.of.map_or(String::new(), |n| format!(" → {n}"));
+        let time = control::shown_time(e.at_ms, &zone);
+        println!("{:>4}  {time}  {kind}{of}  {}  {}  {}", e.number, e.hash, e.who, e.comment);
+        for line in &e.lines {
+            println!("      {}", line.of(language));
+        }
+    }
+    if entries.is_empty() {
+        common.say(&Words::new("没有运行过的配置", "nothing has run on this state folder"));
+    }
+    Ok(())
+}
+
+impl OrderArgs {
+    fn order(&self) -> Order {
+        Order { by: self.by.clone(), comment: self.comment.clone(), probation_s: self.probation.as_secs() }
+    }
+}
+
+fn confirm(common: &Common, order: &OrderArgs) -> Result<(), String> {
+    if order.yes {
+        return Ok(());
+    }
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        return Err("nobody can be asked here: add --yes".to_owned());
+    }
+    common.say(&Words::new("在运行中更改？输入 yes 确认：", "Change it while it runs? Type yes:"));
+    let mut line = String::new();
+    stdin.read_line(&mut line).map_err(|e| e.to_string())?;
+    if line.trim() == "yes" { Ok(()) } else { Err("not confirmed; nothing was changed".to_owned()) }
+}
+
+fn ask(common: &Common, question: &Question) -> Result<Answer, String> {
+    let path = control::socket(&common.state);
+    let gone = |e: std::io::Error| {
+        format!("{}: {e}: does the site run, with this state folder, and as this user?", path.display())
+    };
+    let mut stream = UnixStream::connect(&path).map_err(gone)?;
+    stream.set_read_timeout(Some(ANSWER_WAIT)).map_err(gone)?;
+    let mut text = serde_json::to_string(question).map_err(|e| e.to_string())?;
+    text.push('\n');
+    stream.write_all(text.as_bytes()).map_err(gone)?;
+    let mut line = String::new();
+    BufReader::new(stream.take(ANSWER_BYTES_MAX)).read_line(&mut line).map_err(gone)?;
+    serde_json::from_str(&line).map_err(|e| format!("the running site answered something else: {e}"))
+}
+
+fn finish(common: &Common, answer: &Answer) -> Result<(), String> {
+    if !answer.ok {
+        return Err(answer.words.of(common.language()).to_owned());
+    }
+    common.say(&answer.words);
+    if let Some(left) = answer.probation_s {
+        common.say(&Words::new(
+            format!("试运行 {left} s：期间出错将自动回退"),
+            format!("on probation for {left} s: a fault or an overrun leads back by itself"),
+        ));
+    }
+    Ok(())
+}
