@@ -386,7 +386,7 @@ fn objects(site: &Site) -> Vec<String> {
         let mut out = parts.next().unwrap_or_default().to_owned();
         for part in parts {
             let (id, rest) = part.split_once(')').unwrap_or((part, ""));
-            let tag = id.trim().trim_end_matches(',').parse().ok().map(|id| TagId(id));
+            let tag = id.trim().trim_end_matches(',').parse().ok().map(TagId);
             let path = tag.filter(|t| t.index() < site.tags.len()).map(|t| &*site.tags.get(t).path);
             out.push_str(path.unwrap_or(id));
             out.push_str(rest);

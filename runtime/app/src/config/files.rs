@@ -2,6 +2,7 @@
 //! later carries its place. What the words mean is decided in the modules beside this one.
 
 use super::account_files::{CarbonFile, EnergyFile};
+use super::case_files::CaseFile;
 use super::object_files::{HoldFile, ObjectFile};
 use super::tasks::TaskFile;
 use super::text::{At, Label, Node, Pairs};
@@ -540,43 +541,6 @@ pub struct AlarmFile {
     pub consequence: Label,
     /// What to do.
     pub response: Label,
-}
-
-/// One case of a `*.cases.yaml`
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CaseFile {
-    /// What is shown, in a sentence; unique in its file.
-    pub case: At<String>,
-    /// Parameters.
-    #[serde(default)]
-    pub set: Pairs<At<Node>>,
-    /// Outputs held by hand from the first row on.
-    #[serde(default)]
-    pub manual: Pairs<At<Node>>,
-    /// The scans.
-    pub rows: Vec<At<RowFile>>,
-}
-
-/// One row of a case: one or more scans with the same inputs
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RowFile {
-    /// Time since the scan before. Default: as in the row before.
-    pub dt: Text,
-    /// How many scans. Default 1.
-    pub times: Option<At<u32>>,
-    /// Inputs that change: a value, `{ bad: link }`, `{ uncertain: frozen, value: 2.0 }`.
-    #[serde(rename = "in", default)]
-    pub inputs: Pairs<At<Node>>,
-    /// Outputs held by hand from here on; `release` ends it.
-    #[serde(default)]
-    pub manual: Pairs<At<Node>>,
-    /// What is expected after the last scan of the row.
-    #[serde(default)]
-    pub out: Pairs<At<Node>>,
-    /// The scan must fail with a message that contains this.
-    pub error: Text,
 }
 
 /// The JSON schema of a kind of file, for editors: `site`, `device` (Modbus), `device-opcua`, `profile`, `tags`,
