@@ -15,6 +15,7 @@ use crate::App;
 use crate::guard::{Engineer, Operator, Who, may};
 use crate::limits::ACKNOWLEDGE_MAX;
 use crate::live::value_json;
+use crate::objects::{self, ModeChange};
 use crate::reply::{ApiError, Body};
 use crate::site::{limits, role, writable};
 use axum::Json;
@@ -23,7 +24,7 @@ use axum::http::StatusCode;
 use penstock_ledger::{Action, ActionKind};
 use penstock_model::limits::TEXT_BYTES_MAX;
 use penstock_model::{
-    AlarmId, Claim, ClaimError, Origin, Priority, Role, TagDef, TaskId, Value, ValueType, Wish, with_causes,
+    AlarmId, Claim, ClaimError, Origin, Priority, Role, TagDef, TaskId, Utc, Value, ValueType, Wish, with_causes,
 };
 use serde::Deserialize;
 use serde_json::{Value as Json_, json};
@@ -36,7 +37,7 @@ impl App {
     }
 
     /// Puts an action on the disk; the person is told when that is impossible.
-    fn record(&self, who: &Who, what: ActionKind) -> Result<u64, ApiError> {
+    pub(crate) fn record(&self, who: &Who, what: ActionKind) -> Result<u64, ApiError> {
         self.ctx.actions.append(self.action(&who.user, who.role, what)).map_err(|error| {
             tracing::error!(error = with_causes(&error), "the action log cannot be written; the action was refused");
             ApiError::new(
@@ -49,7 +50,7 @@ impl App {
 }
 
 /// Runs an action on a thread that may wait for the disk, one at a time.
-async fn one_at_a_time<T: Send + 'static>(
+pub(crate) async fn one_at_a_time<T: Send + 'static>(
     app: &Arc<App>,
     act: impl FnOnce(&App) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
@@ -70,6 +71,9 @@ pub(crate) struct ClaimBody {
     value: Option<Json_>,
     #[serde(default)]
     release: bool,
+    /// Seconds that an output is held by hand: absent for the site's own time, 0 for no end.
+    #[serde(default)]
+    lease_s: Option<u64>,
     #[serde(default)]
     confirm: bool,
 }
@@ -84,6 +88,10 @@ struct Order {
     /// The value wished; `None` for a release.
     new: Option<Value>,
     entry: bool,
+    /// When a hold by hand ends by itself.
+    until: Option<Utc>,
+    /// What becomes of its object's mode, where it has one and that changes.
+    mode: Option<ModeChange>,
 }
 
 impl Order {
@@ -92,7 +100,7 @@ impl Order {
         match &self.new {
             None => ActionKind::Release { tag },
             Some(new) if self.entry => ActionKind::SetPoint { tag, old, new: new.clone(), unit: self.unit.clone() },
-            Some(new) => ActionKind::Manual { tag, old, new: new.clone() },
+            Some(new) => ActionKind::Manual { tag, old, new: new.clone(), until: self.until },
         }
     }
 
@@ -104,10 +112,10 @@ impl Order {
                 Some(ActionKind::SetPoint { tag, old: Some(new.clone()), new: old.clone(), unit: self.unit.clone() })
             }
             (Some(new), Some(old)) if was_manual => {
-                Some(ActionKind::Manual { tag, old: Some(new.clone()), new: old.clone() })
+                Some(ActionKind::Manual { tag, old: Some(new.clone()), new: old.clone(), until: None })
             }
             (Some(_), _) if !self.entry => Some(ActionKind::Release { tag }),
-            (None, Some(old)) => Some(ActionKind::Manual { tag, old: None, new: old.clone() }),
+            (None, Some(old)) => Some(ActionKind::Manual { tag, old: None, new: old.clone(), until: None }),
             _ => None,
         }
     }
@@ -122,6 +130,9 @@ pub(crate) async fn claim(
     one_at_a_time(&app, move |app| {
         let order = check(app, &who, &body)?;
         let was_manual = app.ctx.engine.output(order.claim.tag).is_some_and(|o| o.manual);
+        if let Some(mode) = &order.mode {
+            app.record(&who, mode.what())?;
+        }
         let seq = app.record(&who, order.what())?;
         if let Err(refused) = app.ctx.engine.claim(order.claim.clone()) {
             let text = format!("action {seq} was refused by the runtime and not done: {refused}");
@@ -129,6 +140,9 @@ pub(crate) async fn claim(
             app.record(&who, ActionKind::Custom { text })?;
             if let Some(undone) = order.undone(was_manual) {
                 app.record(&who, undone)?;
+            }
+            if let Some(mode) = &order.mode {
+                app.record(&who, mode.undone())?;
             }
             return Err(claim_refused(&refused));
         }
@@ -167,14 +181,19 @@ fn check(app: &App, who: &Who, body: &ClaimBody) -> Result<Order, ApiError> {
         (Some(json), false) => Some(wished(def, json).map_err(|e| claim_refused(&e))?),
         (None, true) => None,
     };
+    let (lease, until) = match &new {
+        Some(_) if !entry => objects::lease(app, tag, body.lease_s)?,
+        _ => (None, None),
+    };
     let claim = Claim {
         tag,
         wish: new.clone().map_or(Wish::Release, Wish::Value),
         origin: Origin::User(who.user.clone()),
         priority: Priority::Manual,
-        lease: None,
+        lease,
     };
-    Ok(Order { claim, path: def.path.to_string(), unit: def.unit.as_str().to_owned(), old, new, entry })
+    let mode = if entry { None } else { objects::mode_of_hand(app, who, &claim, until)? };
+    Ok(Order { claim, path: def.path.to_string(), unit: def.unit.as_str().to_owned(), old, new, entry, until, mode })
 }
 
 /// The value of the request as the tag takes it.
@@ -207,13 +226,14 @@ fn wished(def: &TagDef, json: &Json_) -> Result<Value, ClaimError> {
 }
 
 /// A refused claim in both languages.
-fn claim_refused(error: &ClaimError) -> ApiError {
+pub(crate) fn claim_refused(error: &ClaimError) -> ApiError {
     let zh = match error {
         ClaimError::ReadOnly(path) => format!("{path} 只读"),
         ClaimError::OutOfRange { path, value, low, high } => format!("{path}：{value} 超出 {low}..{high}"),
         ClaimError::WrongType { path, wanted, got } => format!("{path} 的类型为 {wanted}，不接受 {got}"),
         ClaimError::NotFinite(path) => format!("{path} 须为有限数"),
         ClaimError::Busy(path) => format!("{path}：等待处理的操作过多，请重试"),
+        ClaimError::Object { refused, .. } => return objects::refused(refused),
     };
     let status = match error {
         ClaimError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -223,7 +243,7 @@ fn claim_refused(error: &ClaimError) -> ApiError {
 }
 
 /// A text of a request as it may be repeated in an answer.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     text.chars().take(64).filter(|c| !c.is_control()).collect()
 }
 
@@ -336,6 +356,8 @@ mod tests {
             old: old.map(Value::Float),
             new: new.map(Value::Float),
             entry,
+            until: None,
+            mode: None,
         };
         let set = order(Some(3.0), Some(2.0), true).undone(false);
         assert!(matches!(set, Some(ActionKind::SetPoint { new: Value::Float(n), .. }) if n == 2.0));

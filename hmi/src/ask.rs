@@ -191,8 +191,24 @@ fn action_row(row: &ActionRow) -> Json_ {
             "set_point",
             json!({ "tag": tag, "old": value_json(old.as_ref()), "new": value_json(Some(new)), "unit": unit }),
         ),
-        ActionKind::Manual { tag, old, new } => {
-            ("manual", json!({ "tag": tag, "old": value_json(old.as_ref()), "new": value_json(Some(new)) }))
+        ActionKind::Manual { tag, old, new, until } => (
+            "manual",
+            json!({
+                "tag": tag,
+                "old": value_json(old.as_ref()),
+                "new": value_json(Some(new)),
+                "until_ms": until.map(Utc::millis),
+            }),
+        ),
+        ActionKind::Mode { object, old, new, until, .. } => (
+            "mode",
+            json!({ "object": object, "old": old.as_str(), "new": new.as_str(), "until_ms": until.map(Utc::millis) }),
+        ),
+        ActionKind::Lock { object, reason, .. } => ("lock", json!({ "object": object, "reason": reason })),
+        ActionKind::Unlock { object } => ("unlock", json!({ "object": object })),
+        ActionKind::ResetInterlocks { object } => ("reset_interlocks", json!({ "object": object })),
+        ActionKind::LeaseEnded { object, mode, .. } => {
+            ("lease_ended", json!({ "object": object, "new": mode.map(penstock_model::Mode::as_str) }))
         }
         ActionKind::Release { tag } => ("release", json!({ "tag": tag })),
         ActionKind::Acknowledge { alarm } => ("acknowledge", json!({ "alarm": alarm })),

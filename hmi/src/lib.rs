@@ -11,11 +11,13 @@ mod guard;
 pub mod limits;
 mod live;
 mod login;
+mod objects;
 mod reply;
 mod running;
 mod sessions;
 mod site;
 mod users;
+mod writes;
 
 pub use users::{Users, UsersError, random_password};
 
@@ -32,7 +34,7 @@ use parking_lot::Mutex;
 use penstock_engine::Engine;
 use penstock_historian::Historian;
 use penstock_ledger::{ActionLog, Ledger};
-use penstock_model::{Clock, DeviceId, Instant, TagId, Text};
+use penstock_model::{Clock, DeviceId, HoldTimes, Instant, TagId, Text};
 use running::SitePage;
 use std::future::IntoFuture;
 use std::net::SocketAddr;
@@ -83,6 +85,8 @@ pub struct SiteInfo {
     pub version: String,
     /// Its devices.
     pub devices: Vec<DeviceInfo>,
+    /// How long an output that belongs to no object may be held by hand.
+    pub hold: HoldTimes,
     /// The site's pages, handed to the front end as they are.
     pub pages: serde_json::Value,
 }
@@ -225,9 +229,14 @@ fn routes(app: Arc<App>) -> Router {
         .route("/api/history", get(ask::history))
         .route("/api/events", get(ask::events))
         .route("/api/actions", get(ask::actions))
+        .route("/api/writes", get(writes::writes))
         .route("/api/energy", get(ask::energy))
         .route("/api/system", get(ask::system))
         .route("/api/claim", post(act::claim))
+        .route("/api/objects/mode", post(objects::mode))
+        .route("/api/objects/lock", post(objects::lock))
+        .route("/api/objects/unlock", post(objects::unlock))
+        .route("/api/objects/reset", post(objects::reset))
         .route("/api/alarms/ack", post(act::acknowledge))
         .route("/api/tasks/{id}/reset", post(act::reset_task))
         .fallback(assets::serve)

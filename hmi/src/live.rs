@@ -14,7 +14,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
-use penstock_engine::{Engine, OutputView, Percentiles, TaskView};
+use penstock_engine::{Engine, ObjectView, OutputView, Percentiles, TaskView};
 use penstock_model::{AlarmState, AlarmView, Instant, LinkRecord, Now, OutcomeState, Quality, TagId, TagSample, Value};
 use serde_json::{Value as Json, json};
 use std::collections::HashMap;
@@ -110,6 +110,7 @@ pub(crate) struct Feed {
     started: bool,
     alarms: HashMap<u32, AlarmView>,
     outputs: HashMap<TagId, OutputView>,
+    objects: Vec<Option<ObjectView>>,
 }
 
 impl Feed {
@@ -130,6 +131,10 @@ impl Feed {
         let outputs = self.output_items(writables.iter().filter_map(|tag| engine.output(*tag)));
         if first || !outputs.is_empty() {
             push(json!({ "type": "outputs", "items": outputs }));
+        }
+        let objects = self.object_items(engine.objects());
+        if first || !objects.is_empty() {
+            push(json!({ "type": "objects", "items": objects }));
         }
         if each_second {
             let links: Vec<Json> = engine.links().iter().map(|l| link_json(l, now.mono)).collect();
@@ -160,6 +165,18 @@ impl Feed {
             }
         }
         changed.then_some(items)
+    }
+
+    fn object_items(&mut self, objects: Vec<ObjectView>) -> Vec<Json> {
+        self.objects.resize(objects.len(), None);
+        let mut items = Vec::new();
+        for (number, (view, told)) in objects.into_iter().zip(&mut self.objects).enumerate() {
+            if told.as_ref() != Some(&view) {
+                items.push(crate::objects::view_json(number, &view));
+                *told = Some(view);
+            }
+        }
+        items
     }
 
     fn output_items(&mut self, outputs: impl Iterator<Item = OutputView>) -> Vec<Json> {
@@ -239,6 +256,10 @@ fn output_json(view: &OutputView) -> Json {
         "granted": value_json(view.granted.as_ref()),
         "wished": value_json(view.wished.as_ref()),
         "bound_by": view.bound_by.as_deref(),
+        "interlock": view.interlock.as_deref().map(crate::objects::hindrance_json),
+        "blocked": view.blocked.as_deref().map(crate::objects::hindrance_json),
+        "until_ms": view.until.map(penstock_model::Utc::millis),
+        "ending": view.ending,
         "fallback": view.fallback.map(penstock_model::FallbackCause::as_str),
         "outcome": outcome,
         "outcome_text": text,

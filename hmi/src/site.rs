@@ -39,6 +39,8 @@ pub(crate) fn site_json(ctx: &HmiContext) -> Json {
         "alarms": alarms,
         "tasks": tasks,
         "devices": devices,
+        "objects": crate::objects::defs_json(ctx),
+        "hold": crate::objects::hold_json(site.hold),
         "pages": site.pages,
     })
 }

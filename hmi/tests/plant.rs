@@ -54,7 +54,12 @@ fn an_output_is_held_by_hand_until_it_is_released() {
     plant.scan();
     assert_eq!(plant.commanded(), Some(Value::Float(40.0)));
     let kinds: Vec<_> = plant.log().into_iter().take(2).map(|row| row.action.what).collect();
-    let manual = ActionKind::Manual { tag: "z/valve".into(), old: Some(Value::Float(40.0)), new: Value::Float(55.0) };
+    let manual = ActionKind::Manual {
+        tag: "z/valve".into(),
+        old: Some(Value::Float(40.0)),
+        new: Value::Float(55.0),
+        until: None,
+    };
     assert_eq!(kinds, [ActionKind::Release { tag: "z/valve".into() }, manual]);
 }
 

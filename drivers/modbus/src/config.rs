@@ -4,7 +4,7 @@ use crate::address::{Address, Area};
 use crate::limits::{BITS_MAX, POLL_PERIOD_MIN, REGISTERS_MAX};
 use crate::plan::Plan;
 use crate::wire::{ByteOrder, WireType};
-use penstock_model::{DeviceId, TagId, ValueType};
+use penstock_model::{DeviceId, Liveness, TagId, ValueType};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,13 +73,85 @@ pub struct GroupConfig {
     pub every: Duration,
 }
 
-/// A register that we count up so that the device notices when we fall silent.
+/// What a heartbeat writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beats {
+    /// An unsigned number that counts up and wraps.
+    Count,
+    /// 1 and 0 in turn.
+    Toggle,
+}
+
+impl Beats {
+    /// All of them.
+    pub const ALL: [Beats; 2] = [Self::Count, Self::Toggle];
+
+    /// The word used in configuration files.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Count => "count",
+            Self::Toggle => "toggle",
+        }
+    }
+
+    /// What is written at the beat of this number.
+    #[must_use]
+    pub fn value(self, beat: u16) -> u16 {
+        match self {
+            Self::Count => beat,
+            Self::Toggle => beat & 1,
+        }
+    }
+}
+
+/// What must be so for the heart to beat. Without it the device is to notice and to take over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BeatsWhile {
+    /// Every task that commands the device scans in time, and none of them is faulted.
+    Healthy,
+    /// Every task that commands the device scans in time; one that is faulted still carries out declared fallbacks.
+    Scans,
+    /// The device is connected.
+    Link,
+}
+
+impl BeatsWhile {
+    /// All of them.
+    pub const ALL: [BeatsWhile; 3] = [Self::Healthy, Self::Scans, Self::Link];
+
+    /// The word used in configuration files.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Scans => "scans",
+            Self::Link => "link",
+        }
+    }
+
+    /// True when the heart beats on this.
+    #[must_use]
+    pub fn is_met(self, alive: Liveness) -> bool {
+        match self {
+            Self::Healthy => alive.healthy && alive.scans,
+            Self::Scans => alive.scans,
+            Self::Link => true,
+        }
+    }
+}
+
+/// A register that we write again and again so that the device notices when we fall silent.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Heartbeat {
-    /// The holding register; one register, unsigned, counting up and wrapping.
+    /// The holding register; one register, unsigned.
     pub address: Address,
     /// How often.
     pub every: Duration,
+    /// What is written.
+    pub values: Beats,
+    /// When it beats.
+    pub beats: BeatsWhile,
 }
 
 /// One device.

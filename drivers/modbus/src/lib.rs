@@ -35,7 +35,7 @@ mod wire;
 mod write;
 
 pub use address::{Address, AddressError, Area, parse_address};
-pub use config::{DeviceConfig, GroupConfig, Heartbeat, PointConfig, WriteConfig};
+pub use config::{Beats, BeatsWhile, DeviceConfig, GroupConfig, Heartbeat, PointConfig, WriteConfig};
 pub use lockstep::{Lockstep, Registers};
 pub use plan::{Plan, ReadRequest};
 pub use wire::{ByteOrder, WireError, WireType};

@@ -23,3 +23,5 @@ pub const LINK_REPORT_EVERY: Duration = Duration::from_secs(1);
 // A point of the longest text still fits one request, and every text fits a value.
 const _: () = assert!(TEXT_BYTES_WIRE_MAX / 2 <= REGISTERS_MAX);
 const _: () = assert!(TEXT_BYTES_WIRE_MAX as usize <= penstock_model::limits::TEXT_BYTES_MAX);
+/// How often a heartbeat that stopped looks whether control is alive again.
+pub(crate) const BEAT_LOOK: Duration = Duration::from_millis(100);

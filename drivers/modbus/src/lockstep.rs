@@ -93,7 +93,7 @@ impl Lockstep {
                 self.keep(command, sink, now);
             }
             if turn.unanswered {
-                self.write_unanswered(device, now);
+                self.write_unanswered(device, sink, now);
             }
         }
         if self.report <= now.mono || self.reported != self.line.state() {
@@ -135,8 +135,11 @@ impl Lockstep {
         if let Some(beat) = self.config.heartbeat
             && self.beat.1 <= now.mono
         {
-            self.beat = (self.beat.0.wrapping_add(1), now.mono + beat.every);
-            device.write_words(beat.address.pdu, &[self.beat.0]);
+            self.beat.1 = now.mono + beat.every;
+            if beat.beats.is_met(sink.liveness(self.config.id, now.mono)) {
+                self.beat.0 = self.beat.0.wrapping_add(1);
+                device.write_words(beat.address.pdu, &[beat.values.value(self.beat.0)]);
+            }
         }
         for group in 0..self.requests.len() {
             if self.due[group] <= now.mono {
@@ -147,7 +150,7 @@ impl Lockstep {
     }
 
     /// The first request of a turn that gets no answer: a command, else the heartbeat, else a poll, which leaves no trace.
-    fn write_unanswered(&mut self, device: &mut dyn Registers, now: Now) {
+    fn write_unanswered(&mut self, device: &mut dyn Registers, sink: &dyn SampleSink, now: Now) {
         let first = self.kept.iter_mut().min_by_key(|(_, kept)| kept.command.id);
         if let Some((index, kept)) = first {
             let point = &self.config.points[*index];
@@ -156,9 +159,11 @@ impl Lockstep {
                 // Whether the device took it is not heard of.
                 let _ = put(point, &encoded, device);
             }
-        } else if let Some(beat) = self.config.heartbeat {
+        } else if let Some(beat) = self.config.heartbeat
+            && beat.beats.is_met(sink.liveness(self.config.id, now.mono))
+        {
             self.beat = (self.beat.0.wrapping_add(1), now.mono + beat.every);
-            device.write_words(beat.address.pdu, &[self.beat.0]);
+            device.write_words(beat.address.pdu, &[beat.values.value(self.beat.0)]);
         }
     }
 
@@ -237,11 +242,15 @@ impl Lockstep {
         let Some(value) = &command.value else { return };
         let state = match encode(point, value) {
             Err(e) => OutcomeState::Failed(format!("{}: {e} ({})", point.path, point.address).into()),
-            Ok(encoded) if put(point, &encoded, device) => {
-                tell(command, OutcomeState::Acknowledged, sink, now);
-                OutcomeState::ReadBack
+            Ok(encoded) => {
+                tell(command, OutcomeState::Sent, sink, now);
+                if put(point, &encoded, device) {
+                    tell(command, OutcomeState::Acknowledged, sink, now);
+                    OutcomeState::ReadBack
+                } else {
+                    OutcomeState::Failed(format!("{}: writing {} was refused", point.path, point.address).into())
+                }
             }
-            Ok(_) => OutcomeState::Failed(format!("{}: writing {} was refused", point.path, point.address).into()),
         };
         tell(command, state, sink, now);
     }

@@ -3,10 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which the lint does not see as such")]
 
 use super::*;
-use crate::config::{GroupConfig, Heartbeat, WriteConfig};
+use crate::config::{Beats, BeatsWhile, GroupConfig, Heartbeat, WriteConfig};
 use crate::{ByteOrder, WireType, parse_address};
-use penstock_model::{CommandId, DeviceId, LinkState, Origin, Quality, TagId, Utc, ValueType};
+use penstock_model::{CommandId, DeviceId, LinkState, Liveness, Origin, Quality, TagId, Utc, ValueType};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Holding registers; requests arrive as `reach` says.
 struct Device {
@@ -37,13 +38,16 @@ impl Registers for Device {
     }
 }
 
-/// What came out, in order.
+/// What came out, in order; and whether control is faulted.
 #[derive(Default)]
-struct Heard(Mutex<(Vec<TagSample>, Vec<Outcome>, Vec<LinkRecord>)>);
+struct Heard(Mutex<(Vec<TagSample>, Vec<Outcome>, Vec<LinkRecord>)>, AtomicBool);
 
 impl SampleSink for Heard {
     fn samples(&self, batch: &[TagSample]) {
         self.0.lock().unwrap().0.extend_from_slice(batch);
+    }
+    fn liveness(&self, _: DeviceId, _: Instant) -> Liveness {
+        Liveness { scans: true, healthy: !self.1.load(Ordering::Relaxed) }
     }
     fn outcome(&self, outcome: Outcome) {
         self.0.lock().unwrap().1.push(outcome);
@@ -90,8 +94,12 @@ fn config(heartbeat: bool) -> DeviceConfig {
         registers_max: 125,
         bits_max: 2_000,
         gap_max: 4,
-        heartbeat: heartbeat
-            .then(|| Heartbeat { address: parse_address("HR4", false).unwrap(), every: Duration::from_secs(1) }),
+        heartbeat: heartbeat.then(|| Heartbeat {
+            address: parse_address("HR4", false).unwrap(),
+            every: Duration::from_secs(1),
+            values: Beats::Count,
+            beats: BeatsWhile::Healthy,
+        }),
         pause_after_connect: Duration::ZERO,
     }
 }
@@ -205,4 +213,26 @@ fn a_refusal_is_no_loss() {
     assert_eq!(bench.heard.quality(), Some(Quality::Bad(BadReason::Refused)));
     assert_eq!(bench.heard.state(), Some(LinkState::Up));
     assert!(matches!(bench.heard.outcomes().last(), Some((1, OutcomeState::Failed(_)))));
+}
+
+#[test]
+fn a_heart_stops_with_what_it_stands_for_and_beats_again_with_it() {
+    for (beats, values, during) in
+        [(BeatsWhile::Healthy, Beats::Count, false), (BeatsWhile::Scans, Beats::Toggle, true)]
+    {
+        let mut bench = Bench::new(true);
+        let mut config = config(true);
+        config.heartbeat = config.heartbeat.map(|h| Heartbeat { values, beats, ..h });
+        bench.driver = Lockstep::new(config);
+        bench.run(2_500, None);
+        let before = bench.device.words[3];
+        bench.heard.1.store(true, Ordering::Relaxed);
+        bench.run(3_500, None);
+        assert_eq!(bench.device.words[3] != before, during, "{beats:?} while a task is faulted");
+        bench.heard.1.store(false, Ordering::Relaxed);
+        let before = bench.device.words[3];
+        bench.run(4_500, None);
+        assert_ne!(bench.device.words[3], before, "{beats:?} again");
+        assert!(values == Beats::Count || bench.device.words[3] <= 1, "a toggle knows 0 and 1");
+    }
 }

@@ -47,6 +47,8 @@ pub(crate) struct Beat {
     pub(crate) count: u16,
     pub(crate) next: Option<Instant>,
     pub(crate) refused: bool,
+    /// Control was not alive at the last beat that was due.
+    pub(crate) silent: bool,
 }
 
 /// Why serving ended.
@@ -70,7 +72,8 @@ impl Session {
             book: Book::new(&config),
             polls: Vec::new(),
             points: vec![PointState::default(); config.points.len()],
-            beat: Beat::default(),
+            // Silent until the first scan, so that the first beat is told.
+            beat: Beat { silent: config.heartbeat.is_some(), ..Beat::default() },
             config,
             sink,
             clock,

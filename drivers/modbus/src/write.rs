@@ -3,7 +3,7 @@
 use crate::codec::{Encoded, decode, encode};
 use crate::commands::DueCheck;
 use crate::config::{PointConfig, WriteConfig};
-use crate::limits::{VERIFY_STEP_MAX, VERIFY_STEP_MIN};
+use crate::limits::{BEAT_LOOK, VERIFY_STEP_MAX, VERIFY_STEP_MIN};
 use crate::read::places;
 use crate::session::{End, Session, link_end, next_deadline};
 use crate::transport::{Answer, CallError, ILLEGAL_FUNCTION, Request, refusal};
@@ -137,7 +137,7 @@ impl Session {
         }
     }
 
-    /// Counts the heartbeat up when it is due.
+    /// Beats when it is due and control of the device is alive. A heart that stops is told once, and so is its return.
     pub(crate) async fn beat(&mut self) -> Result<(), End> {
         let (Some(config), Some(next)) = (self.config.heartbeat, self.beat.next) else { return Ok(()) };
         let now = Instant::now();
@@ -145,8 +145,23 @@ impl Session {
             return Ok(());
         }
         self.beat.next = Some(next_deadline(next, config.every, now));
+        let alive = config.beats.is_met(self.sink.liveness(self.config.id, self.clock.now().mono));
+        if self.beat.silent == alive {
+            self.beat.silent = !alive;
+            let (device, at) = (&self.config.name, config.address);
+            if alive {
+                tracing::info!(%device, %at, "the heartbeat beats");
+            } else {
+                tracing::error!(%device, %at, "the heartbeat stops: control of this device is not alive; it takes over");
+            }
+        }
+        if !alive {
+            // Looked at again soon: the device is not to wait a whole beat longer than control needs to come back.
+            self.beat.next = Some(now + config.every.min(BEAT_LOOK));
+            return Ok(());
+        }
         self.beat.count = self.beat.count.wrapping_add(1);
-        let result = self.put_words(config.address.pdu, vec![self.beat.count]).await;
+        let result = self.put_words(config.address.pdu, vec![config.values.value(self.beat.count)]).await;
         if let Some(end) = result.as_ref().err().and_then(link_end) {
             return Err(end);
         }

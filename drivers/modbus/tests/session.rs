@@ -5,7 +5,7 @@
 mod bench;
 
 use bench::{Device, PATIENCE, Rig, device, read, write};
-use penstock_modbus::{DeviceConfig, Heartbeat, WireType, parse_address};
+use penstock_modbus::{Beats, BeatsWhile, DeviceConfig, Heartbeat, WireType, parse_address};
 use penstock_model::{BadReason, LinkState, OutcomeState, Quality, TagId, Value};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -350,7 +350,12 @@ async fn a_busy_device_refuses_for_a_while_and_is_asked_again_at_once() {
 #[tokio::test]
 async fn the_heartbeat_counts_up() {
     let plc = Device::start().await;
-    let beat = Heartbeat { address: parse_address("HR900", false).unwrap(), every: FAST };
+    let beat = Heartbeat {
+        address: parse_address("HR900", false).unwrap(),
+        every: FAST,
+        values: Beats::Count,
+        beats: BeatsWhile::Healthy,
+    };
     let rig = Rig::start(DeviceConfig { heartbeat: Some(beat), ..plain(plc.address()) });
     let beats = |s: &mut bench::State| {
         let count = |r: &Request<'_>| match r {

@@ -137,8 +137,13 @@ impl Lockstep {
         let mut kept = std::mem::take(&mut self.kept);
         for (command, sent) in kept.values_mut().filter(|(_, sent)| !sent) {
             *sent = true;
+            let tell = |state| sink.outcome(Outcome { id: command.id, tag: command.tag, state, at: now.utc });
+            tell(OutcomeState::Sent);
             let state = self.write(command, server);
-            sink.outcome(Outcome { id: command.id, tag: command.tag, state, at: now.utc });
+            if state == OutcomeState::ReadBack {
+                tell(OutcomeState::Acknowledged);
+            }
+            tell(state);
         }
         self.kept = kept;
     }

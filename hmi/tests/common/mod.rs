@@ -116,6 +116,7 @@ fn tags() -> Vec<TagDef> {
                 min_on: Duration::ZERO,
                 min_off: Duration::ZERO,
                 fallback: Fallback::always(FallbackAction::Hold),
+                write: penstock_model::WritePolicy::default(),
             }),
             ..TagDef::float(VALVE, "z/valve", unit("%"), Source::Program("z".into()))
         },
@@ -347,6 +348,7 @@ fn engine(clock: &ManualClock) -> (Engine, Vec<TaskCore>, Arc<Commands>) {
         }],
         alarms: vec![alarm()],
         devices: vec!["plc".into()],
+        objects: vec![],
         entries: vec![],
     };
     let (engine, cores) = Engine::build(config, commands.clone(), Arc::new(NoRecords), clock.now()).unwrap();
@@ -366,6 +368,7 @@ fn site_info() -> SiteInfo {
             driver: "modbus".into(),
             address: "127.0.0.1:502".into(),
         }],
+        hold: HoldTimes::default(),
         pages: serde_json::json!({ "pages": ["overview"] }),
     }
 }

@@ -144,6 +144,10 @@ export function startMock({ port = 0, site: siteDir = join(HERE, "../../../confi
       const found = all.filter((e) => e.utc_ms >= number("from", 0) && e.utc_ms <= number("to", Infinity));
       return send(res, 200, found.slice(0, number("limit", 200)));
     }
+    if (path === "/api/writes") {
+      const counts = { granted: 0, acknowledged: 0, settled: 0, failed: 0, superseded: 0, kept_back: 0 };
+      return send(res, 200, { tag: url.searchParams.get("tag"), counts, latency_ms: { p50: 0, p99: 0, max: 0 }, writes: [] });
+    }
     if (path === "/api/actions") return send(res, 200, actions.slice(0, number("limit", 200)));
     if (path === "/api/energy") return send(res, 200, model.energy(number("from", 0), number("to", 0)));
     if (path === "/api/system") return send(res, 200, model.system());

@@ -4,7 +4,7 @@
 mod expect;
 
 use crate::config::bindings::{compile, parameters};
-use crate::config::files::{CaseFile, RowFile};
+use crate::config::case_files::{CaseFile, RowFile};
 use crate::config::read::Reader;
 use crate::config::tags::Ctx;
 use crate::config::text::{At, Node};

@@ -3,7 +3,10 @@
 use crate::change::client;
 use crate::config::Overrides;
 use crate::run::{Options, Runtime};
+use crate::supervise::Launch;
+use crate::supervise::child::Line;
 use clap::{Parser, Subcommand};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -86,6 +89,13 @@ struct RunArgs {
     /// Stop by itself after this time, for example 60s.
     #[arg(long = "for", value_parser = duration)]
     run_for: Option<Duration>,
+    /// Run without the supervisor that writes the declared values when this process dies: for a debugger, or where a
+    /// container does its work.
+    #[arg(long)]
+    unsupervised: bool,
+    /// Started by the supervisor; its line is on standard input.
+    #[arg(long, hide = true, conflicts_with = "unsupervised")]
+    supervised: bool,
 }
 
 fn device_address(text: &str) -> Result<(String, String), String> {
@@ -127,10 +137,10 @@ pub fn main() -> ExitCode {
         Verb::Test { path } => test(&path),
         Verb::User(verb) => done(crate::users::run(verb)),
         Verb::Verify { state } => done(crate::verify::run(&state)),
-        Verb::Demo(args) => done(block_on(crate::demo::run(args))),
+        Verb::Demo(args) => code(block_on(crate::demo::run(args))),
         Verb::Sim(args) => done(block_on(crate::sim::run(args))),
         Verb::Simulate(args) => done(crate::simulate::run(&args)),
-        Verb::Run(args) => done(block_on(run(args))),
+        Verb::Run(args) => code(block_on(run(args))),
     }
 }
 
@@ -150,7 +160,7 @@ fn start_log() {
         .init();
 }
 
-fn block_on<F: Future<Output = Result<(), String>>>(work: F) -> Result<(), String> {
+fn block_on<T, F: Future<Output = Result<T, String>>>(work: F) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -162,8 +172,12 @@ fn block_on<F: Future<Output = Result<(), String>>>(work: F) -> Result<(), Strin
 }
 
 fn done(result: Result<(), String>) -> ExitCode {
+    code(result.map(|()| ExitCode::SUCCESS))
+}
+
+fn code(result: Result<ExitCode, String>) -> ExitCode {
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(message) => {
             // Lists of mistakes name each of theirs already.
             let prefix = if message.starts_with("error") { "" } else { "error: " };
@@ -233,19 +247,42 @@ fn test(path: &std::path::Path) -> ExitCode {
     if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-async fn run(args: RunArgs) -> Result<(), String> {
-    let overrides = Overrides { device_address: args.devices };
+async fn run(args: RunArgs) -> Result<ExitCode, String> {
+    let overrides = Overrides { device_address: args.devices.clone() };
     let loaded = crate::config::load(&args.site, &overrides).map_err(|d| d.to_string())?;
-    if !loaded.warnings.is_empty() {
+    // The supervisor has shown them already.
+    if !loaded.warnings.is_empty() && !args.supervised {
         eprintln!("{}", loaded.warnings);
     }
-    let options = Options { state_dir: args.state, hmi: args.hmi };
-    let runtime = Runtime::start(loaded.site, options).await.map_err(|e| penstock_model::with_causes(&e))?;
-    println!("open http://{}", runtime.hmi_address());
-    tokio::select! {
-        () = crate::signals::wait() => {}
-        () = elapsed(args.run_for) => {}
+    let run_for = args.run_for;
+    let asked = async move {
+        tokio::select! {
+            () = crate::signals::wait() => {}
+            () = elapsed(run_for) => {}
+        }
+    };
+    if !args.unsupervised && !args.supervised {
+        let launch = Launch { site: args.site, state: args.state, hmi: args.hmi, devices: args.devices };
+        return crate::supervise::run(launch, &loaded, asked, |hmi| println!("open http://{hmi}")).await;
     }
-    println!("{}", runtime.stop().await);
-    Ok(())
+    let line = if args.supervised { Some(Line::on_stdin()?) } else { None };
+    let options = Options { state_dir: args.state, hmi: args.hmi, supervisor: line.clone() };
+    let runtime = Runtime::start(loaded.site, options).await.map_err(|e| penstock_model::with_causes(&e))?;
+    match &line {
+        None => {
+            println!("open http://{}", runtime.hmi_address());
+            asked.await;
+        }
+        Some(line) => {
+            tokio::select! {
+                () = asked => {}
+                () = line.supervisor_gone() => {}
+            }
+            line.stopping();
+        }
+    }
+    let summary = runtime.stop().await;
+    // Whoever read our output may be gone; that must not turn an orderly stop into a failure.
+    let _ = writeln!(std::io::stdout(), "{summary}");
+    Ok(ExitCode::SUCCESS)
 }

@@ -3,11 +3,13 @@
 use crate::config::Overrides;
 use crate::run::{Options, Runtime};
 use crate::sim::SimProcess;
+use crate::supervise::Launch;
 use penstock_hmi::Users;
 use penstock_model::{Role, with_causes};
 use penstock_simulators::PlantKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 /// Options of the demo.
@@ -41,6 +43,9 @@ pub struct DemoArgs {
     /// Loopback address of the simulators' HTTP interface that sets and clears faults; off when absent.
     #[arg(long, value_name = "ADDRESS")]
     pub api: Option<SocketAddr>,
+    /// Run without the supervisor that writes the declared values when the runtime dies.
+    #[arg(long)]
+    pub unsupervised: bool,
     /// Print one JSON line with address and users instead of the text for a person.
     #[arg(long)]
     pub json: bool,
@@ -68,7 +73,7 @@ fn follow(site: &crate::config::Site, sim: &SimProcess) -> Vec<(String, String)>
 ///
 /// # Errors
 /// In words for a person: what could not be started and what to do.
-pub async fn run(args: DemoArgs) -> Result<(), String> {
+pub async fn run(args: DemoArgs) -> Result<ExitCode, String> {
     let site_dir = match &args.site {
         Some(dir) => dir.clone(),
         None => bundled_site()?,
@@ -77,28 +82,42 @@ pub async fn run(args: DemoArgs) -> Result<(), String> {
     let plain = crate::config::load(&site_dir, &Overrides::default()).map_err(|d| d.to_string())?;
     let sim = start_simulators(&args, crate::sim::plant_of(&plain.site)).await?;
     let device_address = follow(&plain.site, &sim);
-    let loaded = crate::config::load(&site_dir, &Overrides { device_address }).map_err(|d| d.to_string())?;
+    let overrides = Overrides { device_address: device_address.clone() };
+    let loaded = crate::config::load(&site_dir, &overrides).map_err(|d| d.to_string())?;
     let users = demo_users(&args.state)?;
-    let options = Options { state_dir: args.state.clone(), hmi: args.hmi };
-    let runtime = match Runtime::start(loaded.site, options).await {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            sim.stop().await;
-            return Err(with_causes(&error));
+    let asked = async {
+        tokio::select! {
+            () = crate::signals::wait() => {}
+            () = crate::cli::elapsed(args.run_for) => {}
+        }
+        if !args.json {
+            println!("stopping: outputs go to their declared shutdown state …");
         }
     };
-    greet(&args, runtime.hmi_address(), &users, sim.id());
-    tokio::select! {
-        () = crate::signals::wait() => {}
-        () = crate::cli::elapsed(args.run_for) => {}
-    }
-    if !args.json {
-        println!("stopping: outputs go to their declared shutdown state …");
-    }
-    let summary = runtime.stop().await;
+    let greet = |hmi| greet(&args, hmi, &users, sim.id());
+    let ended = if args.unsupervised {
+        unsupervised(&args, loaded.site, asked, greet).await
+    } else {
+        let (state, hmi) = (args.state.clone(), args.hmi);
+        let launch = Launch { site: site_dir, state, hmi, devices: device_address };
+        crate::supervise::run(launch, &loaded, asked, greet).await
+    };
     sim.stop().await;
-    println!("{summary}");
-    Ok(())
+    ended
+}
+
+async fn unsupervised(
+    args: &DemoArgs,
+    site: crate::config::Site,
+    asked: impl Future<Output = ()>,
+    greet: impl FnOnce(SocketAddr),
+) -> Result<ExitCode, String> {
+    let options = Options { state_dir: args.state.clone(), hmi: args.hmi, supervisor: None };
+    let runtime = Runtime::start(site, options).await.map_err(|error| with_causes(&error))?;
+    greet(runtime.hmi_address());
+    asked.await;
+    println!("{}", runtime.stop().await);
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn start_simulators(args: &DemoArgs, plant: PlantKind) -> Result<SimProcess, String> {

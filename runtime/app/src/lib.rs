@@ -12,5 +12,6 @@ pub mod run;
 mod signals;
 mod sim;
 mod simulate;
+pub mod supervise;
 mod users;
 mod verify;

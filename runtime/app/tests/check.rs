@@ -70,6 +70,7 @@ fn cases() -> Vec<(&'static str, usize, Vec<Edit>)> {
     all.extend(values());
     all.extend(programs());
     all.extend(alarms_and_accounts());
+    all.extend(objects());
     all
 }
 
@@ -180,6 +181,25 @@ fn values() -> Vec<(&'static str, usize, Vec<Edit>)> {
             )],
         ),
         ("fallback says not everything", 1, vec![(PLC, ", link: device", "")]),
+        ("fallback for a crash outside the limits", 1, vec![(PLC, "shutdown: hold", "shutdown: hold, crash: 5")]),
+        ("deadband too wide", 1, vec![(PLC, "tolerance: 0.05 }", "tolerance: 0.05, deadband: 20 }")]),
+        ("quiet without a deadband", 1, vec![(PLC, "tolerance: 0.05 }", "tolerance: 0.05, quiet: 5s }")]),
+        ("feedback is no tag", 1, vec![(PLC, "tolerance: 0.05 }", "tolerance: 0.05, feedback: { tag: pump/sped } }")]),
+        (
+            "feedback in another unit",
+            1,
+            vec![(PLC, "tolerance: 0.05 }", "tolerance: 0.05, feedback: { tag: tank/level } }")],
+        ),
+        ("heartbeat of unknown words", 2, vec![(PLC, "every: 1s }", "every: 1s, values: toggel, while: scan }")]),
+        (
+            "supervisor with wrong words",
+            3,
+            vec![(
+                "site.yaml",
+                "tasks: {",
+                "supervisor: { deadline: 10ms, max_restarts: often, hang: 10ms }\ntasks: {",
+            )],
+        ),
         ("write to an input register", 1, vec![(PLC, "at: 40001", "at: 30101")]),
         ("register written twice", 1, vec![(PLC, "at: 40003", "at: 40001")]),
         ("heartbeat register written", 1, vec![(PLC, "HR900", "HR1")]),
@@ -264,6 +284,84 @@ fn programs() -> Vec<(&'static str, usize, Vec<Edit>)> {
     ]
 }
 
+/// The small site's one object, with this put into it.
+const OBJECT: &str = "- object: pump\n  title: Pump\n  outputs: [{ tag: pump/speed/cmd, off: 20 }]\n";
+
+fn objects() -> Vec<(&'static str, usize, Vec<Edit>)> {
+    let with = |more: &str| -> Vec<Edit> {
+        let text: &'static str = Box::leak(format!("{OBJECT}{more}").into_boxed_str());
+        vec![("objects.yaml", "", text)]
+    };
+    let interlock = |when: &str| with(&format!("  interlocks:\n    - {{ when: \"{when}\", text: x }}\n"));
+    vec![
+        ("an interlock names a tag that does not exist", 1, interlock("tank/levle > 4 m")),
+        ("an interlock in another unit", 1, interlock("tank/level > 4 bar for 2s")),
+        ("an interlock with an unknown unit", 1, interlock("tank/level > 4 meter")),
+        ("an interlock that reads its own output", 1, interlock("pump/speed/cmd > 80 %")),
+        ("an interlock on a number alone", 1, interlock("tank/level and pump/running")),
+        ("an interlock that can never act", 1, interlock("tank/level > 5 m")),
+        ("an interlock with a switch as a number", 1, interlock("pump/running > 3")),
+        ("an interlock that is not closed", 1, interlock("(tank/level > 4 m")),
+        ("an interlock without a time", 1, interlock("tank/level > 4 m for long")),
+        (
+            "an interlock with a policy and a value that do not fit",
+            2,
+            with("  interlocks:\n    - { when: pump/running, value: 10, bad: fall, text: x }\n"),
+        ),
+        (
+            "an off value outside the limits",
+            1,
+            vec![("objects.yaml", "", "- object: pump\n  title: Pump\n  outputs: [{ tag: pump/speed/cmd, off: 0 }]\n")],
+        ),
+        (
+            "an object of what people enter",
+            1,
+            vec![("objects.yaml", "", "- object: pump\n  title: Pump\n  outputs: [{ tag: tank/level_sp, off: 2 }]\n")],
+        ),
+        (
+            "an object of what is only measured",
+            1,
+            vec![("objects.yaml", "", "- object: pump\n  title: Pump\n  outputs: [{ tag: tank/level, off: 2 }]\n")],
+        ),
+        (
+            "an output in two objects",
+            1,
+            vec![(
+                "objects.yaml",
+                "",
+                "- object: a\n  title: A\n  outputs: [{ tag: pump/speed/cmd, off: 20 }]\n- object: b\n  title: B\n  outputs: [{ tag: pump/speed/cmd, off: 20 }]\n",
+            )],
+        ),
+        (
+            "an object twice",
+            1,
+            vec![(
+                "objects.yaml",
+                "",
+                "- object: a\n  title: A\n  outputs: [{ tag: pump/speed/cmd, off: 20 }]\n- object: a\n  title: A\n  outputs: [{ tag: pump/speed/cmd, off: 20 }]\n",
+            )],
+        ),
+        ("a mode that nobody can select", 1, with("  modes: { auto: operator, local: operator }\n")),
+        ("a role that does not exist", 1, with("  modes: { auto: operater }\n")),
+        ("an object that starts in a mode it does not offer", 1, with("  initial: cascade\n")),
+        ("a hold that is longer than the longest", 1, with("  hold: { default: 8h, max: 1h }\n")),
+        (
+            "a permissive of another's output",
+            1,
+            with("  permissives:\n    - { when: pump/running, output: pump/speed, text: x }\n"),
+        ),
+        (
+            "feedback in another unit",
+            1,
+            vec![(
+                "objects.yaml",
+                "",
+                "- object: pump\n  title: Pump\n  outputs: [{ tag: pump/speed/cmd, off: 20, feedback: tank/level }]\n",
+            )],
+        ),
+    ]
+}
+
 fn alarms_and_accounts() -> Vec<(&'static str, usize, Vec<Edit>)> {
     vec![
         ("alarm on an unknown tag", 1, vec![("alarms.yaml", "tag: tank/level", "tag: tank/leveel")]),
@@ -345,6 +443,7 @@ fn the_small_site_loads_as_written() {
     assert_eq!(tag("energy/tariff/tier").value_type, ValueType::Int, "published by the ledger");
     let level = &site.programs[0];
     assert_eq!(level.params, vec![("kp".to_owned(), Value::Float(20.0)), ("ti".to_owned(), Value::Float(300.0))]);
+    assert!(site.objects.is_empty());
     assert_eq!(site.tasks.iter().map(|t| &*t.name).collect::<Vec<_>>(), ["normal", "slow"]);
     let names: Vec<&str> = site.devices.iter().map(|d| &*d.name).collect();
     assert_eq!(names, ["meter", "plc", "server"]);

@@ -41,6 +41,7 @@ fn site(tasks: Vec<TaskDef>, script: &str, of: &[u8]) -> EngineConfig {
             min_on: Duration::ZERO,
             min_off: Duration::ZERO,
             fallback: Fallback::always(FallbackAction::Value(Value::Float(-1.0))),
+            write: penstock_model::WritePolicy::default(),
         });
         tags.push(out);
         let (inputs, outputs) = (vec![("x".to_owned(), x)], vec![("y".to_owned(), y)]);
@@ -60,6 +61,7 @@ fn site(tasks: Vec<TaskDef>, script: &str, of: &[u8]) -> EngineConfig {
         programs,
         alarms: Vec::new(),
         devices: vec!["plc".into()],
+        objects: Vec::new(),
         entries: Vec::new(),
     }
 }

@@ -11,11 +11,12 @@
 
 use crate::config::{BuildError, EngineConfig};
 use crate::engine::{Engine, Running, Shared};
+use crate::object::{ObjectDef, ObjectStart};
 use crate::plan::{Plan, plan};
 use crate::task::{Carry, ProgramCarry, TaskCore};
 use crate::view::ProgramView;
 use parking_lot::Mutex;
-use penstock_model::{Now, OutputDef, Source, TagDef};
+use penstock_model::{Fallback, FallbackAction, Now, OutputDef, Source, TagDef, WritePolicy};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -142,6 +143,9 @@ fn needs_restart(base: &Running, config: &EngineConfig, plan: &Plan) -> Vec<Stri
     if old.devices != config.devices {
         reasons.push("devices are other ones".to_owned());
     }
+    if declared(&old.objects) != declared(&config.objects) {
+        reasons.push("controlled objects, their interlocks or permissives are declared otherwise".to_owned());
+    }
     let alarms = |c: &EngineConfig| c.alarms.iter().map(|a| (a.name.clone(), a.tag)).collect::<Vec<_>>();
     if alarms(old) != alarms(config) {
         reasons.push("the list of alarms, or the tag of one, is another one".to_owned());
@@ -171,7 +175,13 @@ fn needs_restart(base: &Running, config: &EngineConfig, plan: &Plan) -> Vec<Stri
     reasons
 }
 
-/// What of a tag stays the same while the engine runs.
+/// Objects as a site declares them, without how they stood at a start.
+fn declared(objects: &[ObjectDef]) -> Vec<ObjectDef> {
+    objects.iter().map(|o| ObjectDef { start: ObjectStart::default(), ..o.clone() }).collect()
+}
+
+/// What of a tag stays the same while the engine runs. What an output does when the process dies is one: the supervisor
+/// was told it at the start.
 fn fixed(def: &TagDef) -> TagDef {
     let source = match &def.source {
         Source::Program(_) => Source::Program("".into()),
@@ -183,7 +193,8 @@ fn fixed(def: &TagDef) -> TagDef {
         rate_per_s: None,
         min_on: std::time::Duration::ZERO,
         min_off: std::time::Duration::ZERO,
-        fallback: penstock_model::Fallback::always(penstock_model::FallbackAction::Hold),
+        fallback: Fallback { crash: o.fallback.crash.clone(), ..Fallback::always(FallbackAction::Hold) },
+        write: WritePolicy::default(),
     });
     TagDef { source, output, ..def.clone() }
 }

@@ -2,6 +2,7 @@
 
 use crate::declare::Declaration;
 use crate::nearest::did_you_mean;
+use crate::object::ObjectDef;
 use crate::script::Script;
 use penstock_model::{AlarmDef, TagId, TagTable, TaskId, Value};
 use std::sync::Arc;
@@ -91,6 +92,8 @@ pub struct EngineConfig {
     pub alarms: Vec<AlarmDef>,
     /// Names of the devices; a device's id is its place here.
     pub devices: Vec<Arc<str>>,
+    /// The controlled objects.
+    pub objects: Vec<ObjectDef>,
     /// Entries that were made before the last stop: the tag, the value, who made it.
     pub entries: Vec<(TagId, Value, Arc<str>)>,
 }
@@ -203,6 +206,14 @@ pub enum BuildError {
     Tag {
         /// The tag's path.
         tag: Arc<str>,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A controlled object that cannot be.
+    #[error("object `{object}`: {reason}")]
+    Object {
+        /// Its name.
+        object: Arc<str>,
         /// What is wrong.
         reason: String,
     },

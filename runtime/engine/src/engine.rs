@@ -3,6 +3,10 @@
 use crate::alarm::AlarmCell;
 use crate::change::{TaskChange, program_views};
 use crate::config::{BuildError, EngineConfig, TaskDef};
+use crate::life::WriteBook;
+use crate::object::{
+    ObjectCell, ObjectDef, ObjectOrder, ObjectView, OrderKind, check_claim as check_hand, check_order,
+};
 use crate::output::Output;
 use crate::plan::plan;
 use crate::record::JournalSlot;
@@ -10,12 +14,13 @@ use crate::state::TaskState;
 use crate::stats::Histogram;
 use crate::table::Table;
 use crate::task::TaskCore;
-use crate::view::{OutputView, ProgramView, TaskView};
+use crate::view::{OutputView, ProgramView, TaskView, WritesView};
 use crossbeam::queue::ArrayQueue;
 use parking_lot::{Mutex, RwLock};
 use penstock_model::{
-    AlarmDef, AlarmId, AlarmView, Claim, ClaimError, CommandSink, DeviceId, LinkRecord, LinkState, Now, Outcome,
-    Record, RecordSink, Sample, SampleSink, TagDef, TagId, TagSample, TagTable, TaskId, Value, ValueType, Wish, limits,
+    AlarmDef, AlarmId, AlarmView, Claim, ClaimError, CommandSink, DeviceId, Instant, LinkRecord, LinkState, Liveness,
+    Now, OrderError, Outcome, Record, RecordSink, Sample, SampleSink, TagDef, TagId, TagSample, TagTable, TaskId,
+    Value, ValueType, Wish, limits,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,6 +32,7 @@ pub(crate) struct TaskShared {
     pub def: TaskDef,
     pub claims: ArrayQueue<Claim>,
     pub outcomes: ArrayQueue<Outcome>,
+    pub orders: ArrayQueue<ObjectOrder>,
     pub reset: AtomicBool,
     pub snapshot: Snapshot,
     pub change: ChangeSlot,
@@ -71,12 +77,23 @@ pub(crate) struct TaskStats {
     pub run_time: Histogram,
     pub latency: Histogram,
     pub fault: Mutex<Option<Arc<str>>>,
+    /// True while `fault` says one.
+    pub faulted: AtomicBool,
+    /// When the last scan began, ns of monotonic time; 0 before the first. Also a scan that broke counts.
+    pub last_scan: AtomicU64,
 }
 
 /// A device's link as last reported.
 pub(crate) struct LinkShared {
     pub record: Mutex<LinkRecord>,
     pub down: AtomicBool,
+}
+
+/// A controlled object, and how its task left it.
+pub(crate) struct ObjectShared {
+    pub def: ObjectDef,
+    pub task: usize,
+    pub view: Mutex<ObjectView>,
 }
 
 /// Everything the tasks and the handles share. Every lock in here is held for a copy, never across a scan or a script.
@@ -88,6 +105,12 @@ pub(crate) struct Shared {
     pub running: RwLock<Arc<Running>>,
     pub cells: Vec<Mutex<AlarmCell>>,
     pub outputs: HashMap<TagId, Mutex<OutputView>>,
+    /// By output that goes to a device.
+    pub writes: HashMap<TagId, Mutex<WriteBook>>,
+    /// The tasks that command each device.
+    pub commanders: Vec<Vec<usize>>,
+    pub objects: Vec<ObjectShared>,
+    pub object_of: HashMap<TagId, usize>,
     pub commands: Arc<dyn CommandSink>,
     pub records: Arc<dyn RecordSink>,
     pub command_ids: AtomicU64,
@@ -115,6 +138,8 @@ impl Engine {
         let table = Table::new(config.tags.clone(), &plan.own, now);
         let outputs = config.tags.iter().filter(|t| t.output.is_some() || t.entry.is_some());
         let outputs = outputs.map(|t| (t.id, Mutex::new(Output::new(t, now).view()))).collect();
+        let written: Vec<(TagId, DeviceId)> =
+            config.tags.iter().filter_map(|t| Some((t.id, t.output.as_ref()?.device?))).collect();
         let views = program_views(&config);
         let running = Running {
             order: plan.order.clone(),
@@ -131,6 +156,15 @@ impl Engine {
             cells: config.alarms.iter().map(|_| Mutex::new(AlarmCell::default())).collect(),
             running: RwLock::new(Arc::new(running)),
             outputs,
+            writes: written.iter().map(|(tag, _)| (*tag, Mutex::default())).collect(),
+            commanders: commanders(&written, &plan.owner, &config),
+            object_of: object_of(&config),
+            objects: config
+                .objects
+                .iter()
+                .enumerate()
+                .map(|(i, def)| ObjectShared::new(i, def, &plan.owner, now))
+                .collect(),
             commands,
             records,
             command_ids: AtomicU64::new(0),
@@ -174,18 +208,94 @@ impl Engine {
         self.shared.outputs.get(&tag).map(|view| view.lock().clone())
     }
 
+    /// The last writes of an output that goes to a device; `None` for every other tag.
+    #[must_use]
+    pub fn writes(&self, tag: TagId) -> Option<WritesView> {
+        self.shared.writes.get(&tag).map(|book| book.lock().view())
+    }
+
+    /// How long each task has gone without a scan at `now`, in the order of the tasks; `None` before its first.
+    #[must_use]
+    pub fn silence(&self, now: Instant) -> Vec<Option<Duration>> {
+        let last = self.shared.tasks.iter().map(|t| t.stats.last_scan.load(Ordering::Acquire));
+        last.map(|last| (last > 0).then(|| now.since(Instant(last)))).collect()
+    }
+
     /// Hands in a claim. It is weighed at the next scan of the tag's task; entries take values of persons
     /// ([`penstock_model::Priority::Manual`]) and keep them.
     ///
     /// # Errors
     /// When the tag cannot be claimed, the value does not fit, or too many claims wait. Nothing has changed then.
     pub fn claim(&self, claim: Claim) -> Result<(), ClaimError> {
+        let claim = self.checked(claim)?;
+        let path = self.tags().get(claim.tag).path.clone();
+        let owner = &self.shared.tasks[self.shared.owner[claim.tag.index()]];
+        owner.claims.push(claim).map_err(|_| ClaimError::Busy(path))
+    }
+
+    /// Says whether a claim would be taken as things stand, and changes nothing.
+    ///
+    /// # Errors
+    /// Why it would not.
+    pub fn check_claim(&self, claim: &Claim) -> Result<(), ClaimError> {
+        self.checked(claim.clone()).map(drop)
+    }
+
+    fn checked(&self, claim: Claim) -> Result<Claim, ClaimError> {
         let tags = self.tags();
         let path = tags.iter().nth(claim.tag.index()).map(|def| def.path.clone());
         let path = path.ok_or_else(|| ClaimError::ReadOnly(claim.tag.to_string().into()))?;
         let claim = check_claim(tags.get(claim.tag), claim)?;
-        let owner = &self.shared.tasks[self.shared.owner[claim.tag.index()]];
-        owner.claims.push(claim).map_err(|_| ClaimError::Busy(path))
+        if let Some(object) = self.shared.object_of.get(&claim.tag).and_then(|o| self.shared.objects.get(*o)) {
+            let granted = self.output(claim.tag).and_then(|view| view.granted);
+            check_hand(&object.def, &object.view.lock(), &claim, granted.as_ref())
+                .map_err(|refused| ClaimError::Object { path: path.clone(), refused })?;
+        }
+        Ok(claim)
+    }
+
+    /// The declared controlled objects; an object's number is its place here.
+    pub fn object_defs(&self) -> impl Iterator<Item = &ObjectDef> {
+        self.shared.objects.iter().map(|o| &o.def)
+    }
+
+    /// The object that an output belongs to.
+    #[must_use]
+    pub fn object_of(&self, tag: TagId) -> Option<usize> {
+        self.shared.object_of.get(&tag).copied()
+    }
+
+    /// How every controlled object stands, in the order of [`Engine::object_defs`].
+    #[must_use]
+    pub fn objects(&self) -> Vec<ObjectView> {
+        self.shared.objects.iter().map(|o| o.view.lock().clone()).collect()
+    }
+
+    /// How one controlled object stands.
+    #[must_use]
+    pub fn object(&self, object: usize) -> Option<ObjectView> {
+        self.shared.objects.get(object).map(|o| o.view.lock().clone())
+    }
+
+    /// Says whether an order would be taken as the object stands, and changes nothing.
+    ///
+    /// # Errors
+    /// Why it would not.
+    pub fn check_order(&self, object: usize, kind: &OrderKind) -> Result<(), OrderError> {
+        let shared = self.shared.objects.get(object);
+        let shared = shared.ok_or_else(|| OrderError::Unknown(object.to_string().into()))?;
+        check_order(&shared.def, &shared.view.lock(), kind)
+    }
+
+    /// Hands in an order to a controlled object. It is carried out at the next scan of the object's task.
+    ///
+    /// # Errors
+    /// When the object does not allow it as it stands, or too many orders wait. Nothing has changed then.
+    pub fn order(&self, order: ObjectOrder) -> Result<(), OrderError> {
+        self.check_order(order.object, &order.kind)?;
+        let object = &self.shared.objects[order.object];
+        let busy = || OrderError::Busy(object.def.name.clone());
+        self.shared.tasks[object.task].orders.push(order).map_err(|_| busy())
     }
 
     /// The declared alarms, by id, as they are declared now.
@@ -268,6 +378,19 @@ impl Engine {
     }
 }
 
+/// The tasks that command each device, by device.
+fn commanders(written: &[(TagId, DeviceId)], owner: &[usize], config: &EngineConfig) -> Vec<Vec<usize>> {
+    let mut tasks = vec![Vec::new(); config.devices.len()];
+    for (tag, device) in written {
+        if let Some(list) = tasks.get_mut(usize::from(device.0))
+            && !list.contains(&owner[tag.index()])
+        {
+            list.push(owner[tag.index()]);
+        }
+    }
+    tasks
+}
+
 /// Checks a claim against the tag and turns its value into the tag's type.
 fn check_claim(def: &TagDef, mut claim: Claim) -> Result<Claim, ClaimError> {
     let path = || def.path.clone();
@@ -315,12 +438,27 @@ fn check_claim(def: &TagDef, mut claim: Claim) -> Result<Claim, ClaimError> {
     Ok(claim)
 }
 
+fn object_of(config: &EngineConfig) -> HashMap<TagId, usize> {
+    let outputs = config.objects.iter().enumerate().flat_map(|(i, o)| o.outputs.iter().map(move |out| (out.tag, i)));
+    outputs.collect()
+}
+
+impl ObjectShared {
+    fn new(index: usize, def: &ObjectDef, owner: &[usize], now: Now) -> ObjectShared {
+        let task = def.outputs.first().map_or(0, |o| owner[o.tag.index()]);
+        // Places do not matter for a view.
+        let view = ObjectCell::new(index, def, vec![0; def.outputs.len()], |_| 0, now).view();
+        ObjectShared { def: def.clone(), task, view: Mutex::new(view) }
+    }
+}
+
 impl TaskShared {
     fn new(def: TaskDef) -> TaskShared {
         TaskShared {
             def,
             claims: ArrayQueue::new(limits::CLAIMS_WAITING_MAX),
             outcomes: ArrayQueue::new(limits::COMMANDS_WAITING_MAX),
+            orders: ArrayQueue::new(limits::ORDERS_WAITING_MAX),
             reset: AtomicBool::new(false),
             change: ChangeSlot { next: ArrayQueue::new(1), old: ArrayQueue::new(1), under_way: AtomicBool::new(false) },
             snapshot: Snapshot { wanted: AtomicBool::new(false), ready: ArrayQueue::new(1) },
@@ -383,5 +521,26 @@ impl SampleSink for Shared {
         record.clone_from(&link);
         // Under the lock, so that states of one link come in their order.
         self.records.publish(Record::Link(link));
+    }
+
+    fn liveness(&self, device: DeviceId, now: Instant) -> Liveness {
+        let commanders = self.commanders.get(usize::from(device.0)).filter(|list| !list.is_empty());
+        // A device that nobody commands still wants to know whether the runtime lives: then every task counts.
+        let all: Vec<usize>;
+        let tasks = match commanders {
+            Some(list) => list,
+            None => {
+                all = (0..self.tasks.len()).collect();
+                &all
+            }
+        };
+        let mut alive = Liveness { scans: true, healthy: true };
+        for task in tasks.iter().map(|i| &self.tasks[*i]) {
+            let last = task.stats.last_scan.load(Ordering::Acquire);
+            let silence = (task.def.period * limits::HEARTBEAT_PERIODS_MAX).max(limits::HEARTBEAT_SILENCE_MIN);
+            alive.scans &= last > 0 && now.since(Instant(last)) <= silence;
+            alive.healthy &= !task.stats.faulted.load(Ordering::Acquire);
+        }
+        alive
     }
 }

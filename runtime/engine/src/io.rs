@@ -8,7 +8,7 @@ use crate::declare::Declaration;
 use crate::host::{Fail, fail, number};
 use crate::nearest::did_you_mean;
 use parking_lot::Mutex;
-use penstock_model::{BadReason, Instant, Now, Quality, Sample, Value, ValueType};
+use penstock_model::{BadReason, Instant, Mode, Now, Quality, Sample, Value, ValueType};
 use rhai::{Dynamic, EvalAltResult, ImmutableString, Map, Position};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ use std::time::Duration;
 
 /// Names that `io` itself uses; no port, parameter, block or state may take one.
 pub(crate) const RESERVED: &[&str] =
-    &["dt", "first", "good", "usable", "or", "quality", "age", "manual", "granted", "track", "keep"];
+    &["dt", "first", "good", "usable", "or", "quality", "age", "manual", "granted", "track", "keep", "mode"];
 /// Methods of `io` that take the name of an input.
 pub(crate) const INPUT_METHODS: &[&str] = &["good", "usable", "or", "quality", "age"];
 /// Methods of `io` that take the name of an output.
-pub(crate) const OUTPUT_METHODS: &[&str] = &["manual", "granted", "track", "keep"];
+pub(crate) const OUTPUT_METHODS: &[&str] = &["manual", "granted", "track", "keep", "mode"];
 
 /// What a name of a script stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub(crate) fn members(declaration: &Declaration) -> Members {
 }
 
 /// What a program leaves for one output, and what it is told about it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct OutSlot {
     /// Assigned in this scan, with the quality its inputs left it.
     pub assigned: Option<(Value, Quality)>,
@@ -57,6 +57,14 @@ pub(crate) struct OutSlot {
     pub manual: bool,
     /// At the last scan something else than the program's wish was granted.
     pub held: bool,
+    /// The mode of the controlled object that the output belongs to; automatic without one.
+    pub mode: Mode,
+}
+
+impl Default for OutSlot {
+    fn default() -> OutSlot {
+        OutSlot { assigned: None, kept: None, granted: None, manual: false, held: false, mode: Mode::Auto }
+    }
 }
 
 /// One program's view of one scan, and its memory.
@@ -224,6 +232,10 @@ impl Io {
         self.0.lock().output(name).map(|slot| slot.manual)
     }
 
+    fn mode(&self, name: &str) -> Result<ImmutableString, Fail> {
+        self.0.lock().output(name).map(|slot| slot.mode.as_str().into())
+    }
+
     fn keep(&self, name: &str) -> Result<(), Fail> {
         let mut frame = self.0.lock();
         let taint = frame.taint;
@@ -294,6 +306,7 @@ pub(crate) fn register(engine: &mut rhai::Engine) {
     engine.register_fn("or", |io: &mut Io, n: &str, otherwise: Dynamic| io.or(n, &otherwise));
     engine.register_fn("age", |io: &mut Io, n: &str| io.age(n));
     engine.register_fn("manual", |io: &mut Io, n: &str| io.manual(n));
+    engine.register_fn("mode", |io: &mut Io, n: &str| io.mode(n));
     engine.register_fn("granted", |io: &mut Io, n: &str| io.granted(n, false));
     engine.register_fn("track", |io: &mut Io, n: &str| io.granted(n, true));
     engine.register_fn("keep", |io: &mut Io, n: &str| io.keep(n));

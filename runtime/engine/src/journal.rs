@@ -5,7 +5,7 @@
 //! time itself stopped a program. With a [`Keyframe`] of the task's memory and the journals after it, [`crate::Replay`]
 //! grants the same again, bit for bit.
 
-use crate::output::OutputMemory;
+use crate::output::{Imposition, OutputMemory};
 use crate::state::SavedProgram;
 use penstock_model::{
     Claim, Command, DeviceId, FallbackCause, Instant, Now, Outcome, Quality, Sample, TagId, TagSample, TaskId, Value,
@@ -36,6 +36,9 @@ pub struct ScanJournal {
     pub samples: Vec<TagSample>,
     /// Claims it took, in their order.
     pub claims: Vec<Claim>,
+    /// What its objects made of their outputs, where that changed since the scan before; of all of them with a
+    /// keyframe. The claims above on such outputs are in it already.
+    pub impositions: Vec<Imposition>,
     /// News of commands it took, in their order.
     pub outcomes: Vec<Outcome>,
     /// Where time stopped it: the one thing that a replay cannot find out by itself.
@@ -110,6 +113,7 @@ impl ScanJournal {
         self.links_down.clear();
         self.samples.clear();
         self.claims.clear();
+        self.impositions.clear();
         self.outcomes.clear();
         self.stop = None;
         self.written.clear();

@@ -8,7 +8,8 @@
 //!
 //! One scan of a task ([`TaskCore::scan`]):
 //! 1. latch: the tags the task needs are copied once; too old is Bad(stale), still too long is Uncertain(frozen);
-//! 2. claims and outcomes that came meanwhile are taken from bounded mailboxes;
+//! 2. orders, claims and outcomes that came meanwhile are taken from bounded mailboxes; controlled objects evaluate
+//!    their interlocks and permissives and say what they impose on their outputs;
 //! 3. programs run in the order of data flow, each one's outputs arbitrated before the next reads them;
 //! 4. a script error, a panic, too many operations or too long a run faults this task alone: the whole scan's outputs
 //!    are weighed again, with their declared fallbacks;
@@ -21,13 +22,17 @@ mod bench;
 mod block;
 mod change;
 mod check;
+mod condition;
 mod config;
 mod declare;
 mod engine;
 mod host;
 mod io;
 mod journal;
+mod lease;
+mod life;
 mod nearest;
+mod object;
 mod output;
 mod plan;
 mod program;
@@ -44,15 +49,22 @@ mod view;
 pub use bench::{Bench, BenchResult};
 pub use block::{BlockKind, BlockMemory, Field};
 pub use change::{Change, ChangeError};
+pub use condition::{Condition, ConditionError, TagFacts};
 pub use config::{BuildError, EngineConfig, OverrunPolicy, ProgramDef, TaskDef};
 pub use declare::{Declaration, ParamDecl, PortDecl};
 pub use engine::Engine;
 pub use journal::{Issued, Keyframe, Latched, ScanJournal, TimeStop, Written};
-pub use output::{Grant, HeldClaim, OutputMemory, Wished};
+pub use object::{
+    BadPolicy, GuardState, Hindrance, Imposed, InterlockDef, InterlockView, ObjectDef, ObjectOrder, ObjectOutput,
+    ObjectStart, ObjectView, OrderKind, PermissiveDef, PermissiveView,
+};
+pub use output::{Grant, HeldClaim, Imposition, ObjectHold, OutputMemory, Wished};
 pub use replay::{Explained, InputNow, Replay, ReplayedScan};
 pub use script::{Script, ScriptError};
 pub use state::{BlockState, LeftFresh, OutputState, ProgramState, SavedProgram, Take, TaskState};
 pub use stats::Histogram;
 pub use system::system_tags;
-pub use task::{ScanTiming, TaskCore};
-pub use view::{OutputView, Percentiles, ProgramView, SystemTag, TaskView};
+#[cfg(debug_assertions)]
+pub use task::Probe;
+pub use task::{Phase, ScanTiming, TaskCore};
+pub use view::{OutputView, Percentiles, ProgramView, SystemTag, TaskView, WritesView};

@@ -4,19 +4,22 @@
 //! bind the value; whoever bound it is recorded. `propose` is without side effects on what stands, so a scan that
 //! faults half-way is simply weighed again; `commit` makes the proposal stand.
 //!
-//! Order of strength: shutdown · interlock · a person · lost link · grid · optimiser · fault, overrun, bad input ·
+//! Order of strength: shutdown · what its object imposes (see `object`) · interlock · a person · lost link · grid · optimiser · fault, overrun, bad input ·
 //! the program (for an entry: the value entered, which is a person's). An interlock is bound by the limits alone; what
 //! shutdown grants is not slowed either, because no later scan would finish the way.
 
+mod carry;
 mod memory;
 
-pub use memory::{Grant, HeldClaim, OutputMemory};
+pub use memory::{Grant, HeldClaim, Imposition, ObjectHold, OutputMemory};
 
-use crate::state::OutputState;
+use crate::lease::Lease;
+use crate::object::{Hindrance, Imposed};
 use crate::view::OutputView;
 use penstock_model::{
-    BadReason, Claim, Command, DeviceId, Fallback, FallbackAction, FallbackCause, Instant, Now, Origin, Outcome,
-    OutcomeState, Priority, Quality, Sample, TagDef, TagId, Value, ValueType, Wish, limits,
+    BadReason, Claim, Command, DeviceId, Fallback, FallbackAction, FallbackCause, Instant, Mode, Now, ObjectEventKind,
+    Origin, Outcome, OutcomeState, Priority, Quality, Sample, TagDef, TagId, UncertainReason, Utc, Value, ValueType,
+    Wish, WritePolicy, limits,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +45,15 @@ struct Live {
     wish: Wish,
     origin: Origin,
     priority: Priority,
-    expires: Option<Instant>,
+    lease: Option<Lease>,
+}
+
+/// Why an output must not be started now, and where it stays.
+#[derive(Debug, Clone)]
+pub(crate) struct Permit {
+    pub off: Value,
+    /// `None` in a replay, where the object's conditions are not evaluated.
+    pub why: Option<Arc<Hindrance>>,
 }
 
 /// What is granted, and why.
@@ -69,16 +80,28 @@ pub(crate) struct Output {
     min_on: Duration,
     min_off: Duration,
     fallback: Fallback,
+    pub write: WritePolicy,
     claims: Vec<Live>,
     /// An entry's value and who entered it when.
     base: Option<(Value, Origin, Now)>,
     program_wish: Option<Value>,
+    imposed: Imposed,
+    /// The mode of its object; auto where it has none.
+    pub mode: Mode,
+    interlock: Option<Arc<Hindrance>>,
+    /// Set while a start is not permitted.
+    permit: Option<Permit>,
+    /// What the feedback shows while the panel in the field has it.
+    tracked: Option<Value>,
+    until: (Option<Utc>, bool),
     pub stands: Verdict,
     proposal: Verdict,
     changed_at: Option<Instant>,
     /// For how long it had stood so before `changed_at`: in the run before this one.
     stood_before: Duration,
     stepped_at: Instant,
+    /// Since when the granted value stands.
+    stands_since: Instant,
     commanded: Option<Value>,
     last_command: Option<Arc<Command>>,
     last_outcome: Option<Outcome>,
@@ -109,14 +132,22 @@ impl Output {
             min_on: out.map_or(Duration::ZERO, |o| o.min_on),
             min_off: out.map_or(Duration::ZERO, |o| o.min_off),
             fallback: out.map_or_else(|| Fallback::always(FallbackAction::Hold), |o| o.fallback.clone()),
+            write: out.map_or_else(WritePolicy::default, |o| o.write.clone()),
             claims: Vec::new(),
             base: None,
             program_wish: None,
+            imposed: Imposed::Nothing,
+            mode: Mode::Auto,
+            interlock: None,
+            permit: None,
+            tracked: None,
+            until: (None, false),
             stands: nothing.clone(),
             proposal: nothing,
             changed_at: None,
             stood_before: Duration::ZERO,
             stepped_at: now.mono,
+            stands_since: now.mono,
             commanded: None,
             last_command: None,
             last_outcome: None,
@@ -160,12 +191,75 @@ impl Output {
                 self.claims.remove(i);
             }
         }
-        self.claims.push(Live { wish, origin, priority, expires: lease.map(|l| now.mono + l) });
+        self.claims.push(Live { wish, origin, priority, lease: lease.map(|l| Lease::new(l, now)) });
     }
 
-    /// Ends claims whose lease has run out.
-    pub fn expire(&mut self, now: Instant) {
-        self.claims.retain(|c| c.expires.is_none_or(|end| now < end));
+    /// Ends claims whose lease has run out. What is to be told of a hold by hand.
+    pub fn expire(&mut self, now: Instant) -> Option<ObjectEventKind> {
+        let mut told = None;
+        self.claims.retain_mut(|c| {
+            let Some(lease) = &mut c.lease else { return true };
+            let over = lease.is_over(now);
+            if let (Priority::Manual, true) = (c.priority, over || lease.announces(now)) {
+                let who: Arc<str> = match &c.origin {
+                    Origin::User(name) => name.clone(),
+                    other => other.to_string().into(),
+                };
+                let until = lease.until;
+                told = Some(if over {
+                    ObjectEventKind::LeaseEnded { who }
+                } else {
+                    ObjectEventKind::LeaseEnding { who, until }
+                });
+            }
+            !over
+        });
+        told
+    }
+
+    /// Takes what its object says of this scan.
+    pub fn impose(&mut self, imposed: Imposed, interlock: Option<&Arc<Hindrance>>) {
+        self.tracked = match &imposed {
+            Imposed::HandedBack(_, shown) => {
+                shown.clone().or_else(|| self.stands.granted.clone()).or_else(|| self.tracked.take())
+            }
+            _ => None,
+        };
+        self.imposed = imposed;
+        self.interlock = interlock.cloned();
+    }
+
+    /// Takes whether a start is permitted in this scan.
+    pub fn permit(&mut self, permit: Option<Permit>) {
+        self.permit = permit;
+    }
+
+    /// Takes when the hold of its object ends.
+    pub fn show_until(&mut self, until: (Option<Utc>, bool)) {
+        self.until = until;
+    }
+
+    /// True while a person has given it a value.
+    pub fn has_hand(&self) -> bool {
+        self.claims.iter().any(|c| c.priority == Priority::Manual && matches!(c.wish, Wish::Value(_)))
+    }
+
+    /// A person takes it where it stands, unless somebody has given it a value by hand already.
+    pub fn hold_here(&mut self, by: &Arc<str>) {
+        if let (false, Some(value)) = (self.has_hand(), self.stands.granted.clone()) {
+            let (wish, origin) = (Wish::Value(value), Origin::User(by.clone()));
+            self.claims.push(Live { wish, origin, priority: Priority::Manual, lease: None });
+        }
+    }
+
+    /// Ends every hold by hand.
+    pub fn end_hands(&mut self) {
+        self.claims.retain(|c| c.priority != Priority::Manual);
+    }
+
+    /// Ends every claim of foreign systems.
+    pub fn end_remote(&mut self) {
+        self.claims.retain(|c| !matches!(c.origin, Origin::Remote(_)));
     }
 
     fn strongest(&self) -> Option<(&Live, &Value)> {
@@ -178,6 +272,11 @@ impl Output {
 
     /// The value of somebody stronger than the program, while there is one.
     pub fn overruling(&self) -> Option<&Value> {
+        match &self.imposed {
+            Imposed::Value(value, ..) => return Some(value),
+            Imposed::HandedBack(..) => return self.tracked.as_ref(),
+            Imposed::Nothing | Imposed::Stand => {}
+        }
         self.strongest().filter(|(c, _)| c.priority > Priority::Program).map(|(_, value)| value)
     }
 
@@ -196,7 +295,7 @@ impl Output {
             Some((before, since)) if before == cause => (cause, since),
             _ => (cause, now),
         });
-        let mut verdict = self.choose(program, wished, since, now);
+        let mut verdict = self.permitted(self.choose(program, wished, since, now));
         verdict.cause = since;
         let priority = match (&verdict.holder, verdict.fallback) {
             (_, Some(FallbackCause::Shutdown)) => Priority::Interlock,
@@ -207,7 +306,7 @@ impl Output {
             let (value, position, bound_by) = self.bind(value, priority, now);
             verdict.granted = Some(value);
             verdict.position = position;
-            verdict.bound_by = bound_by;
+            verdict.bound_by = verdict.bound_by.take().or(bound_by);
         }
         self.proposal = verdict;
     }
@@ -224,6 +323,9 @@ impl Output {
         let person = if self.entry { Priority::Interlock } else { Priority::Manual };
         match cause {
             Some((FallbackCause::Shutdown, _)) => return self.fall_back(cause, now),
+            _ if self.imposed_verdict().is_some_and(|(_, p)| claim.is_none_or(|(c, _)| c.priority <= p)) => {
+                return self.imposed_verdict().map_or_else(|| self.hold(Quality::Good), |(verdict, _)| verdict);
+            }
             _ if at_least(person).is_some() => {}
             Some((FallbackCause::Link, _)) if self.base.is_none() => return self.fall_back(cause, now),
             _ if at_least(Priority::Optimiser).is_some() && self.base.is_none() => {}
@@ -252,6 +354,48 @@ impl Output {
         }
     }
 
+    /// What its object imposes, and how strong that is.
+    fn imposed_verdict(&self) -> Option<(Verdict, Priority)> {
+        match &self.imposed {
+            Imposed::Nothing => None,
+            Imposed::Value(value, origin, priority) => {
+                // A value that is imposed is of the tag's type: the loader and the build have checked it.
+                Some((verdict(value, Some((origin.clone(), *priority)), Quality::Good), *priority))
+            }
+            Imposed::Stand => {
+                let known = self.stands.granted.is_some();
+                let quality = if known { Quality::Good } else { Quality::Bad(BadReason::Initial) };
+                Some((self.hold(quality), Priority::Manual))
+            }
+            Imposed::HandedBack(origin, _) => {
+                let quality = Quality::Uncertain(UncertainReason::Substituted);
+                let position = self.tracked.as_ref().and_then(Value::as_f64);
+                let holder = Some((origin.clone(), Priority::Interlock));
+                let back = Verdict { granted: None, wished: None, position, holder, ..self.hold(quality) };
+                Some((back, Priority::Interlock))
+            }
+        }
+    }
+
+    /// Keeps an output that is off from being started while that is not permitted.
+    fn permitted(&self, chosen: Verdict) -> Verdict {
+        let Some(permit) = &self.permit else { return chosen };
+        let forced = chosen.fallback == Some(FallbackCause::Shutdown)
+            || chosen.holder.as_ref().is_some_and(|(_, p)| *p >= Priority::Interlock);
+        let starts = chosen.granted.as_ref().is_some_and(|value| *value != permit.off)
+            && self.stands.granted.as_ref().is_none_or(|before| *before == permit.off);
+        if forced || !starts {
+            return chosen;
+        }
+        // Where nothing was granted yet nothing is sent: whoever starts it meanwhile is not stopped by this.
+        Verdict {
+            granted: self.stands.granted.clone(),
+            position: self.stands.position,
+            bound_by: Some("permissive".into()),
+            ..chosen
+        }
+    }
+
     fn fall_back(&self, cause: Option<(FallbackCause, Instant)>, now: Instant) -> Verdict {
         let Some((cause, since)) = cause else { return self.hold(Quality::Good) };
         let quality = Quality::Bad(match cause {
@@ -259,7 +403,8 @@ impl Output {
             FallbackCause::Fault => BadReason::ProgramFault,
             FallbackCause::Overrun => BadReason::Overrun,
             FallbackCause::Link => BadReason::Link,
-            FallbackCause::Shutdown => BadReason::Shutdown,
+            // The runtime never sees its own crash: its supervisor acts on that.
+            FallbackCause::Shutdown | FallbackCause::Crash => BadReason::Shutdown,
         });
         let target = match self.fallback.action(cause) {
             FallbackAction::Hold => None,
@@ -354,7 +499,12 @@ impl Output {
         let v = &self.proposal;
         // An entry is as old as its entering; a computed output as young as its scan.
         let since = self.base.as_ref().filter(|(value, ..)| Some(value) == v.granted.as_ref()).map_or(now, |b| b.2);
-        Sample { value: v.granted.clone(), quality: v.quality, source_time: since.utc, received: since.mono }
+        Sample {
+            value: v.granted.clone().or_else(|| self.tracked.clone()),
+            quality: v.quality,
+            source_time: since.utc,
+            received: since.mono,
+        }
     }
 
     /// Makes the proposal stand.
@@ -365,6 +515,7 @@ impl Output {
         if self.proposal.granted != self.stands.granted {
             // The first value of a run says nothing about when the machine was switched.
             self.changed_at = self.stands.granted.as_ref().map(|_| now);
+            self.stands_since = now;
             self.stood_before = Duration::ZERO;
         }
         self.stepped_at = now;
@@ -377,53 +528,38 @@ impl Output {
         let changed = self.stands.granted != self.commanded;
         // The driver asserts its last command again once a lost link is back: nothing to do meanwhile.
         let again = !link_down && self.retry_at.is_some_and(|at| now >= at);
-        (changed || again).then(|| self.stands.granted.clone())
+        ((changed && !self.keeps_back(now)) || again).then(|| self.stands.granted.clone())
+    }
+
+    /// True while a program's change is too small to be worth a write and has not stood for long. What a person, a
+    /// fallback or a limit decides is always written, and so is either end of the range: 0 means stop.
+    pub fn keeps_back(&self, now: Instant) -> bool {
+        let v = &self.stands;
+        let program = matches!(v.holder, Some((Origin::Program(_), Priority::Program)));
+        let number = |value: &Option<Value>| value.as_ref().and_then(Value::as_f64);
+        let (Some(before), Some(after), true) = (number(&self.commanded), number(&v.granted), program) else {
+            return false;
+        };
+        let at_end = after == 0.0 || self.limits.is_some_and(|(low, high)| after <= low || after >= high);
+        before != after
+            && (before - after).abs() < self.write.deadband
+            && now.since(self.stands_since) < self.write.quiet
+            && !at_end
+    }
+
+    /// The value last commanded.
+    pub fn stands_commanded(&self) -> Option<&Value> {
+        self.commanded.as_ref()
+    }
+
+    /// The wish behind what stands: whose, which, and what bound it.
+    pub fn request(&self) -> (Origin, Option<&Value>, Option<&Arc<str>>) {
+        (self.origin(), self.stands.wished.as_ref(), self.stands.bound_by.as_ref())
     }
 
     /// Forgets what a program wanted before its restart, so that `io.keep` keeps what is granted.
     pub fn forget_wish(&mut self) {
         self.program_wish = None;
-    }
-
-    /// How it stands, for a run after this one; `None` for an entry, and before anything was granted.
-    pub fn save(&self, now: Instant) -> Option<OutputState> {
-        let granted = self.stands.granted.clone().filter(|_| !self.entry)?;
-        let since = self.changed_at.map(|at| now.since(at) + self.stood_before);
-        Some(OutputState { tag: self.tag, granted, position: self.stands.position, since })
-    }
-
-    /// Takes up how it stood before a restart, so that its first value moves no faster than its rate and its minimum
-    /// times go on. What does not fit the tag any more is left. It is commanded anew in any case.
-    pub fn restore(&mut self, saved: &OutputState, away: Duration, now: Instant) {
-        let fits = saved.granted.value_type() == self.value_type && saved.granted.is_finite();
-        if self.entry || !fits {
-            return;
-        }
-        self.stands.granted = Some(saved.granted.clone());
-        // Its own number where nothing was kept behind it, and never one that does not round to what was granted.
-        let number = saved.granted.as_f64().filter(|_| matches!(self.value_type, ValueType::Int | ValueType::Float));
-        self.stands.position = number.map(|n| saved.position.filter(|p| (p - n).abs() <= 0.5).unwrap_or(n));
-        self.changed_at = saved.since.map(|_| now);
-        self.stood_before = saved.since.map_or(Duration::ZERO, |since| since.saturating_add(away));
-        self.stepped_at = now;
-    }
-
-    /// Takes over everything that has happened to the output from the one that it takes the place of; its definition is
-    /// its own. So its next value moves from what stands, at its own rate.
-    pub fn take_over(&mut self, old: &mut Output) {
-        std::mem::swap(&mut self.claims, &mut old.claims);
-        std::mem::swap(&mut self.base, &mut old.base);
-        std::mem::swap(&mut self.program_wish, &mut old.program_wish);
-        std::mem::swap(&mut self.stands, &mut old.stands);
-        std::mem::swap(&mut self.proposal, &mut old.proposal);
-        std::mem::swap(&mut self.commanded, &mut old.commanded);
-        std::mem::swap(&mut self.last_command, &mut old.last_command);
-        std::mem::swap(&mut self.last_outcome, &mut old.last_outcome);
-        self.changed_at = old.changed_at;
-        self.stood_before = old.stood_before;
-        self.stepped_at = old.stepped_at;
-        self.failures = old.failures;
-        self.retry_at = old.retry_at;
     }
 
     pub fn origin(&self) -> Origin {
@@ -462,14 +598,25 @@ impl Output {
 
     pub fn view(&self) -> OutputView {
         let v = &self.stands;
+        let own = self.claims.iter().filter(|c| c.priority == Priority::Manual).find_map(|c| c.lease.as_ref());
+        let (until, ending) = own.map_or(self.until, |l| (Some(l.until), l.is_ending()));
+        let person = v.holder.as_ref().is_some_and(|(o, p)| *p == Priority::Manual && !matches!(o, Origin::Off(_)));
         OutputView {
             tag: self.tag,
-            manual: !self.entry && v.holder.as_ref().is_some_and(|(_, p)| *p == Priority::Manual),
+            manual: !self.entry && person,
             holder: v.holder.clone(),
             granted: v.granted.clone(),
             wished: v.wished.clone(),
             bound_by: v.bound_by.clone(),
             fallback: v.fallback,
+            interlock: self.interlock.clone(),
+            blocked: self
+                .permit
+                .as_ref()
+                .filter(|p| v.granted.as_ref().is_none_or(|g| *g == p.off))
+                .and_then(|p| p.why.clone()),
+            until,
+            ending,
             last_command: self.last_command.clone(),
             last_outcome: self.last_outcome.clone(),
         }

@@ -43,8 +43,10 @@ pub(crate) fn plan(config: &EngineConfig) -> Result<Plan, BuildError> {
         let of_task: Vec<usize> = (0..config.programs.len()).filter(|i| config.programs[*i].task == task.id).collect();
         order.push(by_data_flow(config, &programs, &of_task, &task.name)?);
     }
-    let own = own_tags(&config.tags, &names, &config.devices);
-    let owner = owners(config, &programs, chores, &names);
+    let mut own = own_tags(&config.tags, &names, &config.devices);
+    own.extend(config.objects.iter().map(|o| o.mode_tag));
+    let mut owner = owners(config, &programs, chores, &names);
+    own_objects(config, &mut owner)?;
     Ok(Plan { programs, order, owner, chores, own })
 }
 
@@ -213,6 +215,50 @@ fn circle(config: &EngineConfig, waiting: &[(usize, BTreeSet<usize>)]) -> Vec<St
     names.reverse();
     names.push(names[0].clone());
     names
+}
+
+/// Each object's outputs belong to one task, which then writes its mode.
+fn own_objects(config: &EngineConfig, owner: &mut [usize]) -> Result<(), BuildError> {
+    let mut taken: HashSet<TagId> = HashSet::new();
+    for def in &config.objects {
+        let wrong = |reason: String| Err(BuildError::Object { object: def.name.clone(), reason });
+        let known = |tag: TagId| tag.index() < config.tags.len();
+        if !known(def.mode_tag) || !def.outputs.iter().all(|o| known(o.tag)) || !def.reads().all(known) {
+            return wrong("names a tag that does not exist".to_owned());
+        }
+        let Some(first) = def.outputs.first() else { return wrong("has no output".to_owned()) };
+        let task = owner[first.tag.index()];
+        for output in &def.outputs {
+            let tag = config.tags.get(output.tag);
+            let (off, lock) = (output.off.value_type(), output.lock.value_type());
+            if tag.output.is_none() || tag.entry.is_some() {
+                return wrong(format!("`{}` is not an output of a program", tag.path));
+            }
+            if off != tag.value_type || lock != tag.value_type {
+                return wrong(format!("the off or lock value of `{}` is no {}", tag.path, tag.value_type));
+            }
+            if !taken.insert(output.tag) {
+                return wrong(format!("`{}` belongs to another object already", tag.path));
+            }
+            if owner[output.tag.index()] != task {
+                return wrong(format!(
+                    "`{}` is written in another task than `{}`",
+                    tag.path,
+                    config.tags.get(first.tag).path
+                ));
+            }
+        }
+        let fits = |i: &crate::object::InterlockDef| {
+            def.outputs.get(i.output).is_some_and(|o| i.value.value_type() == o.off.value_type())
+        };
+        if !def.interlocks.iter().all(fits)
+            || def.permissives.iter().any(|p| p.output.is_some_and(|o| o >= def.outputs.len()))
+        {
+            return wrong("an interlock or a permissive does not fit its output".to_owned());
+        }
+        owner[def.mode_tag.index()] = task;
+    }
+    Ok(())
 }
 
 fn owners(config: &EngineConfig, programs: &[ProgramPlan], chores: usize, names: &[Arc<str>]) -> Vec<usize> {

@@ -1,6 +1,9 @@
 //! What the engine shows of itself: plain values, copied out.
 
-use penstock_model::{Command, FallbackCause, Origin, Outcome, Priority, TagId, TaskId, Value};
+use crate::object::Hindrance;
+use penstock_model::{
+    Command, FallbackCause, Origin, Outcome, Priority, TagId, TaskId, Utc, Value, WriteCounts, WriteLife,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,14 +21,33 @@ pub struct OutputView {
     /// The value wished by the holder, before limits.
     pub wished: Option<Value>,
     /// What keeps the granted value from the wished one: `limit`, `rate`, `min on time`, `min off time`, or the
-    /// author of a band.
+    /// author of a band, `permissive`.
     pub bound_by: Option<Arc<str>>,
     /// The cause of the fallback it follows.
     pub fallback: Option<FallbackCause>,
+    /// The interlock of its object that acts on it: the first of the declaration.
+    pub interlock: Option<Arc<Hindrance>>,
+    /// The permissive that keeps it from starting: the first of the declaration that is not met.
+    pub blocked: Option<Arc<Hindrance>>,
+    /// When the hold by hand ends by itself.
+    pub until: Option<Utc>,
+    /// True once that is near.
+    pub ending: bool,
     /// The last command granted.
     pub last_command: Option<Arc<Command>>,
     /// The last news of that command.
     pub last_outcome: Option<Outcome>,
+}
+
+/// The last writes of an output.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WritesView {
+    /// What became of all writes since the start.
+    pub counts: WriteCounts,
+    /// From the grant to the device's confirmation; all zero while nothing was confirmed.
+    pub latency: Percentiles,
+    /// The last ones, newest first; at most [`penstock_model::limits::WRITES_KEPT_MAX`].
+    pub last: Vec<WriteLife>,
 }
 
 /// A distribution, as much of it as a person reads.

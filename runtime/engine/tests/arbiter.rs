@@ -187,6 +187,7 @@ fn each_cause_has_its_own_fallback() {
     let mut plant = wish(|o| {
         o.rate_per_s = Some(10.0);
         o.fallback = Fallback {
+            crash: FallbackAction::Hold,
             bad_input: FallbackAction::HoldThen(Duration::from_secs(3), 40.0.into()),
             fault: FallbackAction::Value(1.0.into()),
             overrun: FallbackAction::Value(2.0.into()),
@@ -393,6 +394,7 @@ fn an_entry_keeps_its_value_and_its_time_and_is_written_to_its_device() {
         min_on: Duration::ZERO,
         min_off: Duration::ZERO,
         fallback: Fallback::always(FallbackAction::Hold),
+        write: penstock_model::WritePolicy::default(),
     });
     site.entry("restored", 1.0, (0.0, 3.0));
     site.entry("outgrown", 1.0, (0.0, 3.0));

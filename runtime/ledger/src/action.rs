@@ -3,8 +3,9 @@
 
 use crate::chain::{self, Chain, LogError, OpenReport, VerifyReport};
 use crate::limits::{ACTION_TEXT_BYTES_MAX, ACTIONS_IN_MEMORY_MAX};
+use crate::standing::{ObjectStanding, Standing};
 use parking_lot::Mutex;
-use penstock_model::{Role, Utc, Value};
+use penstock_model::{Mode, Role, Utc, Value};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -48,6 +49,49 @@ pub enum ActionKind {
         old: Option<Value>,
         /// The value now.
         new: Value,
+        /// When the hold ends by itself; `None`: not before a person ends it.
+        until: Option<Utc>,
+    },
+    /// A controlled object was put into another mode.
+    Mode {
+        /// Name of the object.
+        object: String,
+        /// The mode before.
+        old: Mode,
+        /// The mode now.
+        new: Mode,
+        /// When mode manual ends by itself.
+        until: Option<Utc>,
+        /// The object's outputs. In mode manual each with the value that it is held at, where it has one.
+        outputs: Vec<(String, Option<Value>)>,
+    },
+    /// A controlled object was locked for maintenance; it is off afterwards.
+    Lock {
+        /// Name of the object.
+        object: String,
+        /// Why.
+        reason: String,
+        /// The object's outputs: what was held by hand is not any more.
+        outputs: Vec<String>,
+    },
+    /// A maintenance lock was taken away.
+    Unlock {
+        /// Name of the object.
+        object: String,
+    },
+    /// The latched interlocks of a controlled object were reset.
+    ResetInterlocks {
+        /// Name of the object.
+        object: String,
+    },
+    /// The time of a hold by hand ran out; recorded by the runtime in the name of who held.
+    LeaseEnded {
+        /// Name of the object, or path of an output that belongs to none.
+        object: String,
+        /// The outputs that were held.
+        outputs: Vec<String>,
+        /// The mode that the object went back to; `None` without an object.
+        mode: Option<Mode>,
     },
     /// An output was given back to its program.
     Release {
@@ -97,6 +141,8 @@ pub struct Hold {
     pub who: String,
     /// Since when.
     pub at: Utc,
+    /// When it ends by itself.
+    pub until: Option<Utc>,
     /// A damaged record follows in the log: it may have been the release.
     pub doubtful: bool,
 }
@@ -118,7 +164,7 @@ struct Inner {
 struct Memory {
     latest: VecDeque<ActionRow>,
     entries: BTreeMap<String, (Value, String)>,
-    holds: BTreeMap<String, ActionRow>,
+    standing: Standing,
     /// Number of the first record that does not verify; what was written before it may have been revoked by it.
     broken: Option<u64>,
 }
@@ -129,13 +175,7 @@ impl Memory {
             ActionKind::SetPoint { tag, new, .. } => {
                 self.entries.insert(tag.clone(), (new.clone(), row.action.who.clone()));
             }
-            ActionKind::Manual { tag, .. } => {
-                self.holds.insert(tag.clone(), row.clone());
-            }
-            ActionKind::Release { tag } => {
-                self.holds.remove(tag);
-            }
-            _ => {}
+            _ => self.standing.take(&row),
         }
         if self.latest.len() == ACTIONS_IN_MEMORY_MAX {
             self.latest.pop_front();
@@ -192,18 +232,13 @@ impl ActionLog {
     #[must_use]
     pub fn holds(&self) -> Vec<Hold> {
         let inner = self.inner.lock();
-        let Memory { holds, broken, .. } = &inner.memory;
-        let hold = |row: &ActionRow| match &row.action.what {
-            ActionKind::Manual { tag, new, .. } => Some(Hold {
-                tag: tag.clone(),
-                value: new.clone(),
-                who: row.action.who.clone(),
-                at: row.action.at,
-                doubtful: broken.is_some_and(|seq| row.seq < seq),
-            }),
-            _ => None,
-        };
-        holds.values().filter_map(hold).collect()
+        inner.memory.standing.holds(inner.memory.broken)
+    }
+
+    /// How the controlled objects stand, by name: mode, and maintenance lock. Both hold over a restart.
+    #[must_use]
+    pub fn objects(&self) -> Vec<ObjectStanding> {
+        self.inner.lock().memory.standing.objects()
     }
 
     /// Hash of the last record.
@@ -244,6 +279,16 @@ impl Action {
                 text(unit);
             }
             ActionKind::Manual { tag, .. } | ActionKind::Release { tag } => text(tag),
+            ActionKind::Mode { object, .. }
+            | ActionKind::Unlock { object }
+            | ActionKind::ResetInterlocks { object } => {
+                text(object);
+            }
+            ActionKind::Lock { object, reason, .. } => {
+                text(object);
+                text(reason);
+            }
+            ActionKind::LeaseEnded { object, .. } => text(object),
             ActionKind::Acknowledge { alarm: t }
             | ActionKind::ResetTask { task: t }
             | ActionKind::Custom { text: t } => {
@@ -269,15 +314,59 @@ struct Stored {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum StoredKind {
-    SetPoint { tag: String, old: Option<StoredValue>, new: StoredValue, unit: String },
-    Manual { tag: String, old: Option<StoredValue>, new: StoredValue },
-    Release { tag: String },
-    Acknowledge { alarm: String },
-    ResetTask { task: String },
+    SetPoint {
+        tag: String,
+        old: Option<StoredValue>,
+        new: StoredValue,
+        unit: String,
+    },
+    Manual {
+        tag: String,
+        old: Option<StoredValue>,
+        new: StoredValue,
+        /// Nanoseconds of UTC. Absent in records of earlier versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until_ns: Option<i64>,
+    },
+    Mode {
+        object: String,
+        old: String,
+        new: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until_ns: Option<i64>,
+        outputs: Vec<(String, Option<StoredValue>)>,
+    },
+    Lock {
+        object: String,
+        reason: String,
+        outputs: Vec<String>,
+    },
+    Unlock {
+        object: String,
+    },
+    ResetInterlocks {
+        object: String,
+    },
+    LeaseEnded {
+        object: String,
+        outputs: Vec<String>,
+        mode: Option<String>,
+    },
+    Release {
+        tag: String,
+    },
+    Acknowledge {
+        alarm: String,
+    },
+    ResetTask {
+        task: String,
+    },
     Login,
     LoginFailed,
     Logout,
-    Custom { text: String },
+    Custom {
+        text: String,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -318,9 +407,26 @@ impl Stored {
             ActionKind::SetPoint { tag, old: o, new, unit } => {
                 StoredKind::SetPoint { tag: tag.clone(), old: old(o), new: new.into(), unit: unit.clone() }
             }
-            ActionKind::Manual { tag, old: o, new } => {
-                StoredKind::Manual { tag: tag.clone(), old: old(o), new: new.into() }
+            ActionKind::Manual { tag, old: o, new, until } => {
+                StoredKind::Manual { tag: tag.clone(), old: old(o), new: new.into(), until_ns: until.map(|u| u.0) }
             }
+            ActionKind::Mode { object, old: o, new, until, outputs } => StoredKind::Mode {
+                object: object.clone(),
+                old: o.to_string(),
+                new: new.to_string(),
+                until_ns: until.map(|u| u.0),
+                outputs: outputs.iter().map(|(tag, value)| (tag.clone(), old(value))).collect(),
+            },
+            ActionKind::Lock { object, reason, outputs } => {
+                StoredKind::Lock { object: object.clone(), reason: reason.clone(), outputs: outputs.clone() }
+            }
+            ActionKind::Unlock { object } => StoredKind::Unlock { object: object.clone() },
+            ActionKind::ResetInterlocks { object } => StoredKind::ResetInterlocks { object: object.clone() },
+            ActionKind::LeaseEnded { object, outputs, mode } => StoredKind::LeaseEnded {
+                object: object.clone(),
+                outputs: outputs.clone(),
+                mode: mode.map(|m| m.to_string()),
+            },
             ActionKind::Release { tag } => StoredKind::Release { tag: tag.clone() },
             ActionKind::Acknowledge { alarm } => StoredKind::Acknowledge { alarm: alarm.clone() },
             ActionKind::ResetTask { task } => StoredKind::ResetTask { task: task.clone() },
@@ -338,9 +444,27 @@ impl Stored {
             StoredKind::SetPoint { tag, old, new, unit } => {
                 ActionKind::SetPoint { tag, old: old.map(Value::from), new: new.into(), unit }
             }
-            StoredKind::Manual { tag, old, new } => {
-                ActionKind::Manual { tag, old: old.map(Value::from), new: new.into() }
+            StoredKind::Manual { tag, old, new, until_ns } => {
+                ActionKind::Manual { tag, old: old.map(Value::from), new: new.into(), until: until_ns.map(Utc) }
             }
+            StoredKind::Mode { object, old, new, until_ns, outputs } => ActionKind::Mode {
+                object,
+                old: Mode::parse(&old)?,
+                new: Mode::parse(&new)?,
+                until: until_ns.map(Utc),
+                outputs: outputs.into_iter().map(|(tag, value)| (tag, value.map(Value::from))).collect(),
+            },
+            StoredKind::Lock { object, reason, outputs } => ActionKind::Lock { object, reason, outputs },
+            StoredKind::Unlock { object } => ActionKind::Unlock { object },
+            StoredKind::ResetInterlocks { object } => ActionKind::ResetInterlocks { object },
+            StoredKind::LeaseEnded { object, outputs, mode } => ActionKind::LeaseEnded {
+                object,
+                outputs,
+                mode: match mode {
+                    Some(word) => Some(Mode::parse(&word)?),
+                    None => None,
+                },
+            },
             StoredKind::Release { tag } => ActionKind::Release { tag },
             StoredKind::Acknowledge { alarm } => ActionKind::Acknowledge { alarm },
             StoredKind::ResetTask { task } => ActionKind::ResetTask { task },
@@ -355,210 +479,5 @@ impl Stored {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
-    use std::path::PathBuf;
-
-    fn set(tag: &str, value: f64, who: &str) -> Action {
-        let what = ActionKind::SetPoint {
-            tag: tag.into(),
-            old: Some(Value::Float(1.0)),
-            new: Value::Float(value),
-            unit: "mg/L".into(),
-        };
-        Action {
-            at: Utc::from_millis(1_795_000_000_000),
-            who: who.into(),
-            role: Role::Operator,
-            what,
-            station: "10.0.0.7".into(),
-        }
-    }
-
-    fn simple(what: ActionKind) -> Action {
-        Action { what, ..set("x", 0.0, "li") }
-    }
-
-    fn file(dir: &Path) -> PathBuf {
-        dir.join("actions-00001-2026.jsonl")
-    }
-
-    fn three(dir: &Path) {
-        let (log, _) = ActionLog::open(dir).unwrap();
-        for (n, value) in [(1, 2.0), (2, 2.5), (3, 0.1 + 0.2)] {
-            assert_eq!(log.append(set(&format!("t{}", n % 2), value, "li")).unwrap(), n);
-        }
-    }
-
-    #[test]
-    fn every_kind_comes_back_as_it_went() {
-        let dir = tempfile::tempdir().unwrap();
-        let (log, _) = ActionLog::open(dir.path()).unwrap();
-        let text = || "ASCII, \"quotes\"\nand 中文".to_owned();
-        let kinds = [
-            set("a", f64::MIN_POSITIVE, "li").what,
-            ActionKind::Manual { tag: text(), old: None, new: Value::Bool(true) },
-            ActionKind::Manual { tag: "b".into(), old: Some(Value::Int(i64::MAX)), new: Value::from("on") },
-            ActionKind::Release { tag: "b".into() },
-            ActionKind::Acknowledge { alarm: text() },
-            ActionKind::ResetTask { task: "normal".into() },
-            ActionKind::Login,
-            ActionKind::LoginFailed,
-            ActionKind::Logout,
-            ActionKind::Custom { text: text() },
-        ];
-        let actions: Vec<Action> = kinds.into_iter().map(simple).collect();
-        for action in &actions {
-            log.append(action.clone()).unwrap();
-        }
-        let of = |log: &ActionLog| log.latest(100).into_iter().rev().map(|r| r.action).collect::<Vec<_>>();
-        assert_eq!(of(&log), actions);
-        assert_eq!(log.latest(1)[0].seq, 10, "newest first");
-        drop(log);
-        let (log, report) = ActionLog::open(dir.path()).unwrap();
-        assert_eq!(of(&log), actions);
-        assert_eq!((report.records, report.broken, report.torn_bytes), (10, None, 0));
-    }
-
-    #[test]
-    fn entries_are_the_last_set_points() {
-        let dir = tempfile::tempdir().unwrap();
-        three(dir.path());
-        let (log, _) = ActionLog::open(dir.path()).unwrap();
-        log.append(set("t0", 9.0, "wang")).unwrap();
-        log.append(simple(ActionKind::Manual { tag: "t1".into(), old: None, new: Value::Float(5.0) })).unwrap();
-        let entry = |tag: &str, v: f64, who: &str| (tag.to_owned(), Value::Float(v), who.to_owned());
-        assert_eq!(log.last_entries(), [entry("t0", 9.0, "wang"), entry("t1", 0.1 + 0.2, "li")]);
-    }
-
-    fn manual(tag: &str, value: f64) -> Action {
-        simple(ActionKind::Manual { tag: tag.into(), old: None, new: Value::Float(value) })
-    }
-
-    #[test]
-    fn holds_are_what_was_taken_by_hand_and_not_released() {
-        let dir = tempfile::tempdir().unwrap();
-        let (log, _) = ActionLog::open(dir.path()).unwrap();
-        for action in [manual("a", 1.0), manual("b", 2.0), manual("a", 3.0), set("sp", 9.0, "li")] {
-            log.append(action).unwrap();
-        }
-        log.append(simple(ActionKind::Release { tag: "b".into() })).unwrap();
-        let holds = |log: &ActionLog| {
-            let all = log.holds().into_iter().map(|h| (h.tag, h.value, h.doubtful));
-            all.collect::<Vec<_>>()
-        };
-        let kept = [("a".to_owned(), Value::Float(3.0), false)];
-        assert_eq!(holds(&log), kept);
-        drop(log);
-        let (log, _) = ActionLog::open(dir.path()).unwrap();
-        assert_eq!(holds(&log), kept, "after a restart");
-    }
-
-    #[test]
-    fn a_hold_before_a_damaged_record_is_doubtful_and_one_after_it_is_not() {
-        let dir = tempfile::tempdir().unwrap();
-        let (log, _) = ActionLog::open(dir.path()).unwrap();
-        for action in [manual("a", 1.0), simple(ActionKind::Release { tag: "a".into() })] {
-            log.append(action).unwrap();
-        }
-        drop(log);
-        let text = fs::read_to_string(file(dir.path())).unwrap();
-        fs::write(file(dir.path()), text.replace("release", "relaxed")).unwrap();
-        let (log, report) = ActionLog::open(dir.path()).unwrap();
-        assert!(report.broken.is_some());
-        log.append(manual("b", 2.0)).unwrap();
-        let doubts: Vec<_> = log.holds().into_iter().map(|h| (h.tag, h.doubtful)).collect();
-        assert_eq!(doubts, [("a".to_owned(), true), ("b".to_owned(), false)]);
-    }
-
-    #[test]
-    fn a_torn_last_line_is_removed_and_reported_at_every_length() {
-        let dir = tempfile::tempdir().unwrap();
-        three(dir.path());
-        let whole = fs::read(file(dir.path())).unwrap();
-        let two: usize = whole.split_inclusive(|b| *b == b'\n').take(2).map(<[u8]>::len).sum();
-        for cut in [two + 1, two + 40, whole.len() - 2, whole.len() - 1] {
-            fs::write(file(dir.path()), &whole[..cut]).unwrap();
-            let before = ActionLog::verify(dir.path()).unwrap();
-            assert_eq!((before.records, before.torn_bytes, before.broken), (2, (cut - two) as u64, None));
-            let (log, report) = ActionLog::open(dir.path()).unwrap();
-            assert_eq!((report.records, report.torn_bytes, report.broken), (2, (cut - two) as u64, None));
-            assert_eq!(log.append(set("t1", 7.0, "li")).unwrap(), 3);
-            drop(log);
-            let verified = ActionLog::verify(dir.path()).unwrap();
-            assert_eq!((verified.records, verified.torn_bytes, verified.broken), (3, 0, None));
-        }
-    }
-
-    #[test]
-    fn any_changed_byte_names_its_record() {
-        let dir = tempfile::tempdir().unwrap();
-        three(dir.path());
-        let whole = fs::read(file(dir.path())).unwrap();
-        let lines: Vec<&[u8]> = whole.split_inclusive(|b| *b == b'\n').collect();
-        let mut at = 0;
-        for (number, line) in (1..).zip(&lines) {
-            // Not the line's end itself: without it the line is another one.
-            for offset in (0..line.len() - 1).step_by(7) {
-                let mut changed = whole.clone();
-                changed[at + offset] ^= 0x01;
-                fs::write(file(dir.path()), &changed).unwrap();
-                let broken = ActionLog::verify(dir.path())
-                    .unwrap()
-                    .broken
-                    .unwrap_or_else(|| panic!("byte {offset} of {number}"));
-                assert_eq!((broken.line, broken.seq), (number, number), "byte {offset}: {broken}");
-            }
-            at += line.len();
-        }
-    }
-
-    #[test]
-    fn a_removed_or_exchanged_record_is_found() {
-        let dir = tempfile::tempdir().unwrap();
-        three(dir.path());
-        let whole = fs::read_to_string(file(dir.path())).unwrap();
-        let lines: Vec<&str> = whole.split_inclusive('\n').collect();
-        for (order, line) in [(vec![0, 2], 2), (vec![1, 2], 1), (vec![0, 2, 1], 2), (vec![0, 1, 1, 2], 3)] {
-            let text: String = order.iter().map(|i| lines[*i]).collect();
-            fs::write(file(dir.path()), text).unwrap();
-            let broken = ActionLog::verify(dir.path()).unwrap().broken.unwrap();
-            assert_eq!(broken.line, line, "{order:?}: {broken}");
-        }
-    }
-
-    #[test]
-    fn a_broken_log_is_kept_and_goes_on_in_a_new_file() {
-        let dir = tempfile::tempdir().unwrap();
-        three(dir.path());
-        let text = fs::read_to_string(file(dir.path())).unwrap();
-        let changed = text.replacen("2.5", "9.5", 1);
-        fs::write(file(dir.path()), &changed).unwrap();
-        let (log, report) = ActionLog::open(dir.path()).unwrap();
-        assert_eq!(report.broken.as_ref().map(|b| b.seq), Some(2));
-        assert_eq!(log.append(set("t0", 4.0, "li")).unwrap(), 4);
-        drop(log);
-        assert_eq!(fs::read_to_string(file(dir.path())).unwrap(), changed, "evidence stays");
-        let verified = ActionLog::verify(dir.path()).unwrap();
-        assert_eq!(verified.broken.map(|b| b.line), Some(2), "the break stays visible, and nothing else is broken");
-        let (log, _) = ActionLog::open(dir.path()).unwrap();
-        assert_eq!(log.append(set("t0", 5.0, "li")).unwrap(), 5);
-        assert_eq!(log.last_entries().len(), 2);
-    }
-
-    #[test]
-    fn a_second_process_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let (_log, _) = ActionLog::open(dir.path()).unwrap();
-        assert!(matches!(ActionLog::open(dir.path()), Err(LogError::InUse(_))));
-    }
-
-    #[test]
-    fn a_long_name_is_cut_not_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let (log, _) = ActionLog::open(dir.path()).unwrap();
-        log.append(Action { who: "水".repeat(1_000_000), ..simple(ActionKind::LoginFailed) }).unwrap();
-        assert_eq!(log.latest(1)[0].action.who.len(), 1023);
-    }
-}
+#[path = "action_tests.rs"]
+mod tests;

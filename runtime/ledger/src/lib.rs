@@ -21,6 +21,7 @@ mod publish;
 mod quarter;
 mod register;
 mod report;
+mod standing;
 mod store;
 mod summary;
 mod tags;
@@ -36,6 +37,7 @@ pub use report::{
     CarbonLine, CarbonSummary, CostSummary, Coverage, FactorUse, Issue, IssueKind, MeterSummary, Residual, Summary,
     TierCost, Title,
 };
+pub use standing::ObjectStanding;
 pub use tags::{LedgerTag, tag_list};
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Wishes for an output, what the arbiter grants, and what became of it.
 
-use crate::{DeviceId, TagId, Utc, Value};
+use crate::{DeviceId, OrderError, TagId, Utc, Value};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +48,14 @@ pub enum Origin {
     Fallback(FallbackCause),
     /// A person's stored entry, restored at start.
     Retained,
+    /// The mode of a controlled object, by the object's name: its declared off value.
+    Off(Arc<str>),
+    /// The panel in the field has the controlled object of this name.
+    Local(Arc<str>),
+    /// An interlock of the controlled object of this name.
+    Interlock(Arc<str>),
+    /// A maintenance lock, by the name of who locked.
+    Lock(Arc<str>),
 }
 
 impl fmt::Display for Origin {
@@ -58,6 +66,10 @@ impl fmt::Display for Origin {
             Self::Remote(n) => write!(f, "remote {n}"),
             Self::Fallback(c) => write!(f, "fallback on {c}"),
             Self::Retained => f.write_str("retained"),
+            Self::Off(n) => write!(f, "off {n}"),
+            Self::Local(n) => write!(f, "local {n}"),
+            Self::Interlock(n) => write!(f, "interlock {n}"),
+            Self::Lock(n) => write!(f, "lock {n}"),
         }
     }
 }
@@ -122,6 +134,14 @@ pub enum ClaimError {
     /// The task that owns the tag has not taken earlier claims yet.
     #[error("`{0}`: too many claims are waiting; try again")]
     Busy(Arc<str>),
+    /// Its controlled object does not allow it now.
+    #[error("`{path}`: {refused}")]
+    Object {
+        /// Path of the tag.
+        path: Arc<str>,
+        /// Why.
+        refused: OrderError,
+    },
 }
 
 /// Numbers commands in the order they were granted, over all tags.
@@ -187,6 +207,8 @@ pub enum FallbackCause {
     Link,
     /// The runtime is stopping.
     Shutdown,
+    /// The runtime's process died; its supervisor writes what is declared.
+    Crash,
 }
 
 impl FallbackCause {
@@ -199,6 +221,7 @@ impl FallbackCause {
             Self::Overrun => "overrun",
             Self::Link => "link",
             Self::Shutdown => "shutdown",
+            Self::Crash => "crash",
         }
     }
 }
@@ -235,6 +258,8 @@ pub struct Fallback {
     pub link: FallbackAction,
     /// See [`FallbackCause::Shutdown`].
     pub shutdown: FallbackAction,
+    /// See [`FallbackCause::Crash`]. Carried out at once and without a rate, as for a shutdown.
+    pub crash: FallbackAction,
 }
 
 impl Fallback {
@@ -247,6 +272,7 @@ impl Fallback {
             FallbackCause::Overrun => &self.overrun,
             FallbackCause::Link => &self.link,
             FallbackCause::Shutdown => &self.shutdown,
+            FallbackCause::Crash => &self.crash,
         }
     }
 
@@ -258,7 +284,8 @@ impl Fallback {
             fault: action.clone(),
             overrun: action.clone(),
             link: action.clone(),
-            shutdown: action,
+            shutdown: action.clone(),
+            crash: action,
         }
     }
 }

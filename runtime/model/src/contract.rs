@@ -1,6 +1,6 @@
 //! The seams between engine, drivers and sinks. None of these calls may block.
 
-use crate::{Command, DeviceId, LinkRecord, Outcome, Record, TagSample};
+use crate::{Command, DeviceId, Instant, LinkRecord, Outcome, Record, TagSample};
 
 /// Where drivers deliver. Implemented by the engine; called from any thread; never blocks on a scan.
 ///
@@ -12,6 +12,19 @@ pub trait SampleSink: Send + Sync {
     fn outcome(&self, outcome: Outcome);
     /// News of the link, with every change of state and at most once a second otherwise.
     fn link(&self, link: LinkRecord);
+    /// Whether control of a device is alive at `now`: the base of a heartbeat. A sink without scans is always alive.
+    fn liveness(&self, _device: DeviceId, _now: Instant) -> Liveness {
+        Liveness { scans: true, healthy: true }
+    }
+}
+
+/// What stands behind a device at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Liveness {
+    /// Every task that commands the device scans in time.
+    pub scans: bool,
+    /// And none of them is faulted.
+    pub healthy: bool,
 }
 
 /// Where the engine sends what the arbiter grants. Implemented by the wiring: a bounded queue per device.

@@ -13,6 +13,7 @@ mod claim;
 mod contract;
 mod error;
 pub mod limits;
+mod object;
 mod quality;
 mod record;
 mod sample;
@@ -22,22 +23,26 @@ mod time;
 mod unit;
 mod value;
 mod virtual_link;
+mod write;
 
 pub use alarm::{AlarmCondition, AlarmDef, AlarmEvent, AlarmId, AlarmPriority, AlarmState, AlarmView};
 pub use claim::{
     Claim, ClaimError, Command, CommandId, Fallback, FallbackAction, FallbackCause, Origin, Outcome, OutcomeState,
     Priority, Wish,
 };
-pub use contract::{CommandSink, QueueFull, RecordSink, SampleSink};
+pub use contract::{CommandSink, Liveness, QueueFull, RecordSink, SampleSink};
 pub use error::with_causes;
+pub use object::{Cause, HoldTimes, MaintenanceLock, Mode, ObjectEvent, ObjectEventKind, OfferedMode, OrderError};
 pub use quality::{BadReason, Quality, UncertainReason};
 pub use record::{FaultRecord, LinkRecord, LinkState, Record, ScanRecord, TagSample};
 pub use sample::Sample;
 pub use tag::{
-    Category, DeviceId, EntryDef, LogPolicy, OutputDef, Role, Source, TagDef, TagId, TagTable, TagTableError, TaskId,
+    Category, DeviceId, EntryDef, LogPolicy, OutputDef, Role, SettleDef, Source, TagDef, TagId, TagTable,
+    TagTableError, TaskId, WritePolicy,
 };
 pub use text::Text;
 pub use time::{Clock, Instant, ManualClock, Now, SystemClock, Utc};
 pub use unit::{Unit, UnknownUnit};
 pub use value::{Value, ValueType};
 pub use virtual_link::{LinkTurn, Reach, VirtualLink};
+pub use write::{WriteCounts, WriteEnd, WriteLife};

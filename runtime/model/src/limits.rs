@@ -33,8 +33,42 @@ pub const SCAN_RUN_PERCENT_MAX: u32 = 80;
 pub const SCAN_CPU_MAX: u16 = 1_023;
 /// Claims waiting for a task: more than a person or a planner makes between two scans.
 pub const CLAIMS_WAITING_MAX: usize = 256;
+/// Orders to controlled objects waiting for a task: more than the people of a site give between two scans.
+pub const ORDERS_WAITING_MAX: usize = 64;
+/// Controlled objects of one site.
+pub const OBJECTS_MAX: usize = 4_096;
+/// Outputs, interlocks and permissives of one controlled object, each: a large compressor has half of it.
+pub const OBJECT_PARTS_MAX: usize = 64;
+/// Comparisons in one declared condition: what one person still understands at night has far fewer.
+pub const CONDITION_LEAVES_MAX: usize = 32;
+/// Depth of brackets in one declared condition.
+pub const CONDITION_DEPTH_MAX: usize = 16;
+/// Bytes of a declared condition.
+pub const CONDITION_BYTES_MAX: usize = 1_024;
+/// Longest time that an interlock waits after the start for inputs that have never been received: the slowest link of a
+/// plant is up by then. Until then the outputs it guards are not moved at all.
+pub const INTERLOCK_START_WAIT: Duration = Duration::from_secs(60);
+/// A hold by hand is announced this long before its end, or a fifth of its time where that is less.
+pub const LEASE_NOTICE: Duration = Duration::from_secs(300);
+/// Shortest and longest hold with an end: shorter is a slip of the finger, longer is no lease.
+pub const LEASE_MIN: Duration = Duration::from_secs(10);
+/// See [`LEASE_MIN`].
+pub const LEASE_MAX: Duration = Duration::from_secs(30 * 86_400);
+/// Bytes of the reason of a maintenance lock.
+pub const LOCK_REASON_BYTES_MAX: usize = 200;
 /// Commands waiting for one device: every output of a large PLC once.
 pub const COMMANDS_WAITING_MAX: usize = 1_024;
+/// Last writes of one output that are kept to be looked at: a person's question is about the last minutes, and a ramp of
+/// the slowest valve still fits.
+pub const WRITES_KEPT_MAX: usize = 16;
+/// A change that a deadband keeps back is sent once the wish has stood for this long.
+pub const WRITE_QUIET: Duration = Duration::from_secs(10);
+/// A write without an answer has failed after this long, where the site does not say: ten times a slow serial gateway.
+pub const WRITE_ANSWER: Duration = Duration::from_secs(10);
+/// Periods without a scan after which a device's heartbeat stops: one late scan is no failure, three are.
+pub const HEARTBEAT_PERIODS_MAX: u32 = 3;
+/// A heartbeat never stops before this silence: a fast task on a busy machine comes back by itself within it.
+pub const HEARTBEAT_SILENCE_MIN: Duration = Duration::from_secs(1);
 /// Records waiting for one sink: ten seconds of a large site at 100 ms.
 pub const RECORDS_WAITING_MAX: usize = 4_096;
 /// First wait before a lost link is tried again.

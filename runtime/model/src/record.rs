@@ -1,6 +1,6 @@
 //! Facts that the engine publishes for the historian, the journals, the HMI and remote systems.
 
-use crate::{AlarmEvent, Command, DeviceId, Instant, Outcome, Sample, TagId, TaskId, Utc};
+use crate::{AlarmEvent, Command, DeviceId, Instant, ObjectEvent, Outcome, Sample, TagId, TaskId, Utc, WriteLife};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,8 +104,12 @@ pub enum Record {
     Command(Arc<Command>),
     /// News of a command.
     Outcome(Outcome),
+    /// A write began or ended: as it stands then.
+    Write(Arc<WriteLife>),
     /// News of a link.
     Link(LinkRecord),
     /// A part of the runtime broke or was mended.
     Fault(FaultRecord),
+    /// A controlled object changed its mode, tripped, was locked, or a hold ends.
+    Object(Arc<ObjectEvent>),
 }

@@ -109,6 +109,39 @@ pub struct OutputDef {
     pub min_off: Duration,
     /// What it does when it loses its reason to move, per cause.
     pub fallback: Fallback,
+    /// When a change is worth a write, and when a write has done its work.
+    pub write: WritePolicy,
+}
+
+/// When a change of an output is worth a write, how long the answer may take, and what shows that it took effect.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WritePolicy {
+    /// A program's change of less than this (tag's unit) is not sent at once; 0 sends every change. Numbers only.
+    pub deadband: f64,
+    /// A change kept back by `deadband` is sent once the program has wished the same value for this long.
+    pub quiet: Duration,
+    /// A write that the device has not answered after this long has failed.
+    pub answer_within: Duration,
+    /// What shows that the process followed; `None` where nothing measures it.
+    pub settle: Option<SettleDef>,
+}
+
+/// The measured quantity that follows an output.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SettleDef {
+    /// Where it is measured: a position, a speed, a run signal.
+    pub tag: TagId,
+    /// Largest difference between command and measurement, in the output's unit.
+    pub tolerance: f64,
+    /// It must have followed this long after the device held the value.
+    pub within: Duration,
+}
+
+impl Default for WritePolicy {
+    fn default() -> Self {
+        let quiet = crate::limits::WRITE_QUIET;
+        Self { deadband: 0.0, quiet, answer_within: crate::limits::WRITE_ANSWER, settle: None }
+    }
 }
 
 /// What a person may enter.

@@ -1,7 +1,7 @@
 // Requests to the runtime. Every refusal arrives as an ApiError with words in both languages.
 
 import type { Summary } from "./energy";
-import type { ActionRow, EventRow, HistorySeries, Site, SystemView, User, Value } from "./protocol";
+import type { ActionRow, EventRow, HistorySeries, Site, SystemView, User, Value, Writes } from "./protocol";
 
 export class ApiError extends Error {
   /** HTTP status; 0 when no answer came. */
@@ -84,13 +84,21 @@ export const api = {
     const span = `from=${Math.floor(from)}&to=${Math.ceil(to)}&points=${Math.max(2, Math.round(points))}`;
     return (await get<{ series: HistorySeries[] }>(`/api/history?tags=${list}&${span}`)).series;
   },
-  setValue: (tag: string, value: Value) => post<ClaimAnswer>("/api/claim", { tag, value, confirm: true }),
+  /** `leaseS`: how long an output is held by hand; null for the site's own time, 0 for no end. */
+  setValue: (tag: string, value: Value, leaseS: number | null = null) =>
+    post<ClaimAnswer>("/api/claim", { tag, value, confirm: true, ...(leaseS === null ? {} : { lease_s: leaseS }) }),
+  setMode: (object: string, mode: string, leaseS: number | null) =>
+    post<unknown>("/api/objects/mode", { object, mode, confirm: true, ...(leaseS === null ? {} : { lease_s: leaseS }) }),
+  lock: (object: string, reason: string) => post<unknown>("/api/objects/lock", { object, reason, confirm: true }),
+  unlock: (object: string) => post<unknown>("/api/objects/unlock", { object, confirm: true }),
+  resetInterlocks: (object: string) => post<unknown>("/api/objects/reset", { object, confirm: true }),
   release: (tag: string) => post<ClaimAnswer>("/api/claim", { tag, release: true }),
   acknowledge: (ids: readonly number[]) => post<{ acknowledged: number[] }>("/api/alarms/ack", { ids }),
   events: (from: number, to: number, limit: number, kind = "") =>
     get<EventRow[]>(
       `/api/events?from=${Math.floor(from)}&to=${Math.ceil(to)}&limit=${limit}${kind === "" ? "" : `&kind=${kind}`}`,
     ),
+  writes: (tag: string) => get<Writes>(`/api/writes?tag=${encodeURIComponent(tag)}`),
   actions: (limit: number) => get<ActionRow[]>(`/api/actions?limit=${limit}`),
   energy: (from: number, to: number) => get<Summary>(`/api/energy?from=${Math.floor(from)}&to=${Math.ceil(to)}`),
   system: () => get<SystemView>("/api/system"),

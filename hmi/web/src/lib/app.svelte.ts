@@ -4,13 +4,14 @@ import { type AlarmRow, compareAlarms, isStanding } from "./alarms";
 import { api, ApiError, whenUnauthorised } from "./api";
 import type { Feed } from "./feed";
 import { browserFeed, live } from "./live.svelte";
+import { type OffAutoMode, offAutoMode } from "./objects";
 import { allLoops, type Loop, type Pages, readPages } from "./pages";
-import type { AlarmInfo, DeviceInfo, OutputItem, Site, TagInfo, TaskInfo, User } from "./protocol";
+import type { AlarmInfo, DeviceInfo, ObjectInfo, OutputItem, Site, TagInfo, TaskInfo, User } from "./protocol";
 
 export interface OffAuto {
   tag: TagInfo;
   item: OutputItem;
-  mode: "manual" | "fallback";
+  mode: OffAutoMode;
 }
 
 export class SiteView {
@@ -59,6 +60,17 @@ export class SiteView {
     return this.#tasks.get(id) ?? null;
   }
 
+  /** The controlled object that an output belongs to, with its number; or the one whose mode tag or feedback it is. */
+  object(tag: TagInfo | null): { number: number; info: ObjectInfo } | null {
+    if (!tag) return null;
+    const objects = this.site.objects ?? [];
+    const of = (own: (o: ObjectInfo) => boolean): number => objects.findIndex(own);
+    let number = of((o) => o.mode_tag === tag.id || o.outputs.some((out) => out.tag === tag.id));
+    if (number < 0) number = of((o) => o.outputs.some((out) => out.feedback === tag.id));
+    const info = objects[number];
+    return info ? { number, info } : null;
+  }
+
   /** The loop a tag takes part in, if the pages declare one. */
   loop(path: string): Loop | null {
     return (
@@ -91,14 +103,14 @@ class App {
     return rows.sort(compareAlarms);
   });
 
-  /** Outputs that their program does not drive now: by hand, or in their declared fallback. */
+  /** Outputs that their program does not drive now: by hand, in their declared fallback, off, locked, tripped. */
   readonly offAuto = $derived.by<OffAuto[]>(() => {
     if (!this.view || !live.connected) return [];
     return this.view.outputs.flatMap<OffAuto>((tag) => {
       const item = live.output(tag.id);
       if (!item) return [];
-      if (item.manual) return [{ tag, item, mode: "manual" }];
-      return item.fallback ? [{ tag, item, mode: "fallback" }] : [];
+      const mode = offAutoMode(item);
+      return mode ? [{ tag, item, mode }] : [];
     });
   });
 

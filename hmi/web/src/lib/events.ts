@@ -1,5 +1,6 @@
 // Rows of the journal as a person reads them. The body of a row is the writer's own; what is not known is shown raw.
 
+import { tx, word } from "./i18n";
 import type { SiteView } from "./app.svelte";
 import type { AlarmInfo, DeviceInfo, EventRow, TagInfo, Value } from "./protocol";
 
@@ -51,7 +52,7 @@ export function eventView(row: EventRow, view: Names): EventView {
     alarm: alarm?.info ?? null,
     tag,
     device,
-    text: named ? "" : row.kind === "fault" ? str(row.part) : eventText(row),
+    text: named ? "" : row.kind === "fault" ? str(row.part) : row.kind === "object" ? objectText(row, view) : eventText(row),
     state: stateOf(row, alarm?.state ?? ""),
     message: str(row.message) || str(row.reason),
     value: eventValue(row.value, tag),
@@ -63,8 +64,20 @@ function stateOf(row: EventRow, alarmState: string): EventView["state"] {
   if (alarmState !== "") return { of: "state", word: alarmState };
   if (row.kind === "link") return { of: "link", word: str(row.state) };
   if (row.kind === "outcome") return { of: "outcome", word: str(row.state) };
+  if (row.kind === "object") return { of: "event", word: str(row.event) };
   if (row.kind === "fault") return { of: "event", word: row.active === false ? "mended" : "broken" };
   return null;
+}
+
+/** The object by its title; an interlock by its declared text and what made it act. */
+function objectText(row: EventRow, view: Pick<Names, "site">): string {
+  const info = (view.site.objects ?? []).find((o) => o.name === row.object);
+  const name = info ? tx(info.title) : str(row.object);
+  const cause = row.cause as { condition?: unknown; value?: unknown } | null | undefined;
+  const seen = cause ? `${str(cause.condition)}${typeof cause.value === "string" ? ` (${cause.value})` : ""}` : "";
+  const interlock = typeof row.when === "string" ? tx({ zh: str(row.zh), en: str(row.en) }) : "";
+  const change = row.event === "mode" ? `${word("mode", str(row.old))} → ${word("mode", str(row.new))}` : "";
+  return [name, interlock, seen, change].filter((x) => x !== "").join(" · ");
 }
 
 /** A row in words: `key: value` pairs, or its own text. */

@@ -1,7 +1,7 @@
 // What is true now, as far as this screen knows: samples, alarms, outputs, links, tasks, and whether the feed lives.
 
 import { Feed } from "./feed";
-import type { AlarmItem, LinkItem, LiveMessage, OutputItem, TaskItem, ValueRow } from "./protocol";
+import type { AlarmItem, LinkItem, LiveMessage, ObjectItem, OutputItem, TaskItem, ValueRow } from "./protocol";
 import { ABSENT, type Assessed, assess, type LiveSample } from "./quality";
 
 /** One tag's place: a picture that reads it is redrawn when this tag changes, and only then. */
@@ -25,6 +25,7 @@ export class Live {
   alarms = $state.raw<ReadonlyMap<number, AlarmItem>>(new Map());
   links = $state.raw<readonly LinkItem[]>([]);
   tasks = $state.raw<readonly TaskItem[]>([]);
+  objects = $state.raw<ReadonlyMap<number, ObjectItem>>(new Map());
   #cells = new Map<number, Cell>();
   #outputs = new Map<number, OutputCell>();
   // Site time minus monotonic time, from the runtime's own clock: a panel with a wrong clock still shows plant time.
@@ -92,6 +93,7 @@ export class Live {
     if (message.type === "values") this.#takeValues(message.utc_ms, message.values);
     else if (message.type === "alarms") this.alarms = new Map(message.items.map((i) => [i.id, i]));
     else if (message.type === "outputs") for (const item of message.items) this.#outputCell(item.tag).item = item;
+    else if (message.type === "objects") this.objects = new Map([...this.objects, ...message.items.map((i) => [i.object, i] as const)]);
     else if (message.type === "links") this.links = message.items;
     else if (message.type === "tasks") this.tasks = message.items;
   }
@@ -122,6 +124,7 @@ export class Live {
     this.alarms = new Map();
     this.links = [];
     this.tasks = [];
+    this.objects = new Map();
     for (const cell of this.#cells.values()) cell.sample = undefined;
     for (const cell of this.#outputs.values()) cell.item = undefined;
   }

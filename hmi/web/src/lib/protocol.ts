@@ -66,6 +66,62 @@ export interface DeviceInfo {
   address: string;
 }
 
+/** The times for which an output may be held by hand, in seconds; null means without an end. */
+export interface HoldInfo {
+  default_s: number | null;
+  max_s: number | null;
+  choices_s: number[];
+}
+
+export interface ConditionInfo {
+  when: string;
+  text: Text;
+  bad: "trip" | "ignore" | "hold";
+  tags: number[];
+  output: number | null;
+}
+
+export interface ObjectInfo {
+  name: string;
+  title: Text;
+  mode_tag: number;
+  outputs: { tag: number; off: Value; lock: Value; feedback: number | null }[];
+  programs: string[];
+  modes: { mode: string; role: Role }[];
+  local: string | null;
+  hold: HoldInfo;
+  interlocks: (ConditionInfo & { value: Value; latch: boolean })[];
+  permissives: ConditionInfo[];
+}
+
+/** What made a condition what it is: the comparison, and the value that it saw. */
+export interface ObjectCause {
+  tag: number;
+  value: Value | null;
+  quality: QualityClass;
+  reason: string;
+  text: string;
+}
+
+export interface Hindrance {
+  text: Text;
+  when: string;
+  cause: ObjectCause;
+}
+
+export interface ObjectItem {
+  object: number;
+  mode: string;
+  selected: string;
+  by: string;
+  since_ms: number;
+  lock: { who: string; reason: string; since_ms: number } | null;
+  until_ms: number | null;
+  ending: boolean;
+  interlocks: { state: "waiting" | "clear" | "acting" | "latched"; cause: ObjectCause | null; since_ms: number | null }[];
+  permissives: { met: boolean | null; cause: ObjectCause | null }[];
+}
+
 export interface Site {
   name: Text;
   time_zone: string;
@@ -75,6 +131,9 @@ export interface Site {
   alarms: AlarmInfo[];
   tasks: TaskInfo[];
   devices: DeviceInfo[];
+  /** Absent from runtimes that know no controlled objects. */
+  objects?: ObjectInfo[];
+  hold?: HoldInfo;
   pages: unknown;
 }
 
@@ -100,10 +159,40 @@ export interface OutputItem {
   wished: Value | null;
   bound_by: string | null;
   fallback: string | null;
+  interlock?: Hindrance | null;
+  blocked?: Hindrance | null;
+  until_ms?: number | null;
+  ending?: boolean;
   outcome: string | null;
   /** Why it failed, in words. */
   outcome_text?: string | null;
   outcome_ms: number | null;
+}
+
+/** One write of an output; a time is null where the stage was not reached. */
+export interface WriteLife {
+  id: number;
+  stage: string;
+  origin: string;
+  value: Value | null;
+  wished: Value | null;
+  bound_by: string | null;
+  requested_ms: number;
+  granted_ms: number;
+  queued_ms: number | null;
+  sent_ms: number | null;
+  acknowledged_ms: number | null;
+  read_back_ms: number | null;
+  ended_ms: number | null;
+  repeats: number;
+  text: string | null;
+}
+
+export interface Writes {
+  tag: string;
+  counts: { granted: number; acknowledged: number; settled: number; failed: number; superseded: number; kept_back: number };
+  latency_ms: Spread;
+  writes: WriteLife[];
 }
 
 export interface LinkItem {
@@ -137,6 +226,7 @@ export type LiveMessage =
   | { type: "values"; utc_ms: number; values: ValueRow[] }
   | { type: "alarms"; items: AlarmItem[] }
   | { type: "outputs"; items: OutputItem[] }
+  | { type: "objects"; items: ObjectItem[] }
   | { type: "links"; items: LinkItem[] }
   | { type: "tasks"; items: TaskItem[] };
 

@@ -129,6 +129,7 @@ fn zones(script: &Script) -> Result<f64, String> {
             min_on: Duration::ZERO,
             min_off: Duration::ZERO,
             fallback: Fallback::always(FallbackAction::Hold),
+            write: penstock_model::WritePolicy::default(),
         });
         tags.push(valve);
         let ports = (0_u32..).zip(inputs(zone, 0)).map(|(k, (port, _))| (port.to_owned(), TagId(first + k)));
@@ -190,6 +191,7 @@ fn build(tags: Vec<TagDef>, programs: Vec<ProgramDef>) -> Result<(Engine, TaskCo
         programs,
         alarms: Vec::new(),
         devices: vec!["plc".into()],
+        objects: Vec::new(),
         entries: Vec::new(),
     };
     let start = Now { mono: Instant(0), utc: Utc(0) };

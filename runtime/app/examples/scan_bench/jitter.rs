@@ -99,6 +99,7 @@ fn engine_config(site: &Site) -> EngineConfig {
         programs: site.programs.clone(),
         alarms: site.alarms.clone(),
         devices: site.devices.iter().map(|d| d.name.clone()).collect(),
+        objects: Vec::new(),
         entries: Vec::new(),
     }
 }

@@ -6,7 +6,7 @@ use penstock_model::{AlarmDef, DeviceId, Source, TagDef, TagId, TagTable};
 use std::sync::Arc;
 
 /// The engine's configuration of `new` with the ids that tags, devices and alarms have in `running`: ids follow the order
-/// of files, which means nothing. Both have the same tags, devices, tasks and alarms by name; `None` where they do not.
+/// of files, which means nothing. Both have the same tags, devices, tasks, objects and alarms by name; `None` where they do not.
 pub fn align(running: &EngineConfig, new: &Site) -> Option<EngineConfig> {
     let tag = |id: TagId| running.tags.find(&new.tags.get(id).path);
     let device = |id: DeviceId| -> Option<DeviceId> {
@@ -26,6 +26,9 @@ pub fn align(running: &EngineConfig, new: &Site) -> Option<EngineConfig> {
                 Some(id) => Some(device(id)?),
                 None => None,
             };
+            if let Some(settle) = &mut output.write.settle {
+                settle.tag = tag(settle.tag)?;
+            }
         }
         tags.push(def);
     }
@@ -43,6 +46,8 @@ pub fn align(running: &EngineConfig, new: &Site) -> Option<EngineConfig> {
         tasks: new.tasks.clone(),
         programs: new.programs.iter().map(program).collect::<Option<_>>()?,
         alarms: running.alarms.iter().map(alarm).collect::<Option<_>>()?,
+        // As they run: a change that declares others was refused by the differences before it came here.
+        objects: running.objects.clone(),
         devices: running.devices.clone(),
         entries: running.entries.clone(),
     })

@@ -2,7 +2,7 @@
 
 use super::words::Words;
 use crate::config::Site;
-use penstock_engine::{ProgramDef, Script};
+use penstock_engine::{ObjectDef, ObjectStart, ProgramDef, Script};
 use penstock_model::{
     AlarmCondition, AlarmDef, FallbackAction, FallbackCause, OutputDef, Source, TagDef, TagId, TagTable, Text, Value,
 };
@@ -239,6 +239,9 @@ impl Finder<'_> {
             ("速率".to_owned(), "rate".to_owned(), rate(was.rate_per_s), rate(is.rate_per_s)),
             ("最短开".to_owned(), "min_on".to_owned(), format!("{:?}", was.min_on), format!("{:?}", is.min_on)),
             ("最短关".to_owned(), "min_off".to_owned(), format!("{:?}", was.min_off), format!("{:?}", is.min_off)),
+            ("死区".to_owned(), "deadband".to_owned(), was.write.deadband.to_string(), is.write.deadband.to_string()),
+            ("静默".to_owned(), "quiet".to_owned(), format!("{:?}", was.write.quiet), format!("{:?}", is.write.quiet)),
+            ("反馈".to_owned(), "feedback".to_owned(), followed(was, &self.old.tags), followed(is, &self.new.tags)),
         ];
         let causes = [
             FallbackCause::BadInput,
@@ -253,6 +256,16 @@ impl Finder<'_> {
         });
         for (zh, en, from, to) in rows.into_iter().chain(causes).filter(|(_, _, from, to)| from != to) {
             self.live(None, format!("点 {path}：{zh} {from} → {to}"), format!("tag {path}: {en} {from} → {to}"));
+        }
+        let crash = |def: &OutputDef| action(def.fallback.action(FallbackCause::Crash));
+        if crash(was) != crash(is) {
+            let (from, to) = (crash(was), crash(is));
+            let why = Words::new("监护进程在启动时读取，须重启", "the supervisor was told it at the start");
+            self.restart(
+                format!("点 {path}：后备 crash {from} → {to}"),
+                format!("tag {path}: fallback crash {from} → {to}"),
+                why,
+            );
         }
         if was.device.is_some() != is.device.is_some() {
             self.restart(format!("点 {path}：写入设备改动"), format!("tag {path} goes to another device"), drivers());
@@ -344,8 +357,11 @@ impl Finder<'_> {
             let path = |tag: TagId| site.tags.get(tag).path.clone();
             site.loops.iter().map(|l| (path(l.measured), path(l.set_point))).collect::<Vec<_>>()
         };
-        let rows: [(&str, &str, bool); 10] = [
+        let rows: [(&str, &str, bool); 13] = [
             ("任务", "tasks", tasks(old) == tasks(new)),
+            ("受控对象、联锁与许可", "controlled objects, interlocks and permissives", objects(old) == objects(new)),
+            ("手动保持时间", "times of holds by hand", old.hold == new.hold),
+            ("监护进程", "supervisor", old.supervisor == new.supervisor),
             ("站点名称", "name of the site", (&old.id, &old.name) == (&new.id, &new.name)),
             ("时区", "time zone", old.time_zone == new.time_zone),
             ("语言", "languages", old.languages == new.languages),
@@ -360,6 +376,31 @@ impl Finder<'_> {
             self.restart(format!("{zh}改动"), format!("{en}: other settings"), at_start());
         }
     }
+}
+
+/// Everything that a site declares of its objects, with paths in the place of numbers of tags: those follow the order of files.
+fn objects(site: &Site) -> Vec<String> {
+    let declared = |o: &ObjectDef| said(&ObjectDef { start: ObjectStart::default(), ..o.clone() });
+    let named = |text: String| {
+        let mut parts = text.split("TagId(");
+        let mut out = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let (id, rest) = part.split_once(')').unwrap_or((part, ""));
+            let tag = id.trim().trim_end_matches(',').parse().ok().map(TagId);
+            let path = tag.filter(|t| t.index() < site.tags.len()).map(|t| &*site.tags.get(t).path);
+            out.push_str(path.unwrap_or(id));
+            out.push_str(rest);
+        }
+        out
+    };
+    site.objects.iter().map(|o| named(declared(o))).collect()
+}
+
+/// What shows that the process followed an output.
+fn followed(def: &OutputDef, tags: &TagTable) -> String {
+    def.write
+        .settle
+        .map_or("–".to_owned(), |s| format!("{} ± {} in {:?}", tags.get(s.tag).path, s.tolerance, s.within))
 }
 
 /// Everything a value says of itself, for settings that are compared as a whole and never shown.

@@ -455,7 +455,10 @@ fn modbus_head(
     let heartbeat = form.heartbeat.as_ref().and_then(|h| {
         let every = ctx.duration_at(&h.every)?;
         let address = address_of(ctx, &h.write, zero_based(form, base))?;
-        Some(modbus::Heartbeat { address, every })
+        let values = ctx.word(&h.values, modbus::Beats::Count, "heartbeat", &modbus::Beats::ALL, modbus::Beats::as_str);
+        let all = &modbus::BeatsWhile::ALL;
+        let beats = ctx.word(&h.beats, modbus::BeatsWhile::Healthy, "condition", all, modbus::BeatsWhile::as_str);
+        Some(modbus::Heartbeat { address, every, values, beats })
     });
     let pick = |own: &Option<At<u16>>, from: Option<&Option<At<u16>>>, default: u16| {
         own.as_ref().or(from.and_then(Option::as_ref)).map_or(default, |at| at.value)

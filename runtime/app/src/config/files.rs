@@ -2,8 +2,11 @@
 //! later carries its place. What the words mean is decided in the modules beside this one.
 
 use super::account_files::{CarbonFile, EnergyFile};
+use super::case_files::CaseFile;
+use super::object_files::{HoldFile, ObjectFile};
 use super::tasks::TaskFile;
 use super::text::{At, Label, Node, Pairs};
+use super::writes::SupervisorFile;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -40,8 +43,12 @@ pub struct SiteFile {
     /// What is held at which set-point, for summaries.
     #[serde(default)]
     pub loops: Vec<LoopFile>,
+    /// How long an output may be held by hand.
+    pub hold: Option<HoldFile>,
     /// Publication over MQTT Sparkplug B.
     pub mqtt: Option<MqttFile>,
+    /// What watches over the runtime's process, and what it does when that dies.
+    pub supervisor: Option<SupervisorFile>,
 }
 
 /// A quantity and the set-point it is held at
@@ -64,6 +71,8 @@ pub struct IncludeFile {
     pub tags: Option<Vec<At<String>>>,
     /// Default `programs.yaml`.
     pub programs: Option<Vec<At<String>>>,
+    /// Default `objects.yaml`.
+    pub objects: Option<Vec<At<String>>>,
     /// Default `alarms.yaml`.
     pub alarms: Option<Vec<At<String>>>,
     /// Default `energy.yaml`.
@@ -176,6 +185,12 @@ pub struct HeartbeatFile {
     pub write: At<String>,
     /// How often.
     pub every: At<String>,
+    /// What is written: `count` (default) or `toggle`, 1 and 0 in turn.
+    pub values: Text,
+    /// When it beats: `healthy` (default) while every task that commands the device scans in time and is not faulted,
+    /// `scans` also while one is faulted, `link` whenever the device is connected.
+    #[serde(rename = "while")]
+    pub beats: Text,
 }
 
 /// One poll group
@@ -337,10 +352,28 @@ pub struct WriteFile {
     pub limits: Span,
     /// Largest change: `1/s`, `30/min`.
     pub rate: Text,
+    /// A program's change of less than this is not written at once. Default 0: every change is.
+    pub deadband: Number,
+    /// A change kept back by `deadband` is written once the wish has stood for this long. Default `10s`.
+    pub quiet: Text,
+    /// What shows that the process followed.
+    pub feedback: Option<At<FeedbackFile>>,
     /// Shortest time on, for switches.
     pub min_on: Text,
     /// Shortest time off, for switches.
     pub min_off: Text,
+}
+
+/// `feedback:` of an output: the measurement that follows it
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FeedbackFile {
+    /// Tag of what follows: a position, a speed, a run signal.
+    pub tag: At<String>,
+    /// Largest difference between command and measurement, in the output's unit. Default 0.
+    pub tolerance: Number,
+    /// How long it may take after the device holds the value. Default `60s`.
+    pub within: Text,
 }
 
 /// What an output does when it loses its reason to move: a value, `hold`, `hold 5min then 40`, or `device`
@@ -357,6 +390,8 @@ pub struct FallbackFile {
     pub link: Option<At<Node>>,
     /// The runtime is stopping.
     pub shutdown: Option<At<Node>>,
+    /// The runtime's process died. Default: as `shutdown`.
+    pub crash: Option<At<Node>>,
 }
 
 /// What a person may enter
@@ -510,45 +545,8 @@ pub struct AlarmFile {
     pub response: Label,
 }
 
-/// One case of a `*.cases.yaml`
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CaseFile {
-    /// What is shown, in a sentence; unique in its file.
-    pub case: At<String>,
-    /// Parameters.
-    #[serde(default)]
-    pub set: Pairs<At<Node>>,
-    /// Outputs held by hand from the first row on.
-    #[serde(default)]
-    pub manual: Pairs<At<Node>>,
-    /// The scans.
-    pub rows: Vec<At<RowFile>>,
-}
-
-/// One row of a case: one or more scans with the same inputs
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RowFile {
-    /// Time since the scan before. Default: as in the row before.
-    pub dt: Text,
-    /// How many scans. Default 1.
-    pub times: Option<At<u32>>,
-    /// Inputs that change: a value, `{ bad: link }`, `{ uncertain: frozen, value: 2.0 }`.
-    #[serde(rename = "in", default)]
-    pub inputs: Pairs<At<Node>>,
-    /// Outputs held by hand from here on; `release` ends it.
-    #[serde(default)]
-    pub manual: Pairs<At<Node>>,
-    /// What is expected after the last scan of the row.
-    #[serde(default)]
-    pub out: Pairs<At<Node>>,
-    /// The scan must fail with a message that contains this.
-    pub error: Text,
-}
-
 /// The JSON schema of a kind of file, for editors: `site`, `device` (Modbus), `device-opcua`, `profile`, `tags`,
-/// `programs`, `alarms`, `energy`, `carbon`, `cases`.
+/// `programs`, `objects`, `alarms`, `energy`, `carbon`, `cases`.
 #[must_use]
 pub fn schema(kind: &str) -> Option<serde_json::Value> {
     let mut schema = match kind {
@@ -568,6 +566,7 @@ pub fn schema(kind: &str) -> Option<serde_json::Value> {
         "device-opcua" => schemars::schema_for!(OpcUaFile),
         "tags" => schemars::schema_for!(TagsFile),
         "programs" => schemars::schema_for!(Vec<ProgramFile>),
+        "objects" => schemars::schema_for!(Vec<ObjectFile>),
         "alarms" => schemars::schema_for!(Vec<AlarmFile>),
         "energy" => schemars::schema_for!(EnergyFile),
         "carbon" => schemars::schema_for!(CarbonFile),
@@ -579,5 +578,5 @@ pub fn schema(kind: &str) -> Option<serde_json::Value> {
 }
 
 /// The kinds of files that have a schema.
-pub const SCHEMA_KINDS: [&str; 9] =
-    ["site", "device", "profile", "tags", "programs", "alarms", "energy", "carbon", "cases"];
+pub const SCHEMA_KINDS: [&str; 10] =
+    ["site", "device", "profile", "tags", "programs", "objects", "alarms", "energy", "carbon", "cases"];

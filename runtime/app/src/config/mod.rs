@@ -6,8 +6,12 @@
 mod account_files;
 mod accounts;
 pub(crate) mod bindings;
+pub(crate) mod case_files;
 mod devices;
 pub(crate) mod files;
+mod mqtt;
+mod object_files;
+mod objects;
 mod points;
 pub(crate) mod read;
 mod recorder;
@@ -16,22 +20,24 @@ mod spots;
 pub(crate) mod tags;
 mod tasks;
 pub(crate) mod text;
+mod writes;
 
 pub use files::{SCHEMA_KINDS, schema};
 pub use recorder::RecorderSettings;
 pub use retain::RetainSettings;
 pub use text::parse_duration as duration;
+pub use writes::SupervisorSettings;
 
-use crate::diagnostics::{Diagnostics, FileId, Pos, Severity, suggest};
+use crate::diagnostics::{Diagnostics, FileId, Pos, Severity};
 use account_files::{CarbonFile, EnergyFile};
 use accounts::Accounts;
 use bindings::{Alarms, Programs};
 use devices::Devices;
-use files::{HistorianFile, IncludeFile, LoopFile, MqttFile, SiteFile, TagsFile};
-use penstock_engine::{ProgramDef, TaskDef};
+use files::{HistorianFile, IncludeFile, LoopFile, SiteFile, TagsFile};
+use penstock_engine::{ObjectDef, ProgramDef, TaskDef};
 use penstock_ledger::LedgerConfig;
 use penstock_model::limits::TAGS_MAX;
-use penstock_model::{AlarmDef, Category, DeviceId, Source, TagDef, TagId, TagTable, Text, Unit};
+use penstock_model::{AlarmDef, Category, DeviceId, HoldTimes, Source, TagDef, TagId, TagTable, Text, Unit};
 use read::Reader;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -44,9 +50,6 @@ use text::{At, Node, parse_size};
 const RETENTION: Duration = Duration::from_secs(400 * 86_400);
 /// Default of `historian: free_min`.
 const FREE_BYTES_MIN: u64 = 1_000_000_000;
-/// Default of `mqtt: publish_every`.
-const PUBLISH_EVERY: Duration = Duration::from_secs(1);
-
 /// A site, ready to run.
 #[derive(Debug)]
 pub struct Site {
@@ -68,6 +71,10 @@ pub struct Site {
     pub tasks: Vec<TaskDef>,
     /// Scripts bound to tags.
     pub programs: Vec<ProgramDef>,
+    /// Controlled objects.
+    pub objects: Vec<ObjectDef>,
+    /// How long an output without an object may be held by hand.
+    pub hold: HoldTimes,
     /// Alarms.
     pub alarms: Vec<AlarmDef>,
     /// Devices, by their id.
@@ -76,6 +83,8 @@ pub struct Site {
     pub ledger: Option<LedgerConfig>,
     /// What the site holds at a set-point, for summaries.
     pub loops: Vec<ControlLoop>,
+    /// What watches over the runtime's process.
+    pub supervisor: SupervisorSettings,
     /// Publication over MQTT, where the site asks for it.
     pub mqtt: Option<penstock_mqtt::Config>,
     /// What is kept, and for how long.
@@ -211,6 +220,8 @@ fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize
     read_tags(reader, &mut tags, dir, file, &include);
     let ledger = read_accounts(reader, &mut tags, dir, file, &include, &time_zone);
     add_system_tags(reader, &mut tags, &tasks, &devices);
+    writes::bind_feedback(reader, &mut tags);
+    let supervisor = writes::supervisor(reader, file, form.supervisor.as_ref());
     if tags.list.iter().all(|t| t.kind == Kind::Own) && !reader.lost.any_tag && reader.lost.tags.is_empty() {
         reader.report.error(file, form.site.pos, "the site has no tags").help("declare a device in devices/*.yaml");
     }
@@ -220,14 +231,24 @@ fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize
         return None;
     }
 
+    let hold = form.hold.as_ref().map(|h| objects::hold_times(&mut Ctx { reader: &mut *reader, file }, h));
+    let hold = hold.unwrap_or_default();
+    let mut objects = objects::Forms::default();
+    for (path, named) in found(reader, dir, file, include.objects.as_deref(), "objects.yaml") {
+        match reader.text(&path, named) {
+            Some((file, text)) => objects.read(reader, &mut tags, file, &text),
+            None => reader.lost.any_tag = true,
+        }
+    }
     let programs = read_programs(reader, &mut tags, dir, file, &form, &include, &tasks);
+    let objects = objects.finish(reader, &tags, &programs, hold);
     let mut alarms = Alarms::new(reader, &tags);
     for (path, named) in found(alarms.reader, dir, file, include.alarms.as_deref(), "alarms.yaml") {
         alarms.read(&path, named);
     }
     let alarms = alarms.list;
     let loops = loops(reader, file, &form.loops, &tags);
-    let mqtt = form.mqtt.as_ref().and_then(|m| mqtt(reader, file, m, &tags));
+    let mqtt = form.mqtt.as_ref().and_then(|m| mqtt::settings(reader, file, m, &tags));
     let historian = historian(reader, file, form.historian.as_ref());
     let retain = retain::settings(reader, file, form.retain.as_ref());
     let recorder = recorder::settings(reader, file, form.recorder.as_ref());
@@ -250,10 +271,13 @@ fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize
         tags,
         tasks,
         programs,
+        objects,
+        hold,
         alarms,
         devices,
         ledger,
         loops,
+        supervisor,
         mqtt,
         historian,
         retain,
@@ -471,46 +495,6 @@ fn historian(reader: &mut Reader, file: FileId, form: Option<&HistorianFile>) ->
     settings.bytes_max = size(&form.size_max);
     settings.free_bytes_min = size(&form.free_min).unwrap_or(FREE_BYTES_MIN);
     settings
-}
-
-fn mqtt(reader: &mut Reader, file: FileId, form: &MqttFile, tags: &Tags) -> Option<penstock_mqtt::Config> {
-    let mut ctx = Ctx { reader, file };
-    let every = ctx.duration(&form.publish_every, PUBLISH_EVERY);
-    let broker = form.broker.value.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
-    for at in [&form.group, &form.edge] {
-        if at.value.is_empty() || at.value.contains(['/', '+', '#']) {
-            ctx.error(at.pos, format!("`{}` cannot be a part of a topic", at.value)).help("no `/`, `+` or `#`");
-        }
-    }
-    let patterns = form.tags.as_deref();
-    for at in patterns.unwrap_or_default() {
-        if !tags.list.iter().any(|t| read::fits(&at.value, &t.def.path)) {
-            let help = suggest(&at.value, tags.list.iter().map(|t| &*t.def.path));
-            ctx.error(at.pos, format!("no tag matches `{}`", at.value)).help_maybe(help);
-        }
-    }
-    let chosen = |path: &str| patterns.is_none_or(|list| list.iter().any(|at| read::fits(&at.value, path)));
-    let Some((host, port)) = broker else {
-        ctx.error(form.broker.pos, format!("`{}` is not host:port", form.broker.value))
-            .help("for example 127.0.0.1:1883");
-        return None;
-    };
-    let metas = tags.list.iter().filter(|t| chosen(&t.def.path)).map(|t| penstock_mqtt::TagMeta {
-        tag: t.def.id,
-        path: t.def.path.clone(),
-        value_type: t.def.value_type,
-    });
-    let (group, edge) = (form.group.value.clone(), form.edge.value.clone());
-    let client_id = form.client_id.as_ref().map_or_else(|| format!("{group}-{edge}"), |c| c.value.clone());
-    Some(penstock_mqtt::Config {
-        host: host.to_owned(),
-        port,
-        group,
-        edge,
-        client_id,
-        publish_every: every,
-        tags: metas.collect(),
-    })
 }
 
 fn read_pages(

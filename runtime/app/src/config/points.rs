@@ -63,11 +63,13 @@ impl Devices<'_> {
         if let Some(entry) = p.entry {
             def.entry = Some(ctx.entry(&def, &entry.value.initial, &entry.value.limits, &entry.value.role));
         }
+        let feedback = p.write.and_then(|w| ctx.feedback(&w.value, at.prefix));
         check_parts(&mut ctx, p, at.repeats);
         let place = at.place.unwrap_or((at.file, p.tag.pos));
         let draft = Draft { def: def.clone(), kind, place: Some(place), writer: None };
         let id = self.tags.add(self.reader, draft)?;
         def.id = id;
+        self.tags.feedback.extend(feedback.map(|f| (id, f)));
         Some(Declared { def, group, write })
     }
 }

@@ -149,7 +149,7 @@ impl Reader {
                     named = true;
                 }
                 self.lost.programs |= value_of(line, "program:").is_some();
-                named |= ["program:", "alarm:", "meter:", "factor:", "activity:"]
+                named |= ["program:", "object:", "alarm:", "meter:", "factor:", "activity:"]
                     .iter()
                     .any(|k| value_of(line, k).is_some());
             } else {

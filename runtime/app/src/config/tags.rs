@@ -3,6 +3,7 @@
 use super::files::{ComputedTag, EntryTag, FallbackFile, LogFile, WriteFile};
 use super::read::Reader;
 use super::text::{At, DURATION_HELP, FALLBACK_HELP, Label, Node, Pairs, parse_duration, parse_fallback, parse_rate};
+use super::writes::Feedback;
 use crate::diagnostics::{FileId, Pos, nearest, suggest};
 use penstock_model::limits::TAG_PATH_BYTES_MAX;
 use penstock_model::{
@@ -49,6 +50,8 @@ pub struct Draft {
 pub struct Tags {
     /// In the order of their ids.
     pub list: Vec<Draft>,
+    /// Measurements that outputs name, until every tag is known.
+    pub feedback: Vec<(TagId, Feedback)>,
     by_path: HashMap<Arc<str>, usize>,
 }
 
@@ -332,6 +335,7 @@ impl Ctx<'_> {
             min_on: self.duration(&w.min_on, Duration::ZERO),
             min_off: self.duration(&w.min_off, Duration::ZERO),
             fallback: self.fallback(def, write.pos, fallback, limits, entered),
+            write: self.write_policy(def, w),
         }
     }
 
@@ -405,7 +409,8 @@ impl Ctx<'_> {
         let overrun = action("overrun", &f.overrun, Some(&fault));
         let link = action("link", &f.link, None);
         let shutdown = action("shutdown", &f.shutdown, None);
-        Fallback { bad_input, fault, overrun, link, shutdown }
+        let crash = action("crash", &f.crash, Some(&shutdown));
+        Fallback { bad_input, fault, overrun, link, shutdown, crash }
     }
 
     /// What a person may enter.
@@ -477,8 +482,10 @@ impl Ctx<'_> {
             }
             (None, None) => {}
         }
+        let feedback = c.write.as_ref().and_then(|w| self.feedback(&w.value, None));
         let draft = Draft { def, kind: Kind::Computed, place: Some((self.file, c.tag.pos)), writer: None };
-        tags.add(self.reader, draft);
+        let id = tags.add(self.reader, draft);
+        tags.feedback.extend(id.zip(feedback));
     }
 }
 

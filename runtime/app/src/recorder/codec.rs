@@ -5,12 +5,12 @@
 //! held against what is there, and what does not fit ends the reading of its block with [`Torn`].
 
 use penstock_engine::{
-    BlockKind, BlockMemory, BlockState, Field, Grant, HeldClaim, Issued, Keyframe, Latched, OutputMemory, ProgramState,
-    SavedProgram, ScanJournal, TimeStop, Wished, Written,
+    BlockKind, BlockMemory, BlockState, Field, Grant, HeldClaim, Imposed, Imposition, Issued, Keyframe, Latched,
+    ObjectHold, OutputMemory, ProgramState, SavedProgram, ScanJournal, TimeStop, Wished, Written,
 };
 use penstock_model::{
-    Claim, Command, CommandId, DeviceId, FallbackCause, Instant, Now, Origin, Outcome, OutcomeState, Priority, Quality,
-    Sample, TagId, TagSample, TaskId, Utc, Value, Wish,
+    Claim, Command, CommandId, DeviceId, FallbackCause, Instant, Mode, Now, Origin, Outcome, OutcomeState, Priority,
+    Quality, Sample, TagId, TagSample, TaskId, Utc, Value, Wish,
 };
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -129,6 +129,22 @@ impl Out {
                 self.byte(cause_code(*cause));
             }
             Origin::Retained => self.byte(4),
+            Origin::Off(n) => {
+                self.byte(5);
+                self.text(n);
+            }
+            Origin::Local(n) => {
+                self.byte(6);
+                self.text(n);
+            }
+            Origin::Interlock(n) => {
+                self.byte(7);
+                self.text(n);
+            }
+            Origin::Lock(n) => {
+                self.byte(8);
+                self.text(n);
+            }
         }
     }
 
@@ -218,14 +234,43 @@ impl Out {
         self.maybe(p.state.last.as_ref(), |out, at| out.count(at.0));
     }
 
+    fn held_claim(&mut self, c: &HeldClaim) {
+        self.wish(&c.wish);
+        self.origin(&c.origin);
+        self.byte(priority_code(c.priority));
+        self.maybe(c.expires.as_ref(), |out, at| out.count(at.0));
+    }
+
+    fn hold(&mut self, hold: &ObjectHold) {
+        self.byte(mode_code(hold.mode));
+        match &hold.imposed {
+            Imposed::Nothing => self.byte(0),
+            Imposed::Value(value, origin, priority) => {
+                self.byte(1);
+                self.value(Some(value));
+                self.origin(origin);
+                self.byte(priority_code(*priority));
+            }
+            Imposed::Stand => self.byte(2),
+            Imposed::HandedBack(origin, shown) => {
+                self.byte(3);
+                self.origin(origin);
+                self.value(shown.as_ref());
+            }
+        }
+        self.value(hold.permit_off.as_ref());
+        self.value(hold.tracked.as_ref());
+    }
+
+    fn imposition(&mut self, i: &Imposition) {
+        self.count(u64::from(i.tag.0));
+        self.list(&i.claims, Out::held_claim);
+        self.hold(&i.hold);
+    }
+
     fn output(&mut self, o: &OutputMemory) {
         self.count(u64::from(o.tag.0));
-        self.list(&o.claims, |out, c| {
-            out.wish(&c.wish);
-            out.origin(&c.origin);
-            out.byte(priority_code(c.priority));
-            out.maybe(c.expires.as_ref(), |out, at| out.count(at.0));
-        });
+        self.list(&o.claims, Out::held_claim);
         self.maybe(o.base.as_ref(), |out, (value, origin, now)| {
             out.value(Some(value));
             out.origin(origin);
@@ -244,9 +289,11 @@ impl Out {
                 self.byte(quality.code());
             }
         }
+        self.hold(&o.hold);
         self.grant(&o.stands);
         self.maybe(o.changed_at.as_ref(), |out, at| out.count(at.0));
         self.span(o.stood_before);
+        self.count(o.stands_since.0);
         self.count(o.stepped_at.0);
         self.value(o.commanded.as_ref());
         self.maybe(o.last_command.as_deref(), Out::command);
@@ -341,6 +388,7 @@ impl Out {
             out.byte(priority_code(c.priority));
             out.maybe(c.lease.as_ref(), |out, lease| out.span(*lease));
         });
+        self.list(&j.impositions, Out::imposition);
         self.list(&j.outcomes, Out::outcome);
         self.maybe(j.stop.as_ref(), |out, stop| {
             out.maybe(stop.program.as_deref(), Out::text);
@@ -384,6 +432,18 @@ fn cause_code(cause: FallbackCause) -> u8 {
         FallbackCause::Overrun => 2,
         FallbackCause::Link => 3,
         FallbackCause::Shutdown => 4,
+        FallbackCause::Crash => 5,
+    }
+}
+
+fn mode_code(mode: Mode) -> u8 {
+    match mode {
+        Mode::Off => 0,
+        Mode::Manual => 1,
+        Mode::Auto => 2,
+        Mode::Cascade => 3,
+        Mode::Remote => 4,
+        Mode::Local => 5,
     }
 }
 
@@ -531,6 +591,7 @@ impl<'a> In<'a> {
             2 => FallbackCause::Overrun,
             3 => FallbackCause::Link,
             4 => FallbackCause::Shutdown,
+            5 => FallbackCause::Crash,
             _ => return Err(Torn),
         })
     }
@@ -553,6 +614,10 @@ impl<'a> In<'a> {
             2 => Origin::Remote(self.text()?.into()),
             3 => Origin::Fallback(self.cause()?),
             4 => Origin::Retained,
+            5 => Origin::Off(self.text()?.into()),
+            6 => Origin::Local(self.text()?.into()),
+            7 => Origin::Interlock(self.text()?.into()),
+            8 => Origin::Lock(self.text()?.into()),
             _ => return Err(Torn),
         })
     }
@@ -623,13 +688,31 @@ impl<'a> In<'a> {
         Ok(SavedProgram { name, script, state: ProgramState { blocks, states, first, last } })
     }
 
+    fn held_claim(&mut self) -> Read<HeldClaim> {
+        let (wish, origin, priority) = (self.wish()?, self.origin()?, self.priority()?);
+        Ok(HeldClaim { wish, origin, priority, expires: self.maybe(In::instant)? })
+    }
+
+    fn hold(&mut self) -> Read<ObjectHold> {
+        let mode = Mode::ALL.get(usize::from(self.byte()?)).copied().ok_or(Torn)?;
+        let imposed = match self.byte()? {
+            0 => Imposed::Nothing,
+            1 => Imposed::Value(self.some_value()?, self.origin()?, self.priority()?),
+            2 => Imposed::Stand,
+            3 => Imposed::HandedBack(self.origin()?, self.value()?),
+            _ => return Err(Torn),
+        };
+        Ok(ObjectHold { mode, imposed, permit_off: self.value()?, tracked: self.value()? })
+    }
+
+    fn imposition(&mut self) -> Read<Imposition> {
+        Ok(Imposition { tag: self.tag()?, claims: self.list(In::held_claim)?, hold: self.hold()? })
+    }
+
     fn output(&mut self) -> Read<OutputMemory> {
         Ok(OutputMemory {
             tag: self.tag()?,
-            claims: self.list(|from| {
-                let (wish, origin, priority) = (from.wish()?, from.origin()?, from.priority()?);
-                Ok(HeldClaim { wish, origin, priority, expires: from.maybe(In::instant)? })
-            })?,
+            claims: self.list(In::held_claim)?,
             base: self.maybe(|from| Ok((from.some_value()?, from.origin()?, from.now()?)))?,
             program_wish: self.value()?,
             wished: match self.byte()? {
@@ -638,6 +721,7 @@ impl<'a> In<'a> {
                 2 => Wished::Keep(self.quality()?),
                 _ => return Err(Torn),
             },
+            hold: self.hold()?,
             stands: Grant {
                 granted: self.value()?,
                 position: self.maybe(In::float)?,
@@ -650,6 +734,7 @@ impl<'a> In<'a> {
             },
             changed_at: self.maybe(In::instant)?,
             stood_before: self.span()?,
+            stands_since: self.instant()?,
             stepped_at: self.instant()?,
             commanded: self.value()?,
             last_command: self.maybe(|from| Ok(Arc::new(from.command()?)))?,
@@ -726,6 +811,7 @@ impl<'a> In<'a> {
             let (tag, wish, origin) = (from.tag()?, from.wish()?, from.origin()?);
             Ok(Claim { tag, wish, origin, priority: from.priority()?, lease: from.maybe(In::span)? })
         })?;
+        let impositions = self.list(In::imposition)?;
         let outcomes = self.list(In::outcome)?;
         let stop = self.maybe(|from| {
             Ok(TimeStop { program: from.maybe(|from| Ok(from.text()?.into()))?, message: from.text()?.into() })
@@ -747,6 +833,7 @@ impl<'a> In<'a> {
             links_down,
             samples,
             claims,
+            impositions,
             outcomes,
             stop,
             written,

@@ -33,6 +33,12 @@ fn output() -> OutputMemory {
         base: Some((Value::Int(i64::MIN), Origin::Retained, at(3))),
         program_wish: Some(Value::Text("开".into())),
         wished: Wished::Keep(Quality::Uncertain(UncertainReason::Frozen)),
+        hold: ObjectHold {
+            mode: Mode::Local,
+            imposed: Imposed::HandedBack(Origin::Local("泵".into()), Some(Value::Float(-0.0))),
+            permit_off: Some(Value::Bool(false)),
+            tracked: Some(Value::Float(3.5)),
+        },
         stands: Grant {
             granted: Some(Value::Float(-0.0)),
             position: Some(f64::MIN_POSITIVE / 3.0),
@@ -45,6 +51,7 @@ fn output() -> OutputMemory {
         },
         changed_at: Some(Instant(1)),
         stood_before: Duration::from_nanos(7),
+        stands_since: Instant(3),
         stepped_at: Instant(2),
         commanded: None,
         last_command: Some(Arc::new(command(Some(Value::Float(1e300))))),
@@ -80,6 +87,28 @@ fn keyframe() -> Keyframe {
     }
 }
 
+/// Every mode, and everything that an object imposes.
+fn impositions() -> Vec<Imposition> {
+    let value = |origin| Imposed::Value(Value::Int(-4), origin, Priority::Interlock);
+    let imposed = [
+        value(Origin::Off("P1".into())),
+        value(Origin::Interlock("P1".into())),
+        value(Origin::Lock("li".into())),
+        Imposed::Nothing,
+        Imposed::Stand,
+        Imposed::HandedBack(Origin::Local("P1".into()), None),
+    ];
+    let hand = HeldClaim {
+        wish: Wish::Value(Value::Float(2.5)),
+        origin: Origin::User("li".into()),
+        priority: Priority::Manual,
+        expires: Some(Instant(70)),
+    };
+    let hold = |(mode, imposed)| ObjectHold { mode, imposed, permit_off: Some(Value::Int(0)), tracked: None };
+    let all = Mode::ALL.into_iter().zip(imposed).map(hold);
+    all.map(|hold| Imposition { tag: TagId(2), claims: vec![hand.clone()], hold }).collect()
+}
+
 /// A journal with everything in it, and two after it that build on it.
 fn journals() -> Vec<ScanJournal> {
     let frozen = Quality::Uncertain(UncertainReason::Frozen);
@@ -104,6 +133,7 @@ fn journals() -> Vec<ScanJournal> {
             priority: Priority::Manual,
             lease: Some(Duration::from_secs(60)),
         }],
+        impositions: impositions(),
         outcomes: vec![Outcome { id: CommandId(1), tag: TagId(2), state: OutcomeState::ReadBack, at: Utc(0) }],
         stop: Some(TimeStop { program: Some("p".into()), message: "too long".into() }),
         written: vec![

@@ -8,7 +8,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// First bytes of a segment.
-pub const SEGMENT_HEAD: &[u8; 20] = b"penstock-recorder 1\n";
+pub const SEGMENT_HEAD: &[u8; 20] = b"penstock-recorder 2\n";
 /// First bytes of a block.
 const BLOCK_MAGIC: &[u8; 4] = b"PSR1";
 /// Bytes of a block's head.

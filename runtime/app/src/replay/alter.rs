@@ -136,6 +136,7 @@ pub fn plain(site: &Site) -> EngineConfig {
         tasks: site.tasks.clone(),
         programs: site.programs.clone(),
         alarms: Vec::new(),
+        objects: site.objects.clone(),
         devices: site.devices.iter().map(|d| d.name.clone()).collect(),
         entries: Vec::new(),
     }

@@ -182,6 +182,14 @@ impl Asked<'_> {
                 let who = who.unwrap_or_default();
                 (format!("由 {who} 输入"), format!("it was entered by {who}"))
             }
+            (Some((Origin::Off(_), _)), None) => {
+                let who = who.unwrap_or_default();
+                (format!("由 {who} 保持在 {wished}"), format!("{who} holds it at {wished}"))
+            }
+            (Some((Origin::Local(_), _)), None) => {
+                let who = who.unwrap_or_default();
+                (format!("由 {who} 控制，不发送命令"), format!("{who} has it: nothing is sent"))
+            }
             (Some((_, priority)), None) if *priority > Priority::Program => {
                 let (who, strength) = (who.unwrap_or_default(), priority.as_str());
                 if *priority == Priority::Manual {
@@ -219,6 +227,7 @@ impl Asked<'_> {
                 let t = def.map(|o| o.min_off).unwrap_or_default();
                 self.say(format!("最短停止时间 {t:?}"), format!("its minimum off time of {t:?}"))
             }
+            "permissive" => self.say("启动允许条件未满足", "a permissive that is not met"),
             author => self.say(format!("{author} 的允许范围"), format!("the band of {author}")),
         }
     }
@@ -230,6 +239,10 @@ impl Asked<'_> {
             Origin::Remote(n) => self.say(format!("远程 {n}"), format!("remote {n}")),
             Origin::Fallback(c) => self.say(format!("后备（{c}）"), format!("fallback on {c}")),
             Origin::Retained => self.say("停机前的值", "the value before the last stop"),
+            Origin::Off(n) => self.say(format!("对象 {n} 的停用模式"), format!("mode off of {n}")),
+            Origin::Local(n) => self.say(format!("对象 {n} 的现场操作盘"), format!("the panel in the field of {n}")),
+            Origin::Interlock(n) => self.say(format!("对象 {n} 的联锁"), format!("an interlock of {n}")),
+            Origin::Lock(n) => self.say(format!("{n} 的检修锁定"), format!("the maintenance lock of {n}")),
         }
     }
 
@@ -253,6 +266,7 @@ impl Asked<'_> {
                 self.say(format!("通信中断：{link}"), format!("the link is down: {link}"))
             }
             FallbackCause::Shutdown => self.say("运行系统正在停止", "the runtime is stopping"),
+            FallbackCause::Crash => self.say("运行系统已崩溃", "the runtime has crashed"),
         }
     }
 

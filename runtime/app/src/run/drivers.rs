@@ -83,6 +83,7 @@ mod tests {
             programs: Vec::new(),
             alarms: Vec::new(),
             devices: vec!["plc".into()],
+            objects: Vec::new(),
             entries: Vec::new(),
         };
         let clock = Arc::new(ManualClock::at(Utc(0)));

@@ -4,11 +4,13 @@
 //! published once, and control goes on.
 
 use crossbeam::channel::{Receiver, RecvTimeoutError};
+use penstock_engine::ObjectDef;
 use penstock_historian::{Historian, Point, SeriesDef, SeriesId};
 use penstock_model::{
-    AlarmDef, Clock, FaultRecord, LinkState, Now, Origin, OutcomeState, Record, Sample, SampleSink, TagId, TagSample,
-    TagTable, Utc, Value, ValueType, limits, with_causes,
+    AlarmDef, Clock, FaultRecord, LinkState, Now, Origin, Record, Sample, SampleSink, TagId, TagSample, TagTable, Utc,
+    Value, ValueType, WriteEnd, WriteLife, limits, with_causes,
 };
+use serde_json::json;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -43,6 +45,10 @@ pub struct HistoryContext {
     pub clock: Arc<dyn Clock>,
     /// Records dropped before they reached the queue.
     pub dropped: Arc<AtomicU64>,
+    /// The site's controlled objects.
+    pub objects: Vec<ObjectDef>,
+    /// Where the end of a hold by hand is recorded, so that a restart does not take it up again.
+    pub actions: Option<Arc<penstock_ledger::ActionLog>>,
 }
 
 /// Starts the thread. It ends when `stop` is set and the queue is empty, after a last commit.
@@ -156,6 +162,10 @@ impl Writer {
                 }
             }
             other => {
+                if let (Record::Object(event), Some(actions)) = (other, &self.context.actions) {
+                    let path = |tag: TagId| self.context.tags.get(tag).path.to_string();
+                    super::objects::record_end(actions, event, &self.context.objects, &path);
+                }
                 // Told here and not where it happens: a scan thread must never wait for whoever reads the log.
                 match other {
                     Record::Fault(f) if f.active => tracing::error!(part = &*f.part, message = &*f.message, "fault"),
@@ -261,9 +271,44 @@ impl Writer {
         publish(&self.context.tags, &*self.context.sink, now, values);
     }
 
+    /// What of a write a person needs. Programs move outputs all day; their moves are the output tag's own history. The
+    /// journal keeps what a person, a remote system or a fallback did, once when it begins and once when it is done, and
+    /// every write that failed: one row per failure, not one per retry.
+    fn write_row(&mut self, life: &WriteLife) -> Option<(&'static str, String, Utc)> {
+        let c = &life.command;
+        let noted = !matches!(c.origin, Origin::Program(_));
+        let path = self.context.tags.get(c.tag).path.clone();
+        let wish = if c.value.is_some() { life.wished.as_ref().or(c.value.as_ref()) } else { None };
+        let value = wish.map(ToString::to_string);
+        let Some((end, at)) = &life.end else {
+            let body = json!({"tag": &*path, "value": value, "origin": c.origin.to_string(), "command": c.id.0,
+                "bound_by": life.bound_by.as_deref()});
+            return (noted && life.first).then(|| ("command", body.to_string(), c.granted));
+        };
+        let mut body = json!({"tag": &*path, "value": value, "origin": c.origin.to_string(), "command": c.id.0,
+            "state": life.stage(), "granted_ms": c.granted.millis(), "sent_ms": life.sent.map(Utc::millis),
+            "acknowledged_ms": life.acknowledged.map(Utc::millis), "read_back_ms": life.read_back.map(Utc::millis)});
+        match end {
+            WriteEnd::Failed(why) => {
+                if self.failing.insert(c.tag, why.clone()).as_ref() == Some(why) {
+                    return None;
+                }
+                body["message"] = json!(&**why);
+            }
+            WriteEnd::Settled => {
+                let recovered = self.failing.remove(&c.tag).is_some();
+                let whole = noted && life.is_whole();
+                if !(recovered || whole) {
+                    return None;
+                }
+            }
+            // The row of the write that took its place tells.
+            WriteEnd::Superseded => return None,
+        }
+        Some(("outcome", body.to_string(), *at))
+    }
+
     fn journal_row(&mut self, record: &Record) -> Option<(&'static str, String, Utc)> {
-        use serde_json::json;
-        let path = |tag: TagId| self.context.tags.get(tag).path.to_string();
         let (kind, body, at) = match record {
             Record::Scan(_) => return None,
             Record::Alarm(e) => {
@@ -275,32 +320,19 @@ impl Writer {
                     e.at,
                 )
             }
-            // Programs move outputs all day; their moves are the output tag's own history. The journal keeps what a
-            // person, a remote system or a fallback did.
-            Record::Command(c) if matches!(c.origin, Origin::Program(_)) => return None,
-            Record::Command(c) => {
-                let value = c.value.as_ref().map(ToString::to_string);
-                let body =
-                    json!({"tag": path(c.tag), "value": value, "origin": c.origin.to_string(), "command": c.id.0});
-                ("command", body, c.granted)
-            }
-            Record::Outcome(o) => {
-                let OutcomeState::Failed(why) = &o.state else {
-                    self.failing.remove(&o.tag);
-                    return None;
-                };
-                // One row per failure, not one per retry.
-                if self.failing.insert(o.tag, why.clone()).as_ref() == Some(why) {
-                    return None;
-                }
-                ("outcome", json!({"tag": path(o.tag), "state": "failed", "message": &**why, "command": o.id.0}), o.at)
-            }
+            // A write is journalled as the life it has, not by its single news.
+            Record::Command(_) | Record::Outcome(_) => return None,
+            Record::Write(life) => return self.write_row(life),
             Record::Link(l) => {
                 if self.links.insert(l.device.0, l.state) == Some(l.state) {
                     return None;
                 }
                 let device = self.context.devices.get(usize::from(l.device.0)).map_or("?", |d| &**d);
                 ("link", json!({"device": device, "state": l.state.as_str(), "reason": &*l.reason}), l.at)
+            }
+            Record::Object(e) => {
+                let path = |tag: TagId| self.context.tags.get(tag).path.to_string();
+                ("object", super::objects::journal_body(e, &path), e.at)
             }
             Record::Fault(f) => ("fault", json!({"part": &*f.part, "message": &*f.message, "active": f.active}), f.at),
         };

@@ -6,6 +6,7 @@ mod drivers;
 mod fanout;
 pub mod history;
 mod ledger;
+mod objects;
 mod pace;
 mod realtime;
 mod restore;
@@ -23,7 +24,8 @@ pub use summary::Summary;
 use crate::change::control;
 use crate::config::Site;
 use crate::recorder::Recorder;
-use penstock_engine::{Engine, EngineConfig};
+use crate::supervise::child::Line;
+use penstock_engine::{Engine, EngineConfig, ObjectDef};
 use penstock_historian::Historian;
 use penstock_hmi::{DeviceInfo, HmiConfig, HmiContext, SiteInfo};
 use penstock_ledger::{ActionLog, Ledger};
@@ -48,6 +50,8 @@ pub struct Options {
     pub state_dir: PathBuf,
     /// Address of the HMI.
     pub hmi: SocketAddr,
+    /// The line to the supervisor, where one watches.
+    pub supervisor: Option<Line>,
 }
 
 /// Why a site could not be started. The configuration itself has been checked before.
@@ -126,13 +130,20 @@ impl Runtime {
         let records = fanout.add("historian");
         let drops = fanout.drops();
         let (queues, receivers) = CommandQueues::new(site.devices.len());
+        let objects = restore::objects(&site.objects, &actions, &historian, now.utc);
+        let config = engine_config(&site, &actions, objects);
         let fanout: Arc<Fanout> = Arc::new(fanout);
-        let (engine, mut cores) = Engine::build(engine_config(&site, &actions), Arc::new(queues), fanout.clone(), now)?;
+        let (engine, mut cores) = Engine::build(config, Arc::new(queues), fanout.clone(), now)?;
+        #[cfg(debug_assertions)]
+        crate::supervise::child::arm(&mut cores);
+        crate::supervise::record::journal(state, &historian, now.utc);
+        restore::writes(&historian, now.utc);
         restore::alarms(&engine, &historian, &site.alarms, now.utc);
-        restore::holds(&engine, &actions.holds());
+        restore::holds(&engine, &actions, now.utc);
         retain::restore(&site, state, &mut cores, now.utc);
 
         let actions = Arc::new(actions);
+        let log = actions.clone();
         let hmi_config = HmiConfig {
             bind: options.hmi,
             users_file: state.join("users.json"),
@@ -156,6 +167,11 @@ impl Runtime {
         let (hmi_stop, stopped) = watch::channel(false);
         let (hmi, hmi_task) = start_hmi(hmi_config, context, stopped).await?;
         // Only now a device is touched: where the address is taken, another runtime may be running this plant.
+        if let Some(line) = options.supervisor.clone()
+            && tokio::task::spawn_blocking(move || line.take_over()).await.is_err()
+        {
+            tracing::error!("the supervisor could not be asked for the outputs");
+        }
         let (drivers_stop, stopped) = watch::channel(false);
         let drivers = drivers::start(&site, &engine, receivers, &clock, &stopped, state);
 
@@ -170,6 +186,8 @@ impl Runtime {
                 sink: engine.sink(),
                 clock: clock.clone(),
                 dropped: drops[0].1.clone(),
+                objects: site.objects.clone(),
+                actions: Some(log),
             },
             records,
             history_stop.clone(),
@@ -212,6 +230,10 @@ impl Runtime {
             ),
         }
         let (scans, realtime) = ScanThreads::start(cores, &clock).map_err(|source| io("scan thread".into(), source))?;
+        if let Some(line) = &options.supervisor {
+            let followed = line.follow(engine.clone(), clock.clone(), hmi);
+            followed.map_err(|source| io("the line to the supervisor".into(), source))?;
+        }
         Ok(Runtime {
             site,
             engine,
@@ -337,13 +359,14 @@ fn open_historian(site: &Site, state: &std::path::Path) -> Result<Arc<Historian>
     Ok(Arc::new(historian))
 }
 
-fn engine_config(site: &Site, actions: &ActionLog) -> EngineConfig {
+fn engine_config(site: &Site, actions: &ActionLog, objects: Vec<ObjectDef>) -> EngineConfig {
     EngineConfig {
         tags: site.tags.clone(),
         tasks: site.tasks.clone(),
         programs: site.programs.clone(),
         alarms: site.alarms.clone(),
         devices: site.devices.iter().map(|d| d.name.clone()).collect(),
+        objects,
         entries: restore::entries(&site.tags, actions.last_entries()),
     }
 }
@@ -387,5 +410,6 @@ fn site_info(site: &Site) -> SiteInfo {
             })
             .collect(),
         pages: site.pages.clone(),
+        hold: site.hold,
     }
 }

@@ -299,6 +299,7 @@ impl Run<'_> {
             programs: site.programs.clone(),
             alarms: site.alarms.clone(),
             devices: site.devices.iter().map(|d| d.name.clone()).collect(),
+            objects: site.objects.clone(),
             entries: Vec::new(),
         };
         let (engine, cores) =

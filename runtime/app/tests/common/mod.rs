@@ -6,6 +6,7 @@
 use serde_json::Value as Json;
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -124,16 +125,19 @@ impl Plant {
         for (user, role) in [(OPERATOR, "operator"), (VIEWER, "viewer"), (ENGINEER, "engineer")] {
             add_user(state, user, role);
         }
-        let mut command = Command::new(PENSTOCK);
-        command.arg("run").arg(site).arg("--state").arg(state).args(["--hmi", "127.0.0.1:0"]);
-        for (device, address) in device_addresses(sim) {
-            command.arg(format!("--device={device}={address}"));
-        }
-        Self::spawn(command, state)
+        let devices: Vec<String> =
+            device_addresses(sim).into_iter().map(|(device, address)| format!("--device={device}={address}")).collect();
+        Self::launch(site, state, &devices, &[])
     }
 
-    fn spawn(mut command: Command, state: &Path) -> Plant {
-        let log = std::fs::File::create(state.join("runtime.log")).unwrap();
+    /// Starts any site, with further arguments and environment, and waits until its HMI listens.
+    pub fn launch(site: &Path, state: &Path, arguments: &[String], environment: &[(&str, &str)]) -> Plant {
+        let mut command = Command::new(PENSTOCK);
+        command.arg("run").arg(site).arg("--state").arg(state).args(["--hmi", "127.0.0.1:0"]).args(arguments);
+        command.envs(environment.iter().copied());
+        // A group of its own: the supervisor and the runtime are killed together, as a power cut would.
+        command.process_group(0);
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(state.join("runtime.log")).unwrap();
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let url = loop {
@@ -152,15 +156,37 @@ impl Plant {
     /// Starts a site that has no devices and waits until its HMI listens.
     pub fn start_alone(site: &Path, state: &Path) -> Plant {
         add_user(state, ENGINEER, "engineer");
-        let mut command = Command::new(PENSTOCK);
-        command.arg("run").arg(site).arg("--state").arg(state).args(["--hmi", "127.0.0.1:0"]);
-        Self::spawn(command, state)
+        Self::launch(site, state, &[], &[])
     }
 
-    /// kill -9.
+    /// kill -9 of the supervisor and the runtime at once.
     pub fn kill(&mut self) {
-        self.child.kill().unwrap();
+        let runtime = self.runtime_pid();
+        self.kill_group();
         self.child.wait().unwrap();
+        // Its locks on the stores go with it.
+        while runtime.is_some_and(lives) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn kill_group(&self) {
+        let group = rustix::process::Pid::from_child(&self.child);
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    }
+
+    /// Process id of the supervisor.
+    pub fn supervisor_pid(&self) -> i32 {
+        rustix::process::Pid::from_child(&self.child).as_raw_nonzero().get()
+    }
+
+    /// Process id of the runtime, while there is one.
+    pub fn runtime_pid(&self) -> Option<i32> {
+        let id = self.supervisor_pid();
+        std::fs::read_dir(format!("/proc/{id}/task")).ok()?.flatten().find_map(|thread| {
+            let children = std::fs::read_to_string(thread.path().join("children")).ok()?;
+            children.split_whitespace().next()?.parse().ok()
+        })
     }
 
     /// Asks it to end, as a service manager would, and returns whether it did so in order.
@@ -173,12 +199,26 @@ impl Plant {
 
 impl Drop for Plant {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        self.kill_group();
         let _ = self.child.wait();
     }
 }
 
-fn add_user(state: &Path, user: (&str, &str), role: &str) {
+/// True while a process of that id runs.
+pub fn lives(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name stands in brackets and may hold anything; the state comes after it.
+    stat.rsplit(')')
+        .next()
+        .is_some_and(|rest| !rest.trim_start().is_empty() && !rest.trim_start().starts_with(['Z', 'X']))
+}
+
+/// Sends a signal to one process.
+pub fn send(pid: i32, signal: rustix::process::Signal) {
+    rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), signal).unwrap();
+}
+
+pub fn add_user(state: &Path, user: (&str, &str), role: &str) {
     std::fs::create_dir_all(state).unwrap();
     let mut child = Command::new(PENSTOCK)
         .args(["user", "add", user.0, "--role", role, "--password-stdin", "--state"])
@@ -276,6 +316,7 @@ pub struct Shown {
 pub struct Screen {
     pub values: HashMap<u64, Shown>,
     pub outputs: HashMap<u64, Json>,
+    pub objects: HashMap<u64, Json>,
     pub alarms: Vec<Json>,
     pub links: HashMap<String, Json>,
     pub tasks: Vec<Json>,
@@ -358,6 +399,11 @@ impl Screen {
             Some("outputs") => {
                 for o in items() {
                     self.outputs.insert(o["tag"].as_u64().unwrap(), o);
+                }
+            }
+            Some("objects") => {
+                for o in items() {
+                    self.objects.insert(o["object"].as_u64().unwrap(), o);
                 }
             }
             Some("alarms") => self.alarms = items(),

@@ -6,6 +6,8 @@ use super::{Arbitrated, Bound, Local, Program, TaskCore};
 use crate::config::EngineConfig;
 use crate::engine::Shared;
 use crate::host::Host;
+use crate::life::Life;
+use crate::object::ObjectCell;
 use crate::output::{Output, Wished};
 use crate::plan::Plan;
 use crate::program::Instance;
@@ -59,7 +61,9 @@ impl TaskCore {
             if def.output.is_some() || def.entry.is_some() {
                 by_tag.insert(def.id, outputs.len());
                 let output = initial_output(config, def, now);
-                outputs.push(Arbitrated { output, local, program: None, wished: Wished::Nobody, asked: None });
+                let (life, settle) = (Life::new(&output), output.write.settle.map(|s| locals.place(s.tag)));
+                let (program, object, wished, asked) = (None, None, Wished::Nobody, None);
+                outputs.push(Arbitrated { output, local, program, object, wished, asked, life, settle });
             }
         }
         let mut host = Host::new();
@@ -90,12 +94,27 @@ impl TaskCore {
                 bad: Vec::new(),
             });
         }
+        let mut objects: Vec<ObjectCell> = Vec::new();
+        for (number, def) in config.objects.iter().enumerate() {
+            let own: Vec<usize> = def.outputs.iter().filter_map(|o| by_tag.get(&o.tag).copied()).collect();
+            if own.len() < def.outputs.len() {
+                continue;
+            }
+            for (k, i) in own.iter().enumerate() {
+                outputs[*i].object = Some((objects.len(), k));
+            }
+            objects.push(ObjectCell::new(number, def, own, |tag| locals.place(tag), now));
+        }
         let chores = plan.chores == index;
         let devices: &[Arc<str>] = if chores { &config.devices } else { &[] };
         let Locals { mut list, places, .. } = locals;
         for place in programs.iter().flat_map(|p: &Program| p.inputs.iter().flatten()) {
             // The runtime's own health comes from clocks: no replay can make it again.
             list[*place].journalled |= shared.table.tags.get(list[*place].tag).source == Source::System;
+        }
+        for cell in &objects {
+            // Follows from the mode that its outputs are told.
+            list[cell.mode_place].journalled = false;
         }
         TaskCore {
             host,
@@ -106,6 +125,7 @@ impl TaskCore {
             programs,
             outputs,
             by_tag,
+            objects,
             fault: None,
             chores,
             alarms: if chores { config.alarms.clone() } else { Vec::new() },
@@ -115,6 +135,8 @@ impl TaskCore {
             started: now.mono,
             down: vec![false; config.devices.len()],
             recording: Recording::default(),
+            #[cfg(debug_assertions)]
+            probe: None,
             saving: None,
             shared: shared.clone(),
             index,

@@ -3,9 +3,9 @@
 use super::{Arbitrated, Bound, Fault, ScanTiming, TaskCore};
 use crate::io::Frame;
 use crate::journal::{Issued, Keyframe, Latched, ScanJournal, TimeStop, Written};
-use crate::output::Wished;
+use crate::output::{Imposition, Wished};
 use crate::state::{LeftFresh, SavedProgram, Take};
-use penstock_model::{Clock, Command, DeviceId, FallbackCause, Now, Quality, TagId, Value};
+use penstock_model::{Clock, Command, DeviceId, FallbackCause, Now, Quality, Sample, TagId, Value};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -23,6 +23,8 @@ pub(super) struct Recording {
     joined: bool,
     /// By output, and then by computed tag.
     noted: Vec<Noted>,
+    /// By output, for those of an object: what was last noted.
+    imposed: Vec<Option<Imposition>>,
     /// In a replay: where time stopped the scan.
     stop: Option<TimeStop>,
 }
@@ -95,8 +97,24 @@ impl TaskCore {
         if slot.take_key_wanted() || !self.recording.joined {
             journal.key = Some(Box::new(self.keyframe()));
             self.recording.noted.clear();
+            self.recording.imposed.clear();
         }
         self.recording.journal = Some(journal);
+    }
+
+    /// Notes what objects made of their outputs, where it is not as it was noted last.
+    pub(super) fn note_impositions(&mut self) {
+        let Recording { journal: Some(journal), imposed, .. } = &mut self.recording else { return };
+        imposed.resize(self.outputs.len(), None);
+        for (arbitrated, noted) in self.outputs.iter().zip(imposed) {
+            let output = &arbitrated.output;
+            if arbitrated.object.is_none() || noted.as_ref().is_some_and(|then| output.is_as(then)) {
+                continue;
+            }
+            let now = output.imposition();
+            journal.impositions.push(now.clone());
+            *noted = Some(now);
+        }
     }
 
     /// Leaves the journal of a scan that came to its end.
@@ -222,23 +240,50 @@ impl TaskCore {
                 self.image[*place].clone_from(&latched.sample);
             }
         }
-        for arbitrated in &mut self.outputs {
-            arbitrated.output.expire(now.mono);
-        }
-        for claim in &journal.claims {
-            if let Some(i) = self.by_tag.get(&claim.tag) {
-                self.outputs[*i].output.claim(claim.clone(), now);
-            }
-        }
+        self.hear_claims_again(journal);
         for outcome in &journal.outcomes {
             if let Some(i) = self.by_tag.get(&outcome.tag) {
                 self.outputs[*i].output.outcome(outcome.clone(), now.mono);
             }
         }
+        self.show_modes_again(now);
         self.control(now, &timing, started, budget);
         self.commit(now);
         if let Some(fault) = &mut self.fault {
             fault.fresh = false;
+        }
+    }
+
+    /// Takes the claims of then. An output of an object takes what the object made of them, so that none of its
+    /// conditions is evaluated again.
+    fn hear_claims_again(&mut self, journal: &ScanJournal) {
+        let now = journal.now;
+        for arbitrated in self.outputs.iter_mut().filter(|a| a.object.is_none()) {
+            // Whoever held it was told then.
+            let _told = arbitrated.output.expire(now.mono);
+        }
+        for claim in &journal.claims {
+            if let Some(arbitrated) = self.by_tag.get(&claim.tag).map(|i| &mut self.outputs[*i])
+                && arbitrated.object.is_none()
+            {
+                arbitrated.output.claim(claim.clone(), now);
+            }
+        }
+        for imposition in &journal.impositions {
+            if let Some(arbitrated) = self.by_tag.get(&imposition.tag).map(|i| &mut self.outputs[*i])
+                && arbitrated.object.is_some()
+            {
+                arbitrated.output.obey(&imposition.claims, &imposition.hold);
+            }
+        }
+    }
+
+    /// The mode tags of the objects as they were: an object's outputs know its mode.
+    fn show_modes_again(&mut self, now: Now) {
+        for cell in &self.objects {
+            let Some(i) = cell.outputs.first() else { continue };
+            let mode = self.outputs[*i].output.mode;
+            self.image[cell.mode_place] = Sample::good(Value::Int(mode.number()), now);
         }
     }
 

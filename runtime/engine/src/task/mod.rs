@@ -7,9 +7,11 @@
 mod build;
 mod health;
 mod journal;
+mod objects;
 mod report;
 mod retain;
 mod swap;
+mod writes;
 
 pub(crate) use swap::{Carry, ProgramCarry};
 
@@ -17,6 +19,8 @@ use crate::config::{OverrunPolicy, TaskDef};
 use crate::engine::Shared;
 use crate::host::Host;
 use crate::io::UNASSIGNED;
+use crate::life::Life;
+use crate::object::ObjectCell;
 use crate::output::{Output, Wished};
 use crate::program::{End, Instance, panic_text};
 use crate::system::HealthTags;
@@ -26,8 +30,8 @@ use health::{Asked, Health};
 use journal::is_down;
 use parking_lot::Mutex;
 use penstock_model::{
-    AlarmDef, BadReason, Clock, Command, CommandId, FallbackCause, Instant, LinkState, LogPolicy, Now, Outcome,
-    OutcomeState, Quality, Record, Sample, TagId, TagSample, TaskId, Value, limits,
+    AlarmDef, BadReason, Clock, FallbackCause, Instant, LinkState, LogPolicy, Now, Quality, Record, Sample, TagId,
+    TagSample, TaskId, Value, limits,
 };
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -93,9 +97,15 @@ struct Arbitrated {
     output: Output,
     local: usize,
     program: Option<Arc<str>>,
+    /// Its controlled object, by the place in the task's list, and its place among that object's outputs.
+    object: Option<(usize, usize)>,
     wished: Wished,
     /// The last command, where a device's sample caused it and the device has not answered yet.
     asked: Option<Asked>,
+    /// The write that is under way.
+    life: Life,
+    /// Place in the image of the measurement that follows the output.
+    settle: Option<usize>,
 }
 
 struct Fault {
@@ -104,6 +114,25 @@ struct Fault {
     /// True until it was published.
     fresh: bool,
 }
+
+/// How far a scan has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// The image stands.
+    Latch,
+    /// The programs have run.
+    Run,
+    /// Every output has been weighed.
+    Arbitrate,
+    /// Commands were handed to the drivers.
+    Command,
+    /// What there is to tell was told.
+    Record,
+}
+
+/// Called after each phase of a scan of a task, with the number of its scan. Exists in debug builds alone.
+#[cfg(debug_assertions)]
+pub type Probe = Box<dyn Fn(Phase, u64) + Send>;
 
 /// One scan task. Owned by the thread that paces it.
 pub struct TaskCore {
@@ -119,6 +148,7 @@ pub struct TaskCore {
     programs: Vec<Program>,
     outputs: Vec<Arbitrated>,
     by_tag: HashMap<TagId, usize>,
+    objects: Vec<ObjectCell>,
     fault: Option<Fault>,
     /// The alarms, for the task that evaluates them.
     alarms: Vec<AlarmDef>,
@@ -133,6 +163,8 @@ pub struct TaskCore {
     down: Vec<bool>,
     /// The record of this scan.
     recording: journal::Recording,
+    #[cfg(debug_assertions)]
+    probe: Option<Probe>,
     /// The state that is being handed out.
     saving: Option<retain::Saving>,
 }
@@ -187,6 +219,7 @@ impl TaskCore {
             self.lose_journal();
             self.broke(&panic_text(&*panic));
         }
+        self.shared.tasks[self.index].stats.last_scan.store(now.mono.0, Ordering::Release);
     }
 
     fn scan_once(&mut self, now: Now, timing: &ScanTiming) {
@@ -195,9 +228,14 @@ impl TaskCore {
         self.host.arm(timing.clock.clone(), started.unwrap_or_default() + budget);
         self.restart_if_asked(now);
         self.latch(now.mono);
+        self.reached(Phase::Latch);
         self.take_news(now);
+        self.step_objects(now);
+        self.note_impositions();
         self.control(now, timing, started, budget);
+        self.reached(Phase::Arbitrate);
         self.commit(now);
+        self.reached(Phase::Command);
         if self.chores {
             self.publish_links(now);
             self.evaluate_alarms(now);
@@ -207,6 +245,7 @@ impl TaskCore {
             _ => None,
         };
         self.report(now, timing, run_time);
+        self.reached(Phase::Record);
         self.save_if_asked(now);
     }
 
@@ -221,6 +260,7 @@ impl TaskCore {
             let fault = self.too_late(timing).or_else(|| self.run_programs(now));
             self.fault = fault.or_else(|| self.overrun(timing, started, budget));
         }
+        self.reached(Phase::Run);
         if let Some(cause) = self.fault.as_ref().map(|f| f.cause) {
             self.fall_back(now, cause);
         }
@@ -235,6 +275,7 @@ impl TaskCore {
         }
         let message: Arc<str> = format!("the runtime itself broke in this task: {what}").into();
         *self.shared.tasks[self.index].stats.fault.lock() = Some(message.clone());
+        self.shared.tasks[self.index].stats.faulted.store(true, Ordering::Release);
         self.shown_fault = Some(message.clone());
         self.fault.get_or_insert(Fault { cause: FallbackCause::Fault, message, fresh: true });
     }
@@ -299,14 +340,15 @@ impl TaskCore {
     fn take_news(&mut self, now: Now) {
         let shared = self.shared.clone();
         let mail = &shared.tasks[self.index];
-        for arbitrated in &mut self.outputs {
-            arbitrated.output.expire(now.mono);
-        }
+        self.end_leases(now);
+        self.take_orders(now);
         for _ in 0..mail.claims.capacity() {
             let Some(claim) = mail.claims.pop() else { break };
-            if let Some(i) = self.by_tag.get(&claim.tag) {
+            if let Some(i) = self.by_tag.get(&claim.tag).copied() {
                 self.recording.note(|journal| journal.claims.push(claim.clone()));
-                self.outputs[*i].output.claim(claim, now);
+                if let Some(claim) = self.hand_on_object(i, claim, now) {
+                    self.outputs[i].output.claim(claim, now);
+                }
             }
         }
         for _ in 0..mail.outcomes.capacity() {
@@ -314,10 +356,11 @@ impl TaskCore {
             if let Some(i) = self.by_tag.get(&outcome.tag).copied() {
                 self.recording.note(|journal| journal.outcomes.push(outcome.clone()));
                 self.answered(i, &outcome, now.mono);
-                self.outputs[i].output.outcome(outcome.clone(), now.mono);
+                self.hear(i, &outcome, now);
             }
             self.shared.records.publish(Record::Outcome(outcome));
         }
+        self.watch_writes(now);
     }
 
     /// Runs every program in the order of data flow; each one's outputs are arbitrated before the next one reads them.
@@ -360,6 +403,9 @@ impl TaskCore {
             input.clone_from(place.map_or(&self.unbound, |i| &self.image[i]));
         }
         for (slot, bound) in frame.outputs.iter_mut().zip(&program.outputs) {
+            if let Bound::Output(i) = *bound {
+                slot.mode = self.outputs[i].output.mode;
+            }
             (slot.granted, slot.manual, slot.held) = match *bound {
                 Bound::Free => (None, false, false),
                 Bound::Computed(i) => (self.image[i].value.clone(), false, false),
@@ -467,6 +513,7 @@ impl TaskCore {
 
     /// The one place where anything of a scan takes effect.
     fn commit(&mut self, now: Now) {
+        self.commit_objects(now);
         for i in 0..self.outputs.len() {
             let arbitrated = &mut self.outputs[i];
             arbitrated.output.commit(now.mono, &arbitrated.wished);
@@ -484,28 +531,6 @@ impl TaskCore {
             if let Bound::Computed(i) = *bound {
                 self.shared.table.write(self.locals[i].tag, &self.image[i], now.mono);
             }
-        }
-    }
-
-    fn issue(&mut self, i: usize, now: Now) {
-        let sampled = self.locals[self.outputs[i].local].news;
-        let Arbitrated { output, asked, .. } = &mut self.outputs[i];
-        let Some(device) = output.device() else { return };
-        let Some(value) = output.due(now.mono, is_down(&self.down, Some(device))) else { return };
-        let id = CommandId(self.shared.command_ids.fetch_add(1, Ordering::Relaxed) + 1);
-        let command = Command { id, tag: output.tag, device, value, origin: output.origin(), granted: now.utc };
-        *asked = Asked::new(&command, sampled, now);
-        let record = Arc::new(command.clone());
-        self.shared.records.publish(Record::Command(record.clone()));
-        output.commanded(record.clone());
-        let submitted = self.shared.commands.submit(device, command);
-        self.recording.issued(&record, submitted.is_err());
-        if let Err(full) = submitted {
-            let state = OutcomeState::Failed(full.to_string().into());
-            let outcome = Outcome { id, tag: output.tag, state, at: now.utc };
-            *asked = None;
-            output.outcome(outcome.clone(), now.mono);
-            self.shared.records.publish(Record::Outcome(outcome));
         }
     }
 }

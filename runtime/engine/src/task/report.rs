@@ -81,7 +81,9 @@ impl TaskCore {
     fn show_fault(&mut self) {
         let message = self.fault.as_ref().map(|f| f.message.clone());
         if message != self.shown_fault {
-            self.shared.tasks[self.index].stats.fault.lock().clone_from(&message);
+            let stats = &self.shared.tasks[self.index].stats;
+            stats.fault.lock().clone_from(&message);
+            stats.faulted.store(message.is_some(), Ordering::Release);
             self.shown_fault = message;
         }
     }

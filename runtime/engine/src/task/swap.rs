@@ -42,6 +42,8 @@ impl TaskCore {
         self.recording.changed(&old.recording);
         self.fault = old.fault.take();
         self.shown_fault = old.shown_fault.take();
+        #[cfg(debug_assertions)]
+        std::mem::swap(&mut self.probe, &mut old.probe);
         std::mem::swap(&mut self.health, &mut old.health);
         std::mem::swap(&mut self.links, &mut old.links);
         // A state that is being handed out names programs of before; it is begun anew when it is asked for again.
@@ -67,9 +69,14 @@ impl TaskCore {
             let before = &mut old.outputs[*from];
             arbitrated.output.take_over(&mut before.output);
             arbitrated.asked = before.asked.take();
+            arbitrated.life.take_over(&mut before.life);
             if arbitrated.program == before.program {
                 std::mem::swap(&mut arbitrated.wished, &mut before.wished);
             }
+        }
+        // The same objects in the same order: a change that declares others needs a restart.
+        for (object, before) in self.objects.iter_mut().zip(&mut old.objects) {
+            object.take_over(before);
         }
         if change.end_fault && self.fault.take().is_some() {
             self.publish_fault("", false, now);

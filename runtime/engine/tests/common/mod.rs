@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it was built")]
 
 use parking_lot::Mutex;
-use penstock_engine::{Engine, EngineConfig, ProgramDef, ScanTiming, Script, TaskCore, TaskDef};
+use penstock_engine::{
+    Condition, Engine, EngineConfig, ObjectDef, ObjectOutput, ObjectStart, ProgramDef, ScanTiming, Script, TagFacts,
+    TaskCore, TaskDef,
+};
 use penstock_model::*;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +47,7 @@ pub struct Site {
     pub tasks: Vec<TaskDef>,
     pub programs: Vec<ProgramDef>,
     pub alarms: Vec<AlarmDef>,
+    pub objects: Vec<ObjectDef>,
     pub entries: Vec<(TagId, Value, Arc<str>)>,
 }
 
@@ -52,7 +56,14 @@ impl Site {
     pub fn new(tasks: &[(&str, u64)]) -> Site {
         let tasks =
             (0_u8..).zip(tasks).map(|(id, (name, ms))| TaskDef::new(TaskId(id), name, Duration::from_millis(*ms)));
-        Site { tags: Vec::new(), tasks: tasks.collect(), programs: Vec::new(), alarms: Vec::new(), entries: Vec::new() }
+        Site {
+            tags: Vec::new(),
+            tasks: tasks.collect(),
+            programs: Vec::new(),
+            alarms: Vec::new(),
+            objects: Vec::new(),
+            entries: Vec::new(),
+        }
     }
 
     fn tag(&mut self, path: &str, source: Source) -> &mut TagDef {
@@ -79,6 +90,7 @@ impl Site {
             min_on: Duration::ZERO,
             min_off: Duration::ZERO,
             fallback: Fallback::always(fallback),
+            write: penstock_model::WritePolicy::default(),
         })
     }
 
@@ -123,12 +135,54 @@ impl Site {
         });
     }
 
+    /// An object with these outputs (path, off value) that offers every mode and starts in automatic.
+    pub fn object(&mut self, name: &str, outputs: &[(&str, Value)]) -> &mut ObjectDef {
+        let mode_tag = {
+            let def = self.tag(&format!("{name}/mode"), Source::System);
+            def.value_type = ValueType::Int;
+            def.id
+        };
+        let output = |(path, off): &(&str, Value)| ObjectOutput {
+            tag: self.id(path),
+            off: off.clone(),
+            lock: off.clone(),
+            feedback: None,
+        };
+        let offered = |mode| OfferedMode { mode, role: Role::Operator };
+        let def = ObjectDef {
+            name: name.into(),
+            title: Text::same(name),
+            mode_tag,
+            outputs: outputs.iter().map(output).collect(),
+            programs: Vec::new(),
+            modes: [Mode::Off, Mode::Manual, Mode::Auto, Mode::Cascade, Mode::Remote].map(offered).to_vec(),
+            initial: Mode::Auto,
+            local: None,
+            hold: HoldTimes::default(),
+            interlocks: Vec::new(),
+            permissives: Vec::new(),
+            start: ObjectStart::default(),
+        };
+        self.objects.push(def);
+        self.objects.last_mut().unwrap()
+    }
+
+    /// A condition on the tags declared so far.
+    pub fn when(&self, text: &str) -> Condition {
+        let facts = |path: &str| {
+            let def = self.tags.iter().find(|t| &*t.path == path)?;
+            Some(TagFacts { id: def.id, value_type: def.value_type, unit: def.unit, range: def.range })
+        };
+        Condition::parse(text, &facts).unwrap_or_else(|e| panic!("{text}: {e}"))
+    }
+
     pub fn config(self) -> EngineConfig {
         EngineConfig {
             tags: Arc::new(TagTable::new(self.tags).unwrap()),
             tasks: self.tasks,
             programs: self.programs,
             alarms: self.alarms,
+            objects: self.objects,
             devices: vec!["plc".into()],
             entries: self.entries,
         }
@@ -231,6 +285,26 @@ impl Plant {
     /// Values commanded since the last call.
     pub fn commanded(&self) -> Vec<Option<Value>> {
         self.out.commands.lock().drain(..).map(|c| c.value).collect()
+    }
+
+    pub fn order(&self, object: usize, kind: penstock_engine::OrderKind) -> Result<(), OrderError> {
+        self.engine.order(penstock_engine::ObjectOrder { object, kind, by: "wang".into() })
+    }
+
+    pub fn mode(&self, object: usize) -> Mode {
+        self.engine.object(object).unwrap().mode
+    }
+
+    /// What happened to objects since the last call.
+    pub fn object_events(&self) -> Vec<ObjectEventKind> {
+        let mut records = self.out.records.lock();
+        let events = records.iter().filter_map(|r| match r {
+            Record::Object(e) => Some(e.what.clone()),
+            _ => None,
+        });
+        let events = events.collect();
+        records.retain(|r| !matches!(r, Record::Object(_)));
+        events
     }
 
     pub fn faults(&self) -> Vec<(String, bool)> {

@@ -21,7 +21,7 @@ export function tx(text: Text | null | undefined): string {
 }
 
 /** The words of a key that is put together at run time, or the raw word when the runtime is newer than this screen. */
-export function word(prefix: "reason" | "priority" | "state" | "link" | "kind" | "role" | "cond" | "fallback" | "source" | "rank" | "outcome" | "event" | "issue" | "bound" | "drop" | "happened", name: string): string {
+export function word(prefix: "mode" | "badge" | "reason" | "priority" | "state" | "link" | "kind" | "role" | "cond" | "fallback" | "source" | "rank" | "outcome" | "event" | "issue" | "bound" | "drop" | "happened", name: string): string {
   const key = `${prefix}.${name}`;
   return key in zh ? t(key as Key) : name;
 }
@@ -49,6 +49,10 @@ export function inputReason(text: string): string {
 /** Who stands behind a claim or a command: the runtime's own words (`user anna`, `fallback on link`) in the present language. */
 export function origin(text: string): string {
   if (text.startsWith("user ")) return text.slice(5);
+  if (text.startsWith("lock ")) return t("origin.lock", { name: text.slice(5) });
+  if (text.startsWith("off ")) return t("origin.off");
+  if (text.startsWith("local ")) return t("origin.local");
+  if (text.startsWith("interlock ")) return t("origin.interlock");
   if (text === "retained") return t("origin.retained");
   if (text.startsWith("program ")) return t("origin.program", { name: text.slice(8) });
   if (text.startsWith("remote ")) return t("origin.remote", { name: text.slice(7) });

@@ -1,0 +1,178 @@
+//! The supervisor: a small process that runs the runtime as its child, and owns the outputs while there is none.
+//!
+//! Duties: notices that the runtime died or hangs; writes what every output declares for a crash, within the site's
+//! deadline; starts the runtime again, with growing waits and not more often than declared; hands the outputs over
+//! before the new one touches a device; leaves a record that the new one journals. An orderly stop is the runtime's
+//! own affair: the supervisor passes the signal on and waits.
+//!
+//! Terms: a *crash* is any end that nobody asked for, a hang included. *Taking over* is the moment from which the
+//! runtime owns the outputs: it asks, the supervisor stops writing and says so.
+
+pub mod child;
+mod failsafe;
+pub mod record;
+mod restarts;
+mod watch;
+
+use crate::config::{Loaded, Overrides, SupervisorSettings};
+use failsafe::{Plan, Writers};
+use restarts::{Next, Restarts};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use watch::{End, Watched};
+
+/// How often a person is reminded that the plant stands in its fail-safe state.
+const REMIND_EVERY: Duration = Duration::from_secs(60);
+/// Exit code of a supervisor that was stopped while the runtime could not be kept running.
+const GAVE_UP: u8 = 3;
+
+/// What is to be run.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    /// The site's folder.
+    pub site: PathBuf,
+    /// Folder for history, ledger and users.
+    pub state: PathBuf,
+    /// Address of the HMI.
+    pub hmi: SocketAddr,
+    /// Devices that are at another address than configured.
+    pub devices: Vec<(String, String)>,
+}
+
+/// Runs a site under supervision until `stop` completes or the runtime ends in order. `loaded` is the site as checked
+/// by the caller, `ready` is called with the HMI's address once the runtime is up for the first time.
+///
+/// # Errors
+/// When the runtime cannot be started at all, in words for a person.
+pub async fn run(
+    mut launch: Launch,
+    loaded: &Loaded,
+    stop: impl Future<Output = ()>,
+    ready: impl FnOnce(SocketAddr),
+) -> Result<ExitCode, String> {
+    let mut settings = loaded.site.supervisor;
+    let mut plan = Plan::of(&loaded.site, &launch.state);
+    let mut hash = loaded.site.config_hash.clone();
+    let mut restarts = Restarts::new(settings);
+    let mut writers: Option<Writers> = None;
+    let mut ready = Some(ready);
+    let mut stop = std::pin::pin!(stop);
+    let mut first = true;
+    loop {
+        let died = {
+            let mut child = Watched::spawn(&launch, std::mem::take(&mut first))?;
+            let told = &mut |address: SocketAddr| {
+                // A port that the system chose stays the same over a restart: screens find the runtime again.
+                launch.hmi = address;
+                if let Some(ready) = ready.take() {
+                    ready(address);
+                }
+            };
+            let (end, ran) = child.watch(&settings, &mut writers, stop.as_mut(), told).await;
+            match end {
+                End::Ordered => return Ok(ExitCode::SUCCESS),
+                End::NeverStarted(code) => return Ok(ExitCode::from(code)),
+                End::Stuck(why) => {
+                    fail_safe(&plan, &settings, &launch, &why).await.end();
+                    return Ok(ExitCode::from(GAVE_UP));
+                }
+                End::Died(why) => (why, ran),
+            }
+        };
+        let (why, ran) = died;
+        let since = restarts.died(ran.unwrap_or_default());
+        writers = match (writers.take(), ran) {
+            // Died before it took over: what is being written goes on.
+            (Some(writers), None) => {
+                tracing::error!(%why, "the runtime died while starting; the outputs stay in their declared state");
+                record::note(&launch.state, "runtime", &format!("{why} while starting"), true);
+                Some(writers)
+            }
+            // Nobody of ours has touched the plant yet: another may be running it.
+            (None, None) => {
+                tracing::error!(%why, "the runtime died before it touched the plant; nothing is written");
+                None
+            }
+            (_, Some(_)) => Some(fail_safe_since(&plan, &settings, &launch, &why, since).await),
+        };
+        match restarts.next() {
+            Next::Never(why) => {
+                stay(&launch, &why, stop.as_mut()).await;
+                return Ok(ExitCode::from(GAVE_UP));
+            }
+            Next::After(wait) => {
+                tracing::warn!(?wait, "the runtime is started again");
+                tokio::select! {
+                    () = tokio::time::sleep(wait) => {}
+                    () = stop.as_mut() => {
+                        tracing::warn!("stopped while there was no runtime");
+                        return Ok(ExitCode::from(GAVE_UP));
+                    }
+                }
+            }
+        }
+        // The files may have been edited since; what runs and what is written when it dies must be one configuration.
+        match crate::config::load(&launch.site, &Overrides { device_address: launch.devices.clone() }) {
+            Ok(again) if again.site.config_hash != hash => {
+                tracing::warn!(before = %hash, now = %again.site.config_hash, "the configuration changed since the start; the new one is run");
+                settings = again.site.supervisor;
+                restarts.set(settings);
+                plan = Plan::of(&again.site, &launch.state);
+                hash = again.site.config_hash;
+            }
+            Ok(_) => {}
+            Err(mistakes) => {
+                tracing::error!("the configuration was changed and has mistakes: the runtime cannot start\n{mistakes}");
+            }
+        }
+    }
+}
+
+async fn fail_safe(plan: &Plan, settings: &SupervisorSettings, launch: &Launch, why: &str) -> Writers {
+    fail_safe_since(plan, settings, launch, why, Instant::now()).await
+}
+
+/// Brings every output to its declared state for a crash; returns when all are there or the deadline has passed.
+async fn fail_safe_since(
+    plan: &Plan,
+    settings: &SupervisorSettings,
+    launch: &Launch,
+    why: &str,
+    since: Instant,
+) -> Writers {
+    tracing::error!(%why, "the runtime died: the supervisor brings the outputs to their declared state");
+    let started = Instant::now();
+    let mut writers = Writers::start(plan, since);
+    let report = writers.finish(settings.deadline).await;
+    record::note(&launch.state, "runtime", why, true);
+    record::writes(&launch.state, &report);
+    let took = started.elapsed();
+    let bad: Vec<&str> = report.iter().filter(|w| !w.is_done()).map(|w| &*w.path).collect();
+    if bad.is_empty() {
+        tracing::warn!(written = report.len(), ?took, "every output that declares a value for a crash holds it");
+    } else {
+        tracing::error!(
+            not_confirmed = bad.join(", "),
+            deadline = ?settings.deadline,
+            "outputs are not confirmed in their declared state within the deadline; look at them on site; the supervisor goes on trying"
+        );
+    }
+    writers
+}
+
+/// The plant stays in its fail-safe state until a person acts.
+async fn stay(launch: &Launch, why: &str, mut stop: std::pin::Pin<&mut impl Future<Output = ()>>) {
+    record::note(&launch.state, "supervisor", &format!("{why}; the outputs stay in their declared state"), true);
+    loop {
+        tracing::error!(
+            %why,
+            "THE RUNTIME DOES NOT RUN: outputs stay in their declared state for a crash; find the reason in this log, then start again"
+        );
+        tokio::select! {
+            () = tokio::time::sleep(REMIND_EVERY) => {}
+            () = stop.as_mut() => return,
+        }
+    }
+}
