@@ -4,7 +4,10 @@
 mod common;
 
 use common::{PLC, Plant, Site, at};
-use penstock_engine::{EngineConfig, Replay, ScanJournal, ScanTiming, Script, Written};
+use penstock_engine::{
+    BadPolicy, EngineConfig, Imposed, InterlockDef, OrderKind, PermissiveDef, Replay, ScanJournal, ScanTiming, Script,
+    Written,
+};
 use penstock_model::*;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -20,7 +23,7 @@ fn declare(p) {
     p.state("n", 0); p.state("last", 0.0);
 }
 fn scan(io) {
-    io.n += 1;
+    io.n += if io.mode("y") == "cascade" { 2 } else { 1 };
     if io.first { io.pi.reset(io.granted("y")); }
     let x = io.soft.run(io.x, #{ t: 3 });
     io.sum.run(x);
@@ -36,8 +39,11 @@ fn scan(io) {
 
 /// Reads what the other computes, in the same task.
 const SECOND: &str = r#"
-fn declare(p) { p.input("z", ""); p.input("jitter", ""); p.output("v", ""); p.block("f", lead_lag()); }
-fn scan(io) { io.v = io.f.run(io.z, #{ lead: 2, lag: 5 }) + 0.001 * io.or("jitter", 0.0); }
+fn declare(p) { p.input("z", ""); p.input("jitter", ""); p.input("m", ""); p.output("v", ""); p.output("d", ""); p.block("f", lead_lag()); }
+fn scan(io) {
+    io.v = io.f.run(io.z, #{ lead: 2, lag: 5 }) + 0.001 * io.or("jitter", 0.0) + io.m;
+    io.d = 50.0 + 0.02 * io.or("jitter", 0.0);
+}
 "#;
 
 fn plant() -> Plant {
@@ -54,6 +60,13 @@ fn plant() -> Plant {
     site.computed("z");
     site.output("v", FallbackAction::Release).rate_per_s = Some(0.4);
     site.entry("sp", 40.0, (0.0, 90.0));
+    let d = site.output("d", FallbackAction::Hold);
+    d.write = WritePolicy {
+        deadband: 1.0,
+        quiet: Duration::from_secs(3),
+        answer_within: Duration::from_secs(4),
+        ..WritePolicy::default()
+    };
     let jitter = site.input("jitter").id;
     site.tags[jitter.index()].source = Source::System;
     site.computed("q");
@@ -64,8 +77,65 @@ fn plant() -> Plant {
         "x=x q=q",
     );
     site.program("loop", 1, LOOP, "x=x w=w other=q y=y on=on z=z");
-    site.program("second", 1, SECOND, "z=z jitter=jitter v=v");
+    machine(&mut site);
+    site.program("second", 1, SECOND, "z=z jitter=jitter m=machine/mode v=v d=d");
     site.build()
+}
+
+/// Everything that can hold an output of an object.
+fn machine(site: &mut Site) {
+    site.input("panel").value_type = ValueType::Bool;
+    let feedback = site.input("feedback").id;
+    site.object("machine", &[("y", Value::Float(10.0)), ("on", Value::Bool(false))]);
+    let (high, late, level, local) =
+        (site.when("w > 90"), site.when("x < 25 for 2s"), site.when("jitter > 20"), site.when("panel"));
+    let object = &mut site.objects[0];
+    object.outputs[0].feedback = Some(feedback);
+    object.outputs[0].lock = Value::Float(30.0);
+    object.hold.max = Some(Duration::from_secs(20));
+    object.local = Some(local);
+    let interlock = |output, value, when, bad, latch| InterlockDef {
+        output,
+        value,
+        when,
+        text: Text::same("interlock"),
+        bad,
+        latch,
+    };
+    object.interlocks.push(interlock(0, Value::Float(15.0), late, BadPolicy::Ignore, false));
+    object.interlocks.push(interlock(1, Value::Bool(false), high, BadPolicy::Hold, true));
+    let (text, modes) = (Text::same("level"), vec![Mode::Cascade]);
+    object.permissives.push(PermissiveDef { output: Some(1), when: level, text, bad: BadPolicy::Trip, modes });
+}
+
+/// Orders to the object, and what foreign systems and the panel do.
+fn order(plant: &Plant, dice: &mut Dice) {
+    plant.feed("panel", dice.below(25) == 0);
+    if dice.below(3) > 0 {
+        plant.feed("feedback", dice.number());
+    }
+    let lease = [None, Some(Duration::from_secs(6))][usize::try_from(dice.below(2)).unwrap()];
+    let mode = |mode| OrderKind::Mode { mode, lease };
+    let kind = match dice.below(22) {
+        0 => mode(Mode::Off),
+        1 => mode(Mode::Manual),
+        2 => mode(Mode::Cascade),
+        3 => mode(Mode::Remote),
+        4..=6 => mode(Mode::Auto),
+        7 => OrderKind::Lock { reason: "oil".into() },
+        8..=10 => OrderKind::Unlock,
+        11 | 12 => OrderKind::Reset,
+        13 | 14 => {
+            let (wish, origin) = (Wish::Value(dice.number().into()), Origin::Remote("grid".into()));
+            let lease = Some(Duration::from_secs(15));
+            let claim = Claim { tag: plant.id("y"), wish, origin, priority: Priority::Optimiser, lease };
+            return drop(plant.engine.claim(claim));
+        }
+        15 => return drop(plant.claim("y", Wish::Value(dice.number().into()), Priority::Manual, Some(9_000))),
+        _ => return,
+    };
+    // What the object does not allow at the moment is refused.
+    drop(plant.order(0, kind));
 }
 
 /// The same numbers for the same seed.
@@ -92,6 +162,7 @@ fn lived(seed: u64, scans: u32, mut each: impl FnMut(&mut Plant, u32)) -> (Plant
     for scan in 0..scans {
         each(&mut plant, scan);
         happen(&plant, &mut dice, outputs);
+        order(&plant, &mut dice);
         for _ in 0..dice.below(4) {
             plant.scan(0, 70 + dice.below(60));
         }
@@ -188,6 +259,7 @@ fn differs(configs: &[EngineConfig], journals: &[ScanJournal], from: usize) -> O
 #[test]
 fn a_recorded_window_is_granted_again_bit_for_bit() {
     let mut seen = (0, 0, 0, 0);
+    let mut held = HashMap::new();
     for seed in 1..9 {
         let (plant, journals) = lived(seed, 250, |_, _| {});
         assert_eq!(journals.len(), 250);
@@ -196,11 +268,43 @@ fn a_recorded_window_is_granted_again_bit_for_bit() {
         seen.1 += journals.iter().map(|j| j.outcomes.len()).sum::<usize>();
         seen.2 += journals.iter().filter(|j| !j.links_down.is_empty()).count();
         seen.3 += journals.iter().flat_map(|j| &j.commands).filter(|c| c.refused).count();
+        for hold in journals.iter().flat_map(|j| &j.impositions).map(|i| &i.hold) {
+            let what = match &hold.imposed {
+                Imposed::Nothing => "nothing",
+                Imposed::Stand => "stand",
+                Imposed::HandedBack(..) => "local",
+                Imposed::Value(_, Origin::Interlock(_), _) => "interlock",
+                Imposed::Value(_, Origin::Lock(_), _) => "lock",
+                Imposed::Value(..) => "off",
+            };
+            *held.entry(what).or_insert(0) += 1;
+            *held.entry(hold.mode.as_str()).or_insert(0) += 1;
+            *held.entry("permissive").or_insert(0) += u32::from(hold.permit_off.is_some());
+        }
+        let unanswered = |o: &Outcome| matches!(&o.state, OutcomeState::Failed(why) if !why.contains("refused"));
+        let late = journals.iter().flat_map(|j| &j.outcomes).filter(|o| unanswered(o)).count();
+        *held.entry("unanswered").or_insert(0) += u32::try_from(late).unwrap();
         let faulted = plant.faults().iter().filter(|(_, active)| *active).count();
         assert!(faulted > 0, "seed {seed}: no fault in it");
         for from in [0, 1, 60, 130] {
             assert_eq!(differs(&[plant.engine.config()], &journals, from), None, "seed {seed} from {from}");
         }
+    }
+    for what in [
+        "nothing",
+        "stand",
+        "local",
+        "interlock",
+        "lock",
+        "off",
+        "manual",
+        "auto",
+        "cascade",
+        "remote",
+        "permissive",
+        "unanswered",
+    ] {
+        assert!(held.get(what).is_some_and(|n| *n > 0), "{what}: {held:?}");
     }
     assert!(seen.0 > 100 && seen.1 > 100 && seen.2 > 50 && seen.3 > 3, "{seen:?}");
 }
@@ -226,10 +330,19 @@ fn a_window_goes_on_over_a_change_of_the_configuration() {
 
 #[test]
 fn another_parameter_grants_something_else_and_the_comparison_says_so() {
-    let (plant, journals) = lived(5, 60, |_, _| {});
+    let (plant, journals) = lived(5, 250, |_, _| {});
     let mut config = plant.engine.config();
     config.programs[1].params = vec![("sp".into(), Value::Float(61.0))];
     assert!(differs(&[config], &journals, 0).is_some_and(|d| d.contains("scan ")));
+}
+
+#[test]
+fn the_record_of_an_object_is_needed_after_the_keyframe_too() {
+    let (plant, mut journals) = lived(5, 250, |_, _| {});
+    for journal in journals.iter_mut().filter(|j| j.key.is_none()) {
+        journal.impositions.clear();
+    }
+    assert!(differs(&[plant.engine.config()], &journals, 0).is_some());
 }
 
 #[test]
