@@ -314,9 +314,9 @@ mod tests {
         assert_eq!(latch(1_000), (true, Quality::Good));
         assert_eq!(latch(4_000), (false, Quality::Good));
         assert_eq!(latch(4_001), (true, Quality::Uncertain(UncertainReason::Frozen)));
-        assert_eq!(latch(6_000).0, false);
+        assert!(!latch(6_000).0);
         assert_eq!(latch(6_001), (true, Quality::Bad(BadReason::Stale)));
-        assert_eq!(latch(60_000).0, false);
+        assert!(!latch(60_000).0);
         t.deliver(X, &Sample::good(1.0, at(61_000)));
         assert_eq!(latch(61_000), (true, Quality::Uncertain(UncertainReason::Frozen)));
         t.deliver(X, &Sample::good(2.0, at(61_000)));
