@@ -10,7 +10,7 @@ use crate::config::{DriverConfig, Site};
 use crate::diagnostics::suggest;
 use crate::recorder::ring::Kind;
 use crate::recorder::tape::{Configs, Next, Ran, Tape};
-use penstock_engine::{Explained, InputNow, OutputMemory, Wished};
+use penstock_engine::{Explained, Imposed, InputNow, OutputMemory, Wished};
 use penstock_model::{
     FallbackAction, FallbackCause, Instant, LinkState, Now, Origin, OutcomeState, OutputDef, Priority, Quality, Sample,
     Source, TagDef, TagId, TaskId, Utc, Value, Wish,
@@ -202,6 +202,10 @@ impl Asked<'_> {
                 let who = who.unwrap_or_default();
                 (format!("跟随 {who}，其期望 {wished}"), format!("it follows {who}, which wishes {wished}"))
             }
+            (None, None) if g.granted.is_some() && o.hold.imposed == Imposed::Stand => (
+                format!("其对象使其停留在 {granted}"),
+                format!("its object lets nobody move it: it stands at {granted}"),
+            ),
             (None, None) if g.granted.is_some() => {
                 (format!("保持 {granted}：无人提出期望"), format!("it keeps {granted}: nobody wishes anything"))
             }
