@@ -141,7 +141,7 @@ fn call(host: &Host, script: &Script, io: Io, found: &mut Caches) -> Result<(), 
     global.lib.push(script.ast().shared_lib().clone());
     let mut scope = Scope::new();
     scope.push(SCAN_ARGUMENT, io);
-    #[expect(deprecated, reason = "no other call takes the memory of calls before; the engine's version is pinned")]
+    #[expect(deprecated, reason = "no other call takes the memory of calls before; Cargo.lock holds the version")]
     let ended = host.engine.eval_statements_raw(&mut global, found, &mut scope, host.scan_call());
     match ended {
         Ok(_) => Ok(()),
