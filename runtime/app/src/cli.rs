@@ -157,6 +157,8 @@ fn start_log() {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
+        // It would print its own troubles with `eprintln!`, which ends the thread that logs.
+        .log_internal_errors(false)
         .init();
 }
 
@@ -181,7 +183,7 @@ fn code(result: Result<ExitCode, String>) -> ExitCode {
         Err(message) => {
             // Lists of mistakes name each of theirs already.
             let prefix = if message.starts_with("error") { "" } else { "error: " };
-            eprintln!("{prefix}{message}");
+            complain!("{prefix}{message}");
             ExitCode::FAILURE
         }
     }
@@ -192,12 +194,12 @@ fn check(site: &std::path::Path, json: bool) -> ExitCode {
         Ok(loaded) => {
             let s = &loaded.site;
             if json {
-                println!("{}", loaded.warnings.to_json());
+                say!("{}", loaded.warnings.to_json());
             } else {
                 if !loaded.warnings.is_empty() {
-                    eprintln!("{}", loaded.warnings);
+                    complain!("{}", loaded.warnings);
                 }
-                println!(
+                say!(
                     "{}: {} tags, {} devices, {} programs, {} alarms: no mistakes (configuration {})",
                     site.display(),
                     s.tags.len(),
@@ -211,9 +213,9 @@ fn check(site: &std::path::Path, json: bool) -> ExitCode {
         }
         Err(diagnostics) => {
             if json {
-                println!("{}", diagnostics.to_json());
+                say!("{}", diagnostics.to_json());
             } else {
-                eprintln!("{diagnostics}");
+                complain!("{diagnostics}");
             }
             ExitCode::FAILURE
         }
@@ -224,17 +226,17 @@ fn schema(kind: Option<&str>) -> ExitCode {
     match kind {
         None => {
             for kind in crate::config::SCHEMA_KINDS {
-                println!("{kind}");
+                say!("{kind}");
             }
             ExitCode::SUCCESS
         }
         Some(kind) => match crate::config::schema(kind) {
             Some(schema) => {
-                println!("{schema:#}");
+                say!("{schema:#}");
                 ExitCode::SUCCESS
             }
             None => {
-                eprintln!("error: `{kind}` is no kind of file; there are: {}", crate::config::SCHEMA_KINDS.join(", "));
+                complain!("error: `{kind}` is no kind of file; there are: {}", crate::config::SCHEMA_KINDS.join(", "));
                 ExitCode::from(2)
             }
         },
@@ -243,7 +245,7 @@ fn schema(kind: Option<&str>) -> ExitCode {
 
 fn test(path: &std::path::Path) -> ExitCode {
     let report = crate::cases::run_cases(path);
-    println!("{report}");
+    say!("{report}");
     if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -252,7 +254,7 @@ async fn run(args: RunArgs) -> Result<ExitCode, String> {
     let loaded = crate::config::load(&args.site, &overrides).map_err(|d| d.to_string())?;
     // The supervisor has shown them already.
     if !loaded.warnings.is_empty() && !args.supervised {
-        eprintln!("{}", loaded.warnings);
+        complain!("{}", loaded.warnings);
     }
     let run_for = args.run_for;
     let asked = async move {
@@ -263,14 +265,14 @@ async fn run(args: RunArgs) -> Result<ExitCode, String> {
     };
     if !args.unsupervised && !args.supervised {
         let launch = Launch { site: args.site, state: args.state, hmi: args.hmi, devices: args.devices };
-        return crate::supervise::run(launch, &loaded, asked, |hmi| println!("open http://{hmi}")).await;
+        return crate::supervise::run(launch, &loaded, asked, |hmi| say!("open http://{hmi}")).await;
     }
     let line = if args.supervised { Some(Line::on_stdin()?) } else { None };
     let options = Options { state_dir: args.state, hmi: args.hmi, supervisor: line.clone() };
     let runtime = Runtime::start(loaded.site, options).await.map_err(|e| penstock_model::with_causes(&e))?;
     match &line {
         None => {
-            println!("open http://{}", runtime.hmi_address());
+            say!("open http://{}", runtime.hmi_address());
             asked.await;
         }
         Some(line) => {

@@ -91,7 +91,7 @@ pub async fn run(args: DemoArgs) -> Result<ExitCode, String> {
             () = crate::cli::elapsed(args.run_for) => {}
         }
         if !args.json {
-            println!("stopping: outputs go to their declared shutdown state …");
+            say!("stopping: outputs go to their declared shutdown state …");
         }
     };
     let greet = |hmi| greet(&args, hmi, &users, sim.id());
@@ -116,7 +116,7 @@ async fn unsupervised(
     let runtime = Runtime::start(site, options).await.map_err(|error| with_causes(&error))?;
     greet(runtime.hmi_address());
     asked.await;
-    println!("{}", runtime.stop().await);
+    say!("{}", runtime.stop().await);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -154,25 +154,25 @@ fn greet(args: &DemoArgs, hmi: SocketAddr, users: &[(&'static str, Role, String)
     if args.json {
         let users: Vec<_> =
             users.iter().map(|(n, r, p)| serde_json::json!({"name": n, "role": r.as_str(), "password": p})).collect();
-        println!("{}", serde_json::json!({"url": format!("http://{hmi}"), "users": users, "sim_pid": sim}));
+        say!("{}", serde_json::json!({"url": format!("http://{hmi}"), "users": users, "sim_pid": sim}));
         return;
     }
-    println!("\nPenstock demo · 演示水厂\n");
-    println!("  open      http://{hmi}");
+    say!("\nPenstock demo · 演示水厂\n");
+    say!("  open      http://{hmi}");
     for (name, role, password) in users {
-        println!("  log in    {name:<9} {password}   ({})", role.as_str());
+        say!("  log in    {name:<9} {password}   ({})", role.as_str());
     }
-    println!("  history   {}", args.state.display());
+    say!("  history   {}", args.state.display());
     if let Some(pid) = sim {
-        println!("  to see a lost field:  kill {pid}");
+        say!("  to see a lost field:  kill {pid}");
     }
     match args.api {
         Some(api) => {
-            println!("  to break something:   penstock sim fault add \"stuck aer/z5/nh4 0.5 for 30min\" --api {api}")
+            say!("  to break something:   penstock sim fault add \"stuck aer/z5/nh4 0.5 for 30min\" --api {api}")
         }
-        None => println!("  to break something:   start with --api 127.0.0.1:5090, then penstock sim fault menu"),
+        None => say!("  to break something:   start with --api 127.0.0.1:5090, then penstock sim fault menu"),
     }
-    println!("  Ctrl-C stops everything\n");
+    say!("  Ctrl-C stops everything\n");
 }
 
 /// The bundled site: beside the working directory in a checkout, or beside the binary in an installation.

@@ -1,5 +1,8 @@
 //! The parts of the `penstock` program: what turns files and command lines into a running site.
 
+#[macro_use]
+mod say;
+
 pub mod cases;
 pub mod change;
 pub mod cli;

@@ -85,9 +85,9 @@ pub async fn run(args: SimArgs) -> Result<(), String> {
 fn scenario(file: &Path, assert: bool, json: bool) -> Result<(), String> {
     let verdict = penstock_simulators::scenario::run_file(file)?;
     if json {
-        println!("{:#}", verdict.to_json());
+        say!("{:#}", verdict.to_json());
     } else {
-        println!("{verdict}");
+        say!("{verdict}");
     }
     if assert && !verdict.passed() {
         return Err(format!("{} expectations of the scenario failed", verdict.failures()));
@@ -120,9 +120,9 @@ async fn serve(args: SimArgs) -> Result<(), String> {
         config,
         |devices| {
             for (device, address) in devices {
-                println!("listening {device} {address}");
+                say!("listening {device} {address}");
             }
-            println!("ready");
+            say!("ready");
         },
         stop,
     )

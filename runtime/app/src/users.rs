@@ -63,16 +63,16 @@ pub fn run(verb: UserVerb) -> Result<(), String> {
             users.set(&name, role, &password).map_err(|e| text(&e))?;
             users.save(&file).map_err(|e| text(&e))?;
             if password_stdin {
-                println!("{name} ({})", role.as_str());
+                say!("{name} ({})", role.as_str());
             } else {
-                println!("{name} ({}) password {password}", role.as_str());
+                say!("{name} ({}) password {password}", role.as_str());
             }
             Ok(())
         }
         UserVerb::List { state } => {
             let users = Users::load(&state.join("users.json")).map_err(|e| text(&e))?;
             for (name, role) in users.list() {
-                println!("{name} {}", role.as_str());
+                say!("{name} {}", role.as_str());
             }
             Ok(())
         }

@@ -14,9 +14,12 @@ pub fn run(state: &Path) -> Result<(), String> {
     let mut broken = Vec::new();
     match penstock_historian::Historian::verify(&state.join("history")) {
         Ok(r) => {
-            println!(
+            say!(
                 "history: {} samples in {} series, {} chunks, {} journal rows",
-                r.samples, r.series, r.chunks, r.events
+                r.samples,
+                r.series,
+                r.chunks,
+                r.events
             );
             broken.extend(r.damaged.iter().map(|d| format!("history: {d}")));
         }
@@ -24,7 +27,7 @@ pub fn run(state: &Path) -> Result<(), String> {
     }
     let mut chain = |what: &str, result: Result<penstock_ledger::VerifyReport, String>| match result {
         Ok(r) => {
-            println!("{what}: {} records, head {}", r.records, r.head);
+            say!("{what}: {} records, head {}", r.records, r.head);
             broken.extend(r.broken.map(|b| format!("{what}: {b}")));
         }
         Err(error) => broken.push(format!("{what}: {error}")),
@@ -35,7 +38,7 @@ pub fn run(state: &Path) -> Result<(), String> {
     if ledger.exists() {
         chain("ledger", penstock_ledger::Ledger::verify(&ledger).map_err(|e| with_causes(&e)));
     } else {
-        println!("ledger: none here");
+        say!("ledger: none here");
     }
     if broken.is_empty() { Ok(()) } else { Err(broken.join("\n       ")) }
 }

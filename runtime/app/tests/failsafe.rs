@@ -250,6 +250,20 @@ fn an_orderly_stop_leaves_the_values_for_a_shutdown_and_is_no_crash() {
 }
 
 #[test]
+fn a_stop_that_nobody_listens_to_is_as_orderly() {
+    let bench = Bench::new();
+    std::fs::create_dir_all(bench.state()).unwrap();
+    let begun = Instant::now();
+    let plant = Plant::launch_unheard(&bench.site, &bench.state());
+    bench.plc.wait_for(Y, WISH, begun, SOON);
+    let stopped = Instant::now();
+    assert!(plant.stop(), "it ended with an error, as a panic does");
+    for register in [Y, HELD, LEFT, Z] {
+        assert_eq!(bench.plc.written(register, stopped).last().map(|(_, v)| *v), Some(SHUTDOWN), "{register}");
+    }
+}
+
+#[test]
 fn kill_9_of_the_runtime_is_answered_by_the_supervisor_and_journalled_by_the_next_one() {
     let bench = Bench::new();
     add_user(&bench.state(), OPERATOR, "operator");

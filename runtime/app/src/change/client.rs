@@ -130,7 +130,7 @@ impl Common {
     }
 
     fn say(&self, words: &Words) {
-        println!("{}", words.of(self.language()));
+        say!("{}", words.of(self.language()));
     }
 
     fn tell(&self, found: &[Difference]) {
@@ -138,11 +138,11 @@ impl Common {
         for d in found {
             match &d.restart {
                 None => {
-                    println!("{} {}", if language == "zh" { "[可在线]" } else { "[live]   " }, d.words.of(language))
+                    say!("{} {}", if language == "zh" { "[可在线]" } else { "[live]   " }, d.words.of(language))
                 }
                 Some(why) => {
                     let mark = if language == "zh" { "[须重启]" } else { "[restart]" };
-                    println!("{mark} {} – {}", d.words.of(language), why.of(language));
+                    say!("{mark} {} – {}", d.words.of(language), why.of(language));
                 }
             }
         }
@@ -160,7 +160,7 @@ pub fn diff(args: &DiffArgs) -> Result<(), String> {
             .iter()
             .map(|d| serde_json::json!({ "zh": d.words.zh, "en": d.words.en, "live": d.restart.is_none(), "why": d.restart }))
             .collect();
-        println!("{}", serde_json::Value::from(rows));
+        say!("{}", serde_json::Value::from(rows));
         return Ok(());
     }
     args.common.tell(&found);
@@ -192,7 +192,7 @@ pub fn apply(args: &ApplyArgs) -> Result<(), String> {
     let common = &args.common;
     let (_, new, found) = common.compared()?;
     if !new.warnings.is_empty() {
-        eprintln!("{}", new.warnings);
+        complain!("{}", new.warnings);
     }
     common.tell(&found);
     if !found.iter().any(|d| d.restart.is_some()) && !args.at_scan {
@@ -227,10 +227,10 @@ pub fn history(args: &HistoryArgs) -> Result<(), String> {
     let common = &args.common;
     let (entries, broken) = history::list(&common.state)?;
     for name in broken {
-        eprintln!("warning: entry {name} cannot be read");
+        complain!("warning: entry {name} cannot be read");
     }
     if args.json {
-        println!("{}", serde_json::to_string(&entries).map_err(|e| e.to_string())?);
+        say!("{}", serde_json::to_string(&entries).map_err(|e| e.to_string())?);
         return Ok(());
     }
     let zone = load(&common.site, &Overrides::default()).map_or_else(|_| String::new(), |l| l.site.time_zone);
@@ -248,9 +248,9 @@ pub fn history(args: &HistoryArgs) -> Result<(), String> {
         };
         let of = e.of.map_or(String::new(), |n| format!(" → {n}"));
         let time = control::shown_time(e.at_ms, &zone);
-        println!("{:>4}  {time}  {kind}{of}  {}  {}  {}", e.number, e.hash, e.who, e.comment);
+        say!("{:>4}  {time}  {kind}{of}  {}  {}  {}", e.number, e.hash, e.who, e.comment);
         for line in &e.lines {
-            println!("      {}", line.of(language));
+            say!("      {}", line.of(language));
         }
     }
     if entries.is_empty() {

@@ -78,15 +78,15 @@ pub fn run(args: &ShadowArgs) -> Result<(), String> {
             }
         }
         if live {
-            print!("\r{}\x1b[K", line(args, &comparison, &config.tags));
+            say_part!("\r{}\x1b[K", line(args, &comparison, &config.tags));
             let _ = std::io::stdout().flush();
         }
         if began.elapsed() >= args.run_for {
             break;
         }
         if heard.elapsed() > SILENCE_MAX {
-            println!();
-            eprintln!("no scan was recorded for {SILENCE_MAX:?}: does the runtime run with this state folder?");
+            say!();
+            complain!("no scan was recorded for {SILENCE_MAX:?}: does the runtime run with this state folder?");
             break;
         }
         std::thread::sleep(LOOK_EVERY.min(args.run_for.saturating_sub(began.elapsed())));
@@ -94,7 +94,7 @@ pub fn run(args: &ShadowArgs) -> Result<(), String> {
         tape.look_again(&index);
     }
     if live {
-        println!();
+        say!();
     }
     let shown = |at: Utc| crate::change::control::shown_time(at.millis(), &opened.site.time_zone);
     report(args, &runner, &comparison, &config.tags, &gaps, shown)
@@ -129,10 +129,10 @@ fn report(
         let mut json = c.json(tags);
         json["programs"] = runner.other.clone().into();
         json["fresh"] = runner.fresh.clone().into();
-        println!("{json:#}");
+        say!("{json:#}");
     } else {
         let (programs, scans, s) = (runner.other.join(", "), c.scans, c.time_s);
-        println!(
+        say!(
             "{}",
             args.common.say(
                 format!("影子运行 {programs}：{scans} 次扫描，{s:.0} s。其输出未送往任何设备。"),
@@ -140,26 +140,26 @@ fn report(
             )
         );
         for fresh in &runner.fresh {
-            println!("  {}", args.common.say(format!("未沿用：{fresh}"), format!("started fresh: {fresh}")));
+            say!("  {}", args.common.say(format!("未沿用：{fresh}"), format!("started fresh: {fresh}")));
         }
         for reason in gaps {
-            println!(
+            say!(
                 "  {}",
                 args.common.say(format!("记录不完整：{reason}"), format!("the record is not whole: {reason}"))
             );
         }
         for (at, fault) in &c.faults {
             let at = shown(*at);
-            println!(
+            say!(
                 "  {}",
                 args.common.say(format!("{at} 影子故障：{fault}"), format!("{at} fault in the shadow: {fault}"))
             );
         }
         for line in c.lines(tags, &shown, args.common.chinese()) {
-            println!("  {line}");
+            say!("  {line}");
         }
         if c.is_equal() {
-            println!("  {}", args.common.say("与现行程序逐位相同", "equal to the live program to the bit"));
+            say!("  {}", args.common.say("与现行程序逐位相同", "equal to the live program to the bit"));
         }
     }
     if c.scans == 0 { Err("no scan was seen".to_owned()) } else { Ok(()) }

@@ -74,7 +74,7 @@ pub fn run(args: &WhyArgs) -> Result<(), String> {
         Asked { common: &args.common, opened: &opened, at, configs, tasks: HashMap::new(), lines: Vec::new() };
     asked.explain(&def)?;
     for line in asked.lines {
-        println!("{line}");
+        say!("{line}");
     }
     Ok(())
 }

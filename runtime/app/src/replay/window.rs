@@ -86,7 +86,7 @@ pub fn run(args: &ReplayArgs) -> Result<(), String> {
     }
     if let Some(file) = &args.out {
         write_out(file, &all)?;
-        println!("{}", args.common.say(format!("已写入 {}", file.display()), format!("written to {}", file.display())));
+        say!("{}", args.common.say(format!("已写入 {}", file.display()), format!("written to {}", file.display())));
     }
     if all.iter().all(|d| d.comparison.scans == 0) {
         return Err("no scan of the window could be replayed".to_owned());
@@ -257,7 +257,7 @@ fn print_task(common: &Common, opened: &Opened, done: &Done, altered: bool) {
     let c = &done.comparison;
     let (name, scans) = (&done.name, c.scans);
     let (Some(from), Some(to), Some(tags)) = (done.whole_from, done.to, &done.tags) else {
-        println!(
+        say!(
             "{}",
             common.say(
                 format!("任务 {name}：此时段没有可重放的扫描"),
@@ -268,7 +268,7 @@ fn print_task(common: &Common, opened: &Opened, done: &Done, altered: bool) {
         return;
     };
     let (from, to, configs) = (opened.shown(from), opened.shown(to), done.configs.join(", "));
-    println!(
+    say!(
         "{}",
         common.say(
             format!("任务 {name}：{from} 至 {to}，{scans} 次扫描，配置 {configs}"),
@@ -278,18 +278,18 @@ fn print_task(common: &Common, opened: &Opened, done: &Done, altered: bool) {
     print_gaps(common, opened, done);
     if altered && !done.other.is_empty() {
         let programs = done.other.join(", ");
-        println!("  {}", common.say(format!("已替换：{programs}"), format!("other than then: {programs}")));
+        say!("  {}", common.say(format!("已替换：{programs}"), format!("other than then: {programs}")));
     }
     for fresh in &done.fresh {
-        println!("  {}", common.say(format!("未沿用：{fresh}"), format!("started fresh: {fresh}")));
+        say!("  {}", common.say(format!("未沿用：{fresh}"), format!("started fresh: {fresh}")));
     }
     for (at, fault) in &c.faults {
         let at = opened.shown(*at);
-        println!("  {}", common.say(format!("{at} 任务故障：{fault}"), format!("{at} the task was faulted: {fault}")));
+        say!("  {}", common.say(format!("{at} 任务故障：{fault}"), format!("{at} the task was faulted: {fault}")));
     }
     if c.is_equal() {
         let commands: u64 = c.commands.values().map(|(then, _)| then).sum();
-        println!(
+        say!(
             "  {}",
             common.say(
                 format!("与当时逐位相同：所有输出与计算值，{commands} 条命令"),
@@ -298,7 +298,7 @@ fn print_task(common: &Common, opened: &Opened, done: &Done, altered: bool) {
         );
     }
     for line in c.lines(tags, |at| opened.shown(at), common.chinese()) {
-        println!("  {line}");
+        say!("  {line}");
     }
 }
 
@@ -306,7 +306,7 @@ fn print_gaps(common: &Common, opened: &Opened, done: &Done) {
     for gap in &done.gaps {
         let after = opened.shown(gap.after);
         let until = gap.until.map_or_else(|| common.say("记录结束", "the end of the record"), |at| opened.shown(at));
-        println!(
+        say!(
             "  {}",
             common.say(
                 format!("{after} 至 {until} 的记录不完整：{}", gap.reason),
@@ -351,7 +351,7 @@ fn write_out(file: &Path, all: &[Done]) -> Result<(), String> {
             ));
         }
         if done.comparison.rows_left_out > 0 {
-            eprintln!(
+            complain!(
                 "{}: {} further differences of task {} are not in the file",
                 file.display(),
                 done.comparison.rows_left_out,

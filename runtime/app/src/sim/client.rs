@@ -73,19 +73,19 @@ fn ask(api: SocketAddr, method: Method, path: &str, body: &Json) -> Result<Json,
 /// In words for a person: nobody listens, or the simulators refuse.
 pub fn fault(api: SocketAddr, verb: &FaultVerb) -> Result<(), String> {
     match verb {
-        FaultVerb::List => print!("{}", listed(&ask(api, Method::Get, "/faults", &Json::Null)?)),
-        FaultVerb::Menu => print!("{}", menu(&ask(api, Method::Get, "/menu", &Json::Null)?)),
+        FaultVerb::List => say_part!("{}", listed(&ask(api, Method::Get, "/faults", &Json::Null)?)),
+        FaultVerb::Menu => say_part!("{}", menu(&ask(api, Method::Get, "/menu", &Json::Null)?)),
         FaultVerb::Add { fault } => {
             let told = ask(api, Method::Post, "/faults", &json!({"fault": fault.to_string()}))?;
-            print!("{}", listed(&json!([told])));
+            say_part!("{}", listed(&json!([told])));
         }
         FaultVerb::Clear { id } => {
             ask(api, Method::Delete, &format!("/faults/{id}"), &Json::Null)?;
-            println!("fault {id} has ended");
+            say!("fault {id} has ended");
         }
         FaultVerb::ClearAll => {
             ask(api, Method::Delete, "/faults", &Json::Null)?;
-            println!("no fault is active");
+            say!("no fault is active");
         }
     }
     Ok(())
@@ -98,7 +98,7 @@ pub fn fault(api: SocketAddr, verb: &FaultVerb) -> Result<(), String> {
 pub fn weather(api: SocketAddr, weather: Weather) -> Result<(), String> {
     let word = format!("{weather:?}").to_lowercase();
     ask(api, Method::Put, "/weather", &json!({"weather": word}))?;
-    println!("weather from now on: {word}");
+    say!("weather from now on: {word}");
     Ok(())
 }
 

@@ -97,15 +97,15 @@ pub fn run(args: &SimulateArgs) -> Result<(), String> {
     let before = args.compare.as_deref().map(read_json).transpose()?;
     let plan = Plan::new(&site, args)?;
     let (report, verdict) = simulate(&site, &plan, std::io::stderr().is_terminal())?;
-    println!("{report}");
+    say!("{report}");
     if let Some(before) = &before {
-        println!("{}", compare::compare(before, report.to_json()));
+        say!("{}", compare::compare(before, report.to_json()));
     }
     if let Some(file) = &args.out {
         std::fs::write(file, format!("{:#}\n", report.to_json())).map_err(|e| format!("{}: {e}", file.display()))?;
     }
     let Some(verdict) = verdict else { return Ok(()) };
-    println!("{verdict}");
+    say!("{verdict}");
     if args.assert && !verdict.passed() {
         return Err(format!("{} expectations of the scenario failed", verdict.failures()));
     }

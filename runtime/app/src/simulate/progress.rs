@@ -36,7 +36,7 @@ impl Progress {
     pub fn finish(&self) {
         let took = self.begun.elapsed().as_secs_f64();
         let speed = self.total.as_secs_f64() / took.max(1e-3);
-        eprintln!("\r{:.2} days in {took:.1} s, {speed:.0} times real time\u{1b}[K", days(self.total));
+        complain!("\r{:.2} days in {took:.1} s, {speed:.0} times real time\u{1b}[K", days(self.total));
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -132,25 +132,42 @@ impl Plant {
 
     /// Starts any site, with further arguments and environment, and waits until its HMI listens.
     pub fn launch(site: &Path, state: &Path, arguments: &[String], environment: &[(&str, &str)]) -> Plant {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(state.join("runtime.log")).unwrap();
+        let (plant, lines) = Self::begin(site, state, arguments, environment, log.into());
+        // Keeps reading, so that the summary at the end finds room in the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        plant
+    }
+
+    /// As [`Plant::launch`], and whoever read its output and its errors goes away once it is up: a terminal that closes.
+    pub fn launch_unheard(site: &Path, state: &Path) -> Plant {
+        Self::begin(site, state, &[], &[], Stdio::piped()).0
+    }
+
+    fn begin(
+        site: &Path,
+        state: &Path,
+        arguments: &[String],
+        environment: &[(&str, &str)],
+        errors: Stdio,
+    ) -> (Plant, std::io::Lines<BufReader<ChildStdout>>) {
         let mut command = Command::new(PENSTOCK);
         command.arg("run").arg(site).arg("--state").arg(state).args(["--hmi", "127.0.0.1:0"]).args(arguments);
         command.envs(environment.iter().copied());
         // A group of its own: the supervisor and the runtime are killed together, as a power cut would.
         command.process_group(0);
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(state.join("runtime.log")).unwrap();
-        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let url = loop {
             let Some(line) = lines.next() else {
-                panic!("the runtime ended: {}", std::fs::read_to_string(state.join("runtime.log")).unwrap());
+                panic!("the runtime ended: {:?}", std::fs::read_to_string(state.join("runtime.log")));
             };
             if let Some(url) = line.unwrap().strip_prefix("open ") {
                 break url.to_owned();
             }
         };
-        // Keeps reading, so that the summary at the end finds room in the pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Plant { child, url }
+        drop(child.stderr.take());
+        (Plant { child, url }, lines)
     }
 
     /// Starts a site that has no devices and waits until its HMI listens.
