@@ -1,10 +1,11 @@
 //! The one table of current samples: what drivers deliver, what tasks write, what the world reads.
 //!
 //! A slot per tag holds the sample as it came (`raw`) and as its task last latched or wrote it (`shown`). Latest wins,
-//! so no burst costs memory. Each slot has a short lock of its own; none is ever held while a script runs. Beside the
-//! slots stands a stamp for each, so that a latch passes over what has not moved without touching the slot.
+//! so no burst costs memory. A page of neighbouring slots shares a short lock, which a latch takes once for all it finds
+//! there; none is ever held while a script runs. Beside the slots stands a stamp for each, so that a latch passes over
+//! what has not moved without touching the slot.
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use penstock_model::{
     BadReason, Instant, Now, Quality, Sample, Source, TagDef, TagId, TagSample, TagTable, UncertainReason, Value,
     limits,
@@ -17,6 +18,10 @@ use std::time::Duration;
 /// A value that is confirmed but does not change is shown again this often, so that its age on a screen stays true.
 const REFRESH_EVERY: Duration = Duration::from_secs(1);
 
+/// Slots under one lock: enough that a latch of many tags pays little for locks, few enough that whoever wants one slot
+/// of them waits a few microseconds at the most.
+const PAGE: usize = 64;
+
 /// What a task remembers of a tag that it latched.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Seen {
@@ -28,8 +33,10 @@ pub(crate) struct Seen {
 
 struct Slot {
     raw: Sample,
-    ttl: Option<Duration>,
-    frozen_after: Option<Duration>,
+    /// A sample older than this is stale; the longest time there is where none does.
+    ttl: Span,
+    /// A value that stands longer than this is frozen; likewise.
+    frozen_after: Span,
     /// When the raw value last changed.
     moved: Instant,
     shown: Sample,
@@ -43,8 +50,9 @@ struct Slot {
 
 pub(crate) struct Table {
     pub tags: Arc<TagTable>,
-    slots: Vec<Mutex<Slot>>,
-    /// Counts what was delivered or written to each slot, from 1. Changed under the slot's lock.
+    /// [`PAGE`] slots each, the last one perhaps fewer.
+    pages: Vec<Mutex<Box<[Slot]>>>,
+    /// Counts what was delivered or written to each slot, from 1. Changed under the lock of its page.
     stamps: Vec<AtomicU64>,
     /// Tags that are delivered from outside the engine.
     external: Vec<bool>,
@@ -57,16 +65,19 @@ impl Table {
         let slot = |def: &TagDef| {
             let sample = Sample::initial(None, now);
             let (raw, shown) = (sample.clone(), sample);
-            let (ttl, frozen_after, moved) = (def.ttl, def.frozen_after, now.mono);
-            Mutex::new(Slot { raw, ttl, frozen_after, moved, shown, version: 1, refreshed: now.mono, fed: false })
+            let (ttl, frozen_after, moved) = (Span::of(def.ttl), Span::of(def.frozen_after), now.mono);
+            Slot { raw, ttl, frozen_after, moved, shown, version: 1, refreshed: now.mono, fed: false }
         };
         let external = tags
             .iter()
             .map(|t| matches!(t.source, Source::Device(_) | Source::System) && !own.contains(&t.id))
             .collect();
-        let slots = tags.iter().map(slot).collect();
+        let mut slots = tags.iter().map(slot);
+        let page = || slots.by_ref().take(PAGE).collect::<Box<[Slot]>>();
+        let pages = std::iter::repeat_with(page).take_while(|page| !page.is_empty()).map(Mutex::new).collect();
+        drop(slots);
         let stamps = tags.iter().map(|_| AtomicU64::new(1)).collect();
-        Table { slots, stamps, external, tags, version: AtomicU64::new(1) }
+        Table { pages, stamps, external, tags, version: AtomicU64::new(1) }
     }
 
     pub fn is_external(&self, tag: TagId) -> bool {
@@ -80,7 +91,8 @@ impl Table {
             return;
         }
         let def = self.tags.get(tag);
-        let mut slot = self.slots[tag.index()].lock();
+        let mut page = self.page(tag);
+        let slot = &mut page[tag.index() % PAGE];
         if slot.fed && sample.received < slot.raw.received {
             return;
         }
@@ -90,67 +102,72 @@ impl Table {
         self.stamp(tag);
     }
 
-    /// Tells that the slot of the tag took a sample. To be called under its lock.
+    /// The page that the slot of the tag is in.
+    fn page(&self, tag: TagId) -> MutexGuard<'_, Box<[Slot]>> {
+        self.pages[tag.index() / PAGE].lock()
+    }
+
+    /// Tells that the slot of the tag took a sample. To be called under the lock of its page.
     fn stamp(&self, tag: TagId) {
         self.stamps[tag.index()].fetch_add(1, Ordering::Release);
     }
 
-    /// Brings `sample` up to what the tag counts as at `now`: too old is Bad(stale), standing still too long is
-    /// Uncertain(frozen). False: it counts as at the latch that `seen` remembers, and `sample` was left alone.
-    /// `publish` shows it to the world; only the tag's own task does.
-    pub fn latch(&self, tag: TagId, now: Instant, publish: bool, seen: &mut Seen, sample: &mut Sample) -> bool {
-        if self.stamps[tag.index()].load(Ordering::Acquire) == seen.stamp && now <= seen.until {
-            return false;
-        }
-        let mut slot = self.slots[tag.index()].lock();
-        sample.clone_from(&slot.raw);
-        (sample.quality, seen.until) = slot.judge(now);
-        seen.stamp = self.stamps[tag.index()].load(Ordering::Acquire);
-        if publish {
-            slot.show(sample, now, &self.version);
-        }
-        true
+    /// Begins a latch at `now`. It may hold the lock of a page until it is dropped.
+    pub fn latch(&self, now: Instant) -> Latch<'_> {
+        Latch { table: self, now, page: None, version: None }
     }
 
     /// Writes a tag of the engine's own.
     pub fn write(&self, tag: TagId, sample: &Sample, now: Instant) {
-        let mut slot = self.slots[tag.index()].lock();
+        let mut page = self.page(tag);
+        let slot = &mut page[tag.index() % PAGE];
         slot.take(sample.clone());
         self.stamp(tag);
-        slot.show(sample, now, &self.version);
+        if slot.show(sample, now) {
+            slot.version = self.next_version();
+        }
+    }
+
+    /// A number for what is shown from now on. To be taken under the lock of the page that it is for.
+    fn next_version(&self) -> u64 {
+        self.version.fetch_add(1, Ordering::AcqRel) + 1
     }
 
     /// When the tag's value last moved.
     pub fn moved(&self, tag: TagId) -> Instant {
-        self.slots[tag.index()].lock().moved
+        self.page(tag)[tag.index() % PAGE].moved
     }
 
     /// Puts a tag of the engine's own back to where it stood, for a replay.
     pub fn put_back(&self, tag: TagId, sample: &Sample, moved: Instant, now: Instant) {
         self.write(tag, sample, now);
-        self.slots[tag.index()].lock().moved = moved;
+        self.page(tag)[tag.index() % PAGE].moved = moved;
     }
 
     /// The tag as its task last left it.
     pub fn shown(&self, tag: TagId) -> Sample {
-        self.slots.get(tag.index()).map_or_else(
-            || Sample::bad(BadReason::Configuration, None, Now::default()),
-            |slot| slot.lock().shown.clone(),
-        )
+        if tag.index() < self.stamps.len() {
+            self.page(tag)[tag.index() % PAGE].shown.clone()
+        } else {
+            Sample::bad(BadReason::Configuration, None, Now::default())
+        }
     }
 
     /// What was shown since `version`, and the version to ask with next time. Nothing is missed; what changes during
     /// the call may come twice.
     pub fn changed_since(&self, version: u64) -> (u64, Vec<TagSample>) {
-        // Read first: a writer takes its number while it holds its slot, so every number up to this one is already
-        // in its slot, or will be when we get the slot's lock.
+        // Read first: a writer takes its number while it holds its page, so every number up to this one is already
+        // in its slots, or will be when we get the page's lock.
         let until = self.version.load(Ordering::Acquire);
         let mut changed = Vec::new();
         if until > version {
-            for (index, slot) in (0_u32..).zip(&self.slots) {
-                let slot = slot.lock();
-                if slot.version > version {
-                    changed.push(TagSample { tag: TagId(index), sample: slot.shown.clone() });
+            let mut ids = (0_u32..).map(TagId);
+            for page in &self.pages {
+                let page = page.lock();
+                for (slot, tag) in page.iter().zip(&mut ids) {
+                    if slot.version > version {
+                        changed.push(TagSample { tag, sample: slot.shown.clone() });
+                    }
                 }
             }
         }
@@ -158,12 +175,65 @@ impl Table {
     }
 }
 
+/// A latch of many tags: the lock of a page is kept while the next tag is on the same one.
+pub(crate) struct Latch<'a> {
+    table: &'a Table,
+    now: Instant,
+    /// The page last locked, and its place.
+    page: Option<(usize, MutexGuard<'a, Box<[Slot]>>)>,
+    /// The number of what this latch showed on that page.
+    version: Option<u64>,
+}
+
+impl Latch<'_> {
+    /// Brings `sample` up to what the tag counts as now: too old is Bad(stale), standing still too long is
+    /// Uncertain(frozen). False: it counts as at the latch that `seen` remembers, and `sample` was left alone.
+    /// `publish` shows it to the world; only the tag's own task does.
+    pub fn take(&mut self, tag: TagId, publish: bool, seen: &mut Seen, sample: &mut Sample) -> bool {
+        let (table, place) = (self.table, tag.index() / PAGE);
+        if self.page.as_ref().is_some_and(|(held, _)| *held != place) {
+            // Before the next is taken, so that nobody ever holds two; and at once, whether or not this tag needs one.
+            self.page = None;
+            self.version = None;
+        }
+        let stamp = &table.stamps[tag.index()];
+        if stamp.load(Ordering::Acquire) == seen.stamp && self.now <= seen.until {
+            return false;
+        }
+        let (_, page) = self.page.get_or_insert_with(|| (place, table.pages[place].lock()));
+        let slot = &mut page[tag.index() % PAGE];
+        sample.clone_from(&slot.raw);
+        (sample.quality, seen.until) = slot.judge(self.now);
+        seen.stamp = stamp.load(Ordering::Acquire);
+        if publish && slot.show(sample, self.now) {
+            // One number serves all that is shown under one lock: nobody sees a part of it.
+            slot.version = *self.version.get_or_insert_with(|| table.next_version());
+        }
+        true
+    }
+}
+
+/// A span of time in nanoseconds, the longest one for "never": half the size of an `Option<Duration>`.
+#[derive(Debug, Clone, Copy)]
+struct Span(u64);
+
+impl Span {
+    fn of(span: Option<Duration>) -> Span {
+        Span(span.map_or(u64::MAX, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)))
+    }
+
+    /// The end of the span that begins at `start`.
+    fn after(self, start: Instant) -> Instant {
+        Instant(start.0.saturating_add(self.0))
+    }
+}
+
 impl Slot {
     /// The quality that the raw sample counts as at `now`, and until after when.
     fn judge(&self, now: Instant) -> (Quality, Instant) {
         let quality = self.raw.quality;
-        let stale_after = self.ttl.map_or(Instant(u64::MAX), |ttl| self.raw.received + ttl);
-        let frozen_after = self.frozen_after.map_or(Instant(u64::MAX), |t| self.moved + t);
+        let stale_after = self.ttl.after(self.raw.received);
+        let frozen_after = self.frozen_after.after(self.moved);
         if quality.is_bad() {
             (quality, Instant(u64::MAX))
         } else if now > stale_after {
@@ -184,14 +254,15 @@ impl Slot {
         self.raw = sample;
     }
 
-    fn show(&mut self, sample: &Sample, now: Instant, version: &AtomicU64) {
+    /// Shows a sample; true where the world has not seen it yet.
+    fn show(&mut self, sample: &Sample, now: Instant) -> bool {
         let changed = sample.value != self.shown.value || sample.quality != self.shown.quality;
         let confirmed = sample.received > self.shown.received && now.since(self.refreshed) >= REFRESH_EVERY;
         if changed || confirmed {
-            self.version = version.fetch_add(1, Ordering::AcqRel) + 1;
             self.refreshed = now;
         }
         self.shown.clone_from(sample);
+        changed || confirmed
     }
 }
 
@@ -236,7 +307,7 @@ mod tests {
     /// What a task that never latched the tag before takes, at `now`.
     fn latched(t: &Table, tag: TagId, now: Now) -> Sample {
         let mut sample = Sample::initial(None, now);
-        assert!(t.latch(tag, now.mono, true, &mut Seen::default(), &mut sample));
+        assert!(t.latch(now.mono).take(tag, true, &mut Seen::default(), &mut sample));
         sample
     }
 
@@ -320,7 +391,7 @@ mod tests {
     fn a_latch_passes_over_what_stands_and_never_over_what_ages() {
         let t = table(|d| (d.ttl, d.frozen_after) = (Some(Duration::from_secs(5)), Some(Duration::from_secs(3))));
         let (mut seen, mut sample) = (Seen::default(), Sample::initial(None, at(0)));
-        let mut latch = |ms| (t.latch(X, at(ms).mono, true, &mut seen, &mut sample), sample.quality);
+        let mut latch = |ms| (t.latch(at(ms).mono).take(X, true, &mut seen, &mut sample), sample.quality);
         t.deliver(X, &Sample::good(1.0, at(1_000)));
         assert_eq!(latch(1_000), (true, Quality::Good));
         assert_eq!(latch(4_000), (false, Quality::Good));
@@ -332,5 +403,56 @@ mod tests {
         assert_eq!(latch(61_000), (true, Quality::Uncertain(UncertainReason::Frozen)));
         t.deliver(X, &Sample::good(2.0, at(61_000)));
         assert_eq!(latch(61_000), (true, Quality::Good), "delivered again at the same time");
+    }
+
+    /// Two pages and a part of a third.
+    fn wide() -> (Table, Vec<TagId>) {
+        let ids: Vec<TagId> = (0..150).map(TagId).collect();
+        let def = |id: &TagId| TagDef::float(*id, &format!("x{}", id.0), Unit::NONE, Source::Device(DeviceId(0)));
+        let tags = TagTable::new(ids.iter().map(def).collect()).unwrap();
+        (Table::new(Arc::new(tags), &HashSet::new(), at(0)), ids)
+    }
+
+    #[test]
+    fn a_latch_of_many_pages_takes_and_tells_each_tag_by_itself() {
+        let (t, ids) = wide();
+        let (mut version, _) = t.changed_since(0);
+        let mut seen = vec![Seen::default(); ids.len()];
+        let mut image = vec![Sample::initial(None, at(0)); ids.len()];
+        // All of them, each second one, the last of a page and the first of the next, none.
+        let rounds: [fn(u32) -> bool; 4] = [|_| true, |id| id % 2 == 0, |id| id == 63 || id == 64, |_| false];
+        let mut stands = vec![None; ids.len()];
+        for (round, news) in (1_u32..).zip(rounds) {
+            let now = at(u64::from(round) * 100);
+            for tag in ids.iter().filter(|tag| news(tag.0)) {
+                let value = f64::from(round * 1_000 + tag.0);
+                t.deliver(*tag, &Sample::good(value, now));
+                stands[tag.index()] = Some(value);
+            }
+            let mut latch = t.latch(now.mono);
+            for ((tag, seen), sample) in ids.iter().zip(&mut seen).zip(&mut image) {
+                assert_eq!(latch.take(*tag, true, seen, sample), round == 1 || news(tag.0), "{tag:?} in {round}");
+            }
+            drop(latch);
+            assert_eq!(image.iter().map(Sample::usable_f64).collect::<Vec<_>>(), stands);
+            let (until, changed) = t.changed_since(version);
+            let told: Vec<TagId> = changed.iter().map(|c| c.tag).collect();
+            assert_eq!(told, ids.iter().copied().filter(|tag| news(tag.0)).collect::<Vec<_>>(), "{round}");
+            assert!(changed.iter().all(|c| c.sample.usable_f64() == stands[c.tag.index()]));
+            version = until;
+        }
+    }
+
+    #[test]
+    fn a_latch_leaves_a_page_at_the_first_tag_of_another_one() {
+        let (t, ids) = wide();
+        let mut sample = Sample::initial(None, at(0));
+        let mut seen = Seen::default();
+        t.latch(at(1).mono).take(ids[64], true, &mut seen, &mut sample);
+        let mut latch = t.latch(at(1).mono);
+        assert!(latch.take(ids[0], true, &mut Seen::default(), &mut sample));
+        assert!(t.pages[0].try_lock().is_none());
+        assert!(!latch.take(ids[64], true, &mut seen, &mut sample), "nothing new");
+        assert!(t.pages[0].try_lock().is_some(), "what is passed over on another page keeps nobody waiting");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::health::Health;
 use super::journal::Recording;
-use super::{Arbitrated, Bound, Local, Program, TaskCore};
+use super::{Arbitrated, Bound, Local, Logged, Program, TaskCore};
 use crate::config::EngineConfig;
 use crate::engine::Shared;
 use crate::host::Host;
@@ -25,20 +25,25 @@ struct Locals<'a> {
     owner: &'a [usize],
     task: usize,
     list: Vec<Local>,
+    logged: Vec<Logged>,
     places: HashMap<TagId, usize>,
 }
 
-impl Locals<'_> {
+impl<'a> Locals<'a> {
+    fn new(shared: &'a Shared, owner: &'a [usize], task: usize) -> Locals<'a> {
+        Locals { shared, owner, task, list: Vec::new(), logged: Vec::new(), places: HashMap::new() }
+    }
+
     fn place(&mut self, tag: TagId) -> usize {
         *self.places.entry(tag).or_insert_with(|| {
             let owned = self.owner[tag.index()] == self.task;
             let external = self.shared.table.is_external(tag);
             let def = self.shared.table.tags.get(tag);
-            let (device, log) = (matches!(def.source, Source::Device(_)) && external, def.log);
-            let seen = Seen::default();
+            let (device, logged) = (matches!(def.source, Source::Device(_)) && external, owned && def.log.enabled);
+            let (news, seen) = (None, Seen::default());
             let journalled = external || !owned;
-            let (news, recorded) = (None, None);
-            self.list.push(Local { tag, owned, external, device, news, recorded, seen, log, journalled });
+            self.list.push(Local { tag, owned, external, device, logged, news, seen, journalled });
+            self.logged.push(Logged { policy: def.log, recorded: None });
             self.list.len() - 1
         })
     }
@@ -53,7 +58,7 @@ impl TaskCore {
         index: usize,
         now: Now,
     ) -> TaskCore {
-        let mut locals = Locals { shared, owner: &plan.owner, task: index, list: Vec::new(), places: HashMap::new() };
+        let mut locals = Locals::new(shared, &plan.owner, index);
         let mut outputs = Vec::new();
         let mut by_tag = HashMap::new();
         for def in config.tags.iter().filter(|t| plan.owner[t.id.index()] == index) {
@@ -107,7 +112,7 @@ impl TaskCore {
         }
         let chores = plan.chores == index;
         let devices: &[Arc<str>] = if chores { &config.devices } else { &[] };
-        let Locals { mut list, places, .. } = locals;
+        let Locals { mut list, logged, places, .. } = locals;
         for place in programs.iter().flat_map(|p: &Program| p.inputs.iter().flatten()) {
             // The runtime's own health comes from clocks: no replay can make it again.
             list[*place].journalled |= shared.table.tags.get(list[*place].tag).source == Source::System;
@@ -121,6 +126,8 @@ impl TaskCore {
             image: vec![Sample::initial(None, now); list.len()],
             unbound: Sample::initial(None, now),
             locals: list,
+            logged,
+            record_len: 0,
             places,
             programs,
             outputs,

@@ -229,12 +229,14 @@ impl TaskCore {
         if journal.reset {
             self.restart(now);
         }
+        let mut latch = self.shared.table.latch(now.mono);
         for (local, sample) in self.locals.iter_mut().zip(&mut self.image) {
             local.news = None;
             if !local.journalled {
-                self.shared.table.latch(local.tag, now.mono, false, &mut local.seen, sample);
+                latch.take(local.tag, false, &mut local.seen, sample);
             }
         }
+        drop(latch);
         for latched in &journal.samples {
             if let Some(place) = self.places.get(&latched.tag) {
                 self.image[*place].clone_from(&latched.sample);

@@ -50,7 +50,7 @@ pub struct ScanTiming {
     pub clock: Option<Arc<dyn Clock>>,
 }
 
-/// A tag this task needs, and what was last recorded of it.
+/// A tag this task needs. Small: every scan goes over all of them.
 struct Local {
     tag: TagId,
     /// This task latches, writes and records it.
@@ -59,13 +59,19 @@ struct Local {
     external: bool,
     /// A device's tag.
     device: bool,
+    /// This task records it by its policy in `logged`.
+    logged: bool,
     /// When the oldest device's sample was received that is new in this scan and stands behind this tag's value.
     news: Option<Instant>,
-    recorded: Option<(Option<Value>, Quality, Instant)>,
     seen: Seen,
-    log: LogPolicy,
     /// What it is latched as goes into the record of scans: the task does not make it itself, or not of its inputs alone.
     journalled: bool,
+}
+
+/// What goes to the historian of a tag, and what last went.
+struct Logged {
+    policy: LogPolicy,
+    recorded: Option<(Option<Value>, Quality, Instant)>,
 }
 
 struct Program {
@@ -141,6 +147,10 @@ pub struct TaskCore {
     def: TaskDef,
     host: Host,
     locals: Vec<Local>,
+    /// By place as `locals`.
+    logged: Vec<Logged>,
+    /// Samples of the last scan record.
+    record_len: usize,
     places: HashMap<TagId, usize>,
     image: Vec<Sample>,
     /// What an unbound input reads as.
@@ -324,10 +334,11 @@ impl TaskCore {
 
     /// Freezes the image of this scan.
     fn latch(&mut self, now: Instant) {
+        let mut latch = self.shared.table.latch(now);
         for (local, sample) in self.locals.iter_mut().zip(&mut self.image) {
             let before = sample.received;
             let publish = local.owned && local.external;
-            let looked = self.shared.table.latch(local.tag, now, publish, &mut local.seen, sample);
+            let looked = latch.take(local.tag, publish, &mut local.seen, sample);
             if looked && local.journalled {
                 self.recording.note(|j| j.samples.push(TagSample { tag: local.tag, sample: sample.clone() }));
             }

@@ -1,6 +1,6 @@
 //! What a task tells the world at the end of a scan: health, alarms, faults, and the one scan record.
 
-use super::{Local, ScanTiming, TaskCore};
+use super::{Logged, ScanTiming, TaskCore};
 use penstock_model::{FaultRecord, Instant, LinkState, Now, Record, Sample, ScanRecord, TagSample, Value};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -114,22 +114,25 @@ impl TaskCore {
 
     /// The samples of this task's tags that changed, or are due, by each tag's policy.
     fn record(&mut self, now: Instant) -> Vec<TagSample> {
-        let mut samples = Vec::new();
-        for (local, sample) in self.locals.iter_mut().zip(&self.image) {
-            if local.owned && local.log.enabled && is_due(local, sample, now) {
-                local.recorded = Some((sample.value.clone(), sample.quality, now));
+        // About as many as last time: a long list that grows as it is filled is copied again and again.
+        let mut samples = Vec::with_capacity(self.record_len);
+        let recorded = self.locals.iter().zip(&self.image).zip(&mut self.logged).filter(|((local, _), _)| local.logged);
+        for ((local, sample), logged) in recorded {
+            if is_due(logged, sample, now) {
+                logged.recorded = Some((sample.value.clone(), sample.quality, now));
                 samples.push(TagSample { tag: local.tag, sample: sample.clone() });
             }
         }
+        self.record_len = samples.len();
         samples
     }
 }
 
-fn is_due(local: &Local, sample: &Sample, now: Instant) -> bool {
-    let Some((value, quality, at)) = &local.recorded else { return true };
+fn is_due(logged: &Logged, sample: &Sample, now: Instant) -> bool {
+    let Some((value, quality, at)) = &logged.recorded else { return true };
     let moved = match (value, &sample.value) {
-        (Some(Value::Float(a)), Some(Value::Float(b))) => (a - b).abs() > local.log.deadband,
+        (Some(Value::Float(a)), Some(Value::Float(b))) => (a - b).abs() > logged.policy.deadband,
         (a, b) => a != b,
     };
-    moved || *quality != sample.quality || now.since(*at) >= local.log.at_least_every
+    moved || *quality != sample.quality || now.since(*at) >= logged.policy.at_least_every
 }

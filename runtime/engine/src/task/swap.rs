@@ -53,7 +53,7 @@ impl TaskCore {
         }
         for (new, from) in change.carry.locals.iter().enumerate() {
             if let Some(from) = *from {
-                std::mem::swap(&mut self.locals[new].recorded, &mut old.locals[from].recorded);
+                std::mem::swap(&mut self.logged[new].recorded, &mut old.logged[from].recorded);
                 std::mem::swap(&mut self.image[new], &mut old.image[from]);
             }
         }
