@@ -109,7 +109,9 @@ impl Table {
 
     /// Tells that the slot of the tag took a sample. To be called under the lock of its page.
     fn stamp(&self, tag: TagId) {
-        self.stamps[tag.index()].fetch_add(1, Ordering::Release);
+        // Alone at it under that lock: a plain addition serves, which costs a tenth of an atomic one.
+        let stamp = &self.stamps[tag.index()];
+        stamp.store(stamp.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
     }
 
     /// Begins a latch at `now`. It may hold the lock of a page until it is dropped.
@@ -123,7 +125,7 @@ impl Table {
         let slot = &mut page[tag.index() % PAGE];
         slot.take(sample.clone());
         self.stamp(tag);
-        if slot.show(sample, now) {
+        if slot.show(sample.quality, now) {
             slot.version = self.next_version();
         }
     }
@@ -202,10 +204,11 @@ impl Latch<'_> {
         }
         let (_, page) = self.page.get_or_insert_with(|| (place, table.pages[place].lock()));
         let slot = &mut page[tag.index() % PAGE];
-        sample.clone_from(&slot.raw);
-        (sample.quality, seen.until) = slot.judge(self.now);
-        seen.stamp = stamp.load(Ordering::Acquire);
-        if publish && slot.show(sample, self.now) {
+        let (quality, until) = slot.judge(self.now);
+        *seen = Seen { stamp: stamp.load(Ordering::Acquire), until };
+        let Sample { value, source_time, received, .. } = &slot.raw;
+        *sample = Sample { value: value.clone(), quality, source_time: *source_time, received: *received };
+        if publish && slot.show(quality, self.now) {
             // One number serves all that is shown under one lock: nobody sees a part of it.
             slot.version = *self.version.get_or_insert_with(|| table.next_version());
         }
@@ -254,14 +257,19 @@ impl Slot {
         self.raw = sample;
     }
 
-    /// Shows a sample; true where the world has not seen it yet.
-    fn show(&mut self, sample: &Sample, now: Instant) -> bool {
-        let changed = sample.value != self.shown.value || sample.quality != self.shown.quality;
-        let confirmed = sample.received > self.shown.received && now.since(self.refreshed) >= REFRESH_EVERY;
+    /// Shows the raw sample with the quality it counts as; true where the world has not seen it so yet.
+    fn show(&mut self, quality: Quality, now: Instant) -> bool {
+        let changed = self.raw.value != self.shown.value || quality != self.shown.quality;
+        let confirmed = self.raw.received > self.shown.received && now.since(self.refreshed) >= REFRESH_EVERY;
+        if changed {
+            self.shown.value.clone_from(&self.raw.value);
+        }
         if changed || confirmed {
             self.refreshed = now;
         }
-        self.shown.clone_from(sample);
+        self.shown.quality = quality;
+        self.shown.source_time = self.raw.source_time;
+        self.shown.received = self.raw.received;
         changed || confirmed
     }
 }
