@@ -34,6 +34,17 @@ const MEDIAN_OF: usize = 5;
 /// Verdicts on a new sample; the first is none.
 const SUDDEN: &[&str] = &["", "spike", "rate"];
 
+/// Every cause by its number, which can be a tag where a word cannot: alarms and trends are of numbers.
+const CAUSES: &[&str] =
+    &["", "missing", "maintenance", "stale", "range", "spike", "rate", "flat", "vote", "returning"];
+
+/// The number of a cause; of several sensors, that of the first one named.
+fn code(cause: &str) -> usize {
+    let first = cause.split(", ").next().unwrap_or_default();
+    let word = first.split_once(": ").map_or(first, |(_, word)| word);
+    CAUSES.iter().position(|cause| *cause == word).unwrap_or_default()
+}
+
 /// Names of the settings.
 pub(crate) const SETTINGS: &[&str] = &[
     "min",
@@ -348,6 +359,7 @@ impl FunctionBlock for Validator {
         Ok(result([
             ("value", judged.value.into()),
             ("state", judged.state.as_str().into()),
+            ("code", whole(code(&judged.cause))),
             ("cause", judged.cause.into()),
             ("used", whole(judged.used)),
             ("lost", self.lost.into()),
@@ -486,5 +498,14 @@ mod tests {
         assert_eq!((seen.state, seen.used, seen.cause.as_str()), (Hold, 0, "vote"));
         let seen = run(99.0, 99.0, 99.0);
         assert_eq!(seen.cause, "1: range, 2: range, 3: range");
+    }
+
+    #[test]
+    fn a_cause_has_a_number_also_among_several() {
+        for (cause, number) in
+            [("", 0), ("missing", 1), ("flat", 7), ("returning", 9), ("2: range, 3: vote", 4), ("vote, 1: stale", 8)]
+        {
+            assert_eq!(code(cause), number, "{cause}");
+        }
     }
 }
