@@ -226,7 +226,7 @@ impl<'a> Devices<'a> {
                     file: point_file,
                     repeats: true,
                     prefix: form.prefix.as_ref().filter(|_| !own).map(|p| p.value.as_str()),
-                    prefix_title: form.title.as_ref().filter(|_| !own).map(|l| l.0.clone()),
+                    prefix_title: form.title.as_ref().filter(|_| !own && form.prefix.is_some()).map(|l| l.0.clone()),
                     place: if own { None } else { Some((file, name.pos)) },
                     category,
                     groups: &groups,
