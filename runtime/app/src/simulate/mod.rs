@@ -154,7 +154,13 @@ impl Plan {
         let mut scenario =
             Scenario::parse(&text, &names).map_err(|problems| problems.told(&file.display().to_string()))?;
         scenario.seed = args.seed.unwrap_or(scenario.seed);
-        Ok(Plan { influent: args.influent.clone(), ..Plan::of(scenario) })
+        let weather = scenario.weather;
+        let plan = Plan::of(scenario);
+        // The files of the benchmark hold their days before the weather themselves.
+        Ok(match &args.influent {
+            Some(folder) => Plan { influent: Some(folder.clone()), weather, ..plan },
+            None => plan,
+        })
     }
 
     /// Of a scenario: it settles before its beginning, so that its times are those of the clock; its weather comes with
