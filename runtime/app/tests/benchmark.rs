@@ -10,13 +10,27 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
+/// Folder of the benchmark's influent, where it is; its terms keep it out of the repository.
+fn influent() -> Option<PathBuf> {
+    let data = std::env::var_os("PENSTOCK_BSM1_DATA").map_or_else(|| root().join("../shared/data/bsm1"), PathBuf::from);
+    if !data.join("inf_dry.csv").is_file() {
+        println!("skipped: the benchmark's influent is not in {}; its terms keep it out of here", data.display());
+        return None;
+    }
+    Some(data)
+}
+
 /// Runs `penstock simulate configs/bsm1` and returns its report.
 fn simulate(arguments: &[&str]) -> Json {
+    simulate_site("bsm1", arguments)
+}
+
+fn simulate_site(site: &str, arguments: &[&str]) -> Json {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("report.json");
     let output = Command::new(env!("CARGO_BIN_EXE_penstock"))
         .arg("simulate")
-        .arg(root().join("configs/bsm1"))
+        .arg(root().join("configs").join(site))
         .args(arguments)
         .arg("--out")
         .arg(&file)
@@ -40,11 +54,7 @@ fn within(report: &Json, name: &str, published: f64, percent: f64) {
 /// loops, loop errors as an independent implementation has them.
 #[test]
 fn default_loops_once_a_minute_come_to_the_published_figures() {
-    let data = std::env::var_os("PENSTOCK_BSM1_DATA").map_or_else(|| root().join("../shared/data/bsm1"), PathBuf::from);
-    if !data.join("inf_dry.csv").is_file() {
-        println!("skipped: the benchmark's influent is not in {}; its terms keep it out of here", data.display());
-        return;
-    }
+    let Some(data) = influent() else { return };
     let data = data.to_str().unwrap();
     let report = simulate(&["--days", "14", "--settle-hours", "168", "--influent", data]);
     within(&report, "eqi", 6123.0, 0.5);
@@ -68,4 +78,36 @@ fn one_seed_of_our_own_weather_is_one_report() {
     assert_eq!(first, run("3"));
     assert_ne!(first["indices"], run("4")["indices"]);
     assert!(figure(&first, "eqi") > 4000.0 && figure(&first, "eqi") < 14_000.0);
+}
+
+/// Every scenario of precise aeration with the benchmark's influent, which its limits are for.
+#[test]
+fn precise_aeration_keeps_its_limits_in_every_scenario() {
+    let Some(data) = influent() else { return };
+    let site = root().join("configs/bsm1-precise");
+    let files: Vec<_> = std::fs::read_dir(site.join("scenarios")).unwrap().map(|file| file.unwrap().path()).collect();
+    assert!(files.len() >= 4, "{files:?}");
+    for file in files {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_penstock"));
+        command.arg("simulate").arg(&site).arg("--scenario").arg(&file).arg("--influent").arg(&data).arg("--assert");
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        let verdict: Vec<_> = said.lines().rev().take(30).collect();
+        assert!(output.status.success(), "{}: {verdict:#?}", file.display());
+    }
+}
+
+/// In our own weather, which swings wider, the same programs need less air than the default loops and leave cleaner water.
+#[test]
+fn precise_aeration_beats_the_default_loops_in_weather_it_was_not_tuned_for() {
+    for weather in ["dry", "storm"] {
+        let run = |site| simulate_site(site, &["--days", "14", "--settle-hours", "168", "--weather", weather, "--seed", "5"]);
+        let (default, precise) = (run("bsm1"), run("bsm1-precise"));
+        let ratio = |name| figure(&precise, name) / figure(&default, name);
+        assert!(ratio("ae") < 0.93, "{weather}: air {}", ratio("ae"));
+        assert!(ratio("eqi") < 1.0, "{weather}: effluent quality {}", ratio("eqi"));
+        assert_eq!(precise["alarms"].as_object().unwrap().keys().filter(|name| name.contains('/')).filter(|name| {
+            ["missing", "stale", "range", "spike", "flat"].iter().any(|cause| name.ends_with(cause))
+        }).count(), 0, "a healthy probe was doubted: {}", precise["alarms"]);
+    }
 }
