@@ -95,6 +95,7 @@ export const en: Record<keyof typeof zh, string> = {
   "object.waiting": "Waiting for interlock inputs",
   "object.latched": "the cause is gone, to be reset",
   "object.reset": "Reset interlocks",
+  "object.needs": ", needs ",
   "object.met": "met",
   "object.unmet": "not met",
   "object.blocked": "Start not permitted: {text}",

@@ -93,6 +93,7 @@ export const zh = {
   "object.waiting": "等待联锁输入",
   "object.latched": "原因已消失，须复位",
   "object.reset": "复位联锁",
+  "object.needs": "，须 ",
   "object.met": "满足",
   "object.unmet": "未满足",
   "object.blocked": "不允许启动：{text}",
