@@ -7,7 +7,8 @@ use penstock_engine::{
     Circumstances, Explained, Grant, InputNow, OutputMemory, OutputView, Wished, Words, Writer, age,
 };
 use penstock_model::{
-    DeviceId, FallbackCause, Instant, LinkState, Now, OutputDef, Sample, Source, TagDef, TagId, TagTable, Utc, Wish,
+    DeviceId, FallbackCause, Instant, LinkState, Now, OutputDef, Quality, Sample, Source, TagDef, TagId, TagTable, Utc,
+    Wish,
 };
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
@@ -59,7 +60,8 @@ pub(super) fn answer(app: &App, tag: TagId, explained: Option<&Explained>) -> Js
         "blocked": explained.and_then(|e| e.blocked.clone()).or_else(|| view.as_ref()?.blocked.clone()).map(|why| {
             both(&|words| words.hindrance(&why, facts.tags.get(why.cause.tag)))
         }),
-        "steps": steps.iter().skip(usize::from(grant.is_none())).map(|step| {
+        // The first step is the tag itself, of which the sentence speaks.
+        "steps": steps.iter().skip(1).map(|step| {
             json!({ "tag": step.0, "text": both(&|words| facts.step(words, *step)) })
         }).collect::<Vec<_>>(),
         "since_ms": memory.and_then(|o| Some(utc_of(explained?.now, o.changed_at?).millis())),
@@ -285,6 +287,7 @@ impl Facts<'_> {
             };
             let inputs = engine.writer(at).map(|w| w.inputs).unwrap_or_default();
             let next = inputs.iter().map(|(_, t)| *t).find(as_bad);
+            let next = next.filter(|_| self.outage(at, quality).is_none());
             steps.push((at.0, next.map(|t| t.0)));
             let Some(next) = next.filter(|n| steps.iter().all(|(seen, _)| *seen != n.0)) else { break };
             (at, quality) = (next, engine.read(next).quality);
@@ -298,10 +301,11 @@ impl Facts<'_> {
         let sample = self.app.ctx.engine.read(TagId(tag));
         let (title, path) = (words.say(&*def.title.zh, &*def.title.en), &def.path);
         let name = if title == **path { title } else { format!("{title} {path}") };
-        let link = device_of(def).filter(|d| self.is_down(*d)).map(|d| self.link(words, d));
-        let why = match (link, from) {
-            (Some(link), _) if sample.quality.is_bad() => {
-                words.say(format!("通信中断，{link}"), format!("the link is down, {link}"))
+        let outage = self.outage(TagId(tag), sample.quality);
+        let why = match (outage, from) {
+            (Some(device), _) => {
+                let link = self.link(words, device);
+                words.say(format!("通信中断（{link}）"), format!("the link is down ({link})"))
             }
             (_, Some(from)) => {
                 let from = self.tags.get(TagId(from)).path.clone();
@@ -317,19 +321,26 @@ impl Facts<'_> {
         known.map_or_else(|| device.0.to_string(), |d| words.say(&*d.title.zh, &*d.title.en))
     }
 
-    fn is_down(&self, device: DeviceId) -> bool {
+    /// The device whose link is down, where that is what makes a tag of this quality bad.
+    fn outage(&self, tag: TagId, quality: Quality) -> Option<DeviceId> {
+        let by_link = quality.is_bad() && ["link", "stale", "never-received"].contains(&quality.reason());
+        let device = device_of(self.tags.get(tag)).filter(|_| by_link)?;
         let links = self.app.ctx.engine.links();
-        links.get(usize::from(device.0)).is_some_and(|l| l.state != LinkState::Up)
+        links.get(usize::from(device.0)).filter(|l| l.state != LinkState::Up).map(|_| device)
     }
 
-    /// A link in words, with how long ago the device answered last.
+    /// A link that is down, in words, with how long ago the device answered last.
     fn link(&self, words: Words, device: DeviceId) -> String {
         let name = self.device(words, device);
         let Some(link) = self.app.ctx.engine.links().into_iter().nth(usize::from(device.0)) else { return name };
-        let text = words.link(&name, link.state, &link.reason);
-        match link.last_answer.filter(|_| link.state != LinkState::Up).map(|at| age(self.now.mono.since(at))) {
-            Some(age) => words.say(format!("{text}，{age} 前最后应答"), format!("{text}, last answer {age} ago")),
-            None => text,
+        let reason = match &*link.reason {
+            "" => words.say("正在连接", "connecting"),
+            reason => words.link_reason(reason),
+        };
+        match link.last_answer.map(|at| age(self.now.mono.since(at))) {
+            Some(age) => words
+                .say(format!("{name}：{reason}，{age} 前最后应答"), format!("{name}: {reason}, last answer {age} ago")),
+            None => words.say(format!("{name}：{reason}"), format!("{name}: {reason}")),
         }
     }
 

@@ -241,6 +241,27 @@ impl Words {
         format!("{device} {word}{reason}")
     }
 
+    /// Why a link is down: known causes in the reader's language, others in the driver's own words.
+    #[must_use]
+    pub fn link_reason(self, reason: &str) -> String {
+        let text = reason.to_ascii_lowercase();
+        let any = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
+        let (zh, en) = if any(&["nothing listens", "connection refused", "connectionrefused"]) {
+            ("设备拒绝连接", "it refuses the connection")
+        } else if any(&["closed the connection", "connection reset", "broken pipe"]) {
+            ("设备关闭了连接", "the device closed the connection")
+        } else if any(&["no answer", "timed out", "time out", "timeout", "did not answer"]) {
+            ("设备没有应答", "the device does not answer")
+        } else if any(&["unreachable", "no route"]) {
+            ("网络不可达", "the network is unreachable")
+        } else if any(&["certificate", "security"]) {
+            ("证书或安全设置不匹配", "certificate or security settings do not fit")
+        } else {
+            (reason, reason)
+        };
+        self.say(zh, en)
+    }
+
     /// A value as a person reads it: the name of its state, or its figures and unit.
     #[must_use]
     pub fn valued(self, value: Option<&Value>, def: &TagDef) -> String {
