@@ -24,7 +24,7 @@ export function mayUnlock(item: ObjectItem, user: { user: string; role: Role } |
 
 /**
  * The comparison with the value it saw: `aer/b1/vibration 7.4 mm/s > 7.1`. `needs`: the word between the value and a
- * comparison that did not hold, `dos/pac/level 3.1 %, needs > 4 %`; otherwise it would read as if it held.
+ * comparison that did not hold, `tank/level 3.1 %, needs > 4 %`; otherwise it would read as if it held.
  */
 export function causeText(
   cause: ObjectCause,
