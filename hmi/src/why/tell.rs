@@ -4,11 +4,11 @@ use crate::App;
 use crate::live::{millis, quality_letter, value_json};
 use crate::writes::life_json;
 use penstock_engine::{
-    Circumstances, Explained, Grant, InputNow, OutputMemory, OutputView, Wished, Words, Writer, age,
+    Circumstances, Explained, Grant, HeldClaim, InputNow, OutputMemory, OutputView, Wished, Words, Writer, age,
 };
 use penstock_model::{
-    DeviceId, FallbackCause, Instant, LinkState, Now, OutputDef, Quality, Sample, Source, TagDef, TagId, TagTable, Utc,
-    Wish,
+    DeviceId, FallbackCause, Instant, LinkState, Now, OutputDef, Priority, Quality, Sample, Source, TagDef, TagId,
+    TagTable, Utc, Wish,
 };
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
@@ -65,7 +65,7 @@ pub(super) fn answer(app: &App, tag: TagId, explained: Option<&Explained>) -> Js
             json!({ "tag": step.0, "text": both(&|words| facts.step(words, *step)) })
         }).collect::<Vec<_>>(),
         "since_ms": memory.and_then(|o| Some(utc_of(explained?.now, o.changed_at?).millis())),
-        "claims": memory.zip(explained).map(|(o, e)| claims(o, e)).unwrap_or_default(),
+        "claims": memory.zip(explained).map(|(o, e)| claims(o, e, view.as_ref())).unwrap_or_default(),
         "entered": memory.and_then(entered),
         "program": writer.as_ref().map(|w| program(&facts, w, memory)),
         "inputs": inputs.iter().map(|i| input_json(&facts, i, explained)).collect::<Vec<_>>(),
@@ -118,7 +118,12 @@ fn inputs(facts: &Facts<'_>, explained: Option<&Explained>, writer: Option<&Writ
     }
 }
 
-fn claims(o: &OutputMemory, e: &Explained) -> Vec<Json> {
+fn claims(o: &OutputMemory, e: &Explained, view: Option<&OutputView>) -> Vec<Json> {
+    // A hand on an output of an object is held by the object: the end is the object's.
+    let until = |claim: &HeldClaim| match claim.expires {
+        Some(end) => Some(e.now.utc + end.since(e.now.mono)),
+        None => view.and_then(|v| v.until).filter(|_| claim.priority == Priority::Manual),
+    };
     let decides = |priority, origin: &_| o.stands.holder.as_ref().is_some_and(|(by, p)| *p == priority && by == origin);
     let wish = |wish: &Wish| match wish {
         Wish::Value(value) => (value_json(Some(value)), None),
@@ -134,7 +139,7 @@ fn claims(o: &OutputMemory, e: &Explained) -> Vec<Json> {
                 "priority": claim.priority.as_str(),
                 "value": value,
                 "band": band,
-                "until_ms": claim.expires.map(|end| (e.now.utc + end.since(e.now.mono)).millis()),
+                "until_ms": until(claim).map(Utc::millis),
                 "decides": decides(claim.priority, &claim.origin),
             })
         })

@@ -201,7 +201,7 @@ impl Words {
         let (zh, en) = match reason {
             "" => return String::new(),
             "stale" => {
-                let ttl = def.ttl.map(|t| age(t)).unwrap_or_default();
+                let ttl = def.ttl.map(age).unwrap_or_default();
                 return self.say(format!("比有效期 {ttl} 更旧"), format!("older than its time to live of {ttl}"));
             }
             "frozen" => ("长时间不变", "it has not moved for too long"),
