@@ -189,7 +189,7 @@ impl Asked<'_> {
     }
 
     fn output(&mut self, e: &Explained, o: &OutputMemory, def: &TagDef, program: Option<&str>) {
-        let now = e.now;
+        let (now, words) = (e.now, self.common.words());
         let seconds = |since: Instant| age(now.mono.since(since));
         if let Some(since) = o.changed_at {
             let (at, for_) = (self.shown(now, since), seconds(since));
@@ -197,7 +197,7 @@ impl Asked<'_> {
         }
         // While it falls back, what its program left is from before.
         if let (Some(program), Wished::Value(value, quality), None) = (program, &o.wished, o.stands.fallback) {
-            let value = self.common.words().valued(Some(value), def);
+            let value = words.valued(Some(value), def);
             self.line(
                 format!("  程序 {program} 期望 {value}（{quality}）"),
                 format!("  program {program} wishes {value} ({quality})"),
@@ -205,12 +205,11 @@ impl Asked<'_> {
         }
         for claim in &o.claims {
             let wish = match &claim.wish {
-                Wish::Value(v) => self.common.words().valued(Some(v), def),
+                Wish::Value(v) => words.valued(Some(v), def),
                 Wish::Band(low, high) => self.say(format!("范围 {low}..{high}"), format!("band {low}..{high}")),
                 Wish::Release => continue,
             };
-            let (who, strength) =
-                (self.common.words().origin(&claim.origin), self.common.words().strength(claim.priority));
+            let (who, strength) = (words.origin(&claim.origin), words.strength(claim.priority));
             let lease = match claim.expires {
                 Some(end) => {
                     let left = age(end.since(now.mono));
@@ -224,19 +223,14 @@ impl Asked<'_> {
             );
         }
         if let Some((value, origin, at)) = o.base.as_ref().filter(|(_, origin, _)| *origin != Origin::Retained) {
-            let (value, who, at) = (
-                self.common.words().valued(Some(value), def),
-                self.common.words().origin(origin),
-                self.opened.shown(at.utc),
-            );
+            let (value, who, at) = (words.valued(Some(value), def), words.origin(origin), self.opened.shown(at.utc));
             self.line(format!("  输入值 {value}，{who}，{at}"), format!("  entered: {value} by {who} at {at}"));
         }
         if let Some(out) = &def.output {
             self.declared(out, def);
         }
         if let Some(command) = &o.last_command {
-            let (value, who) =
-                (self.common.words().valued(command.value.as_ref(), def), self.common.words().origin(&command.origin));
+            let (value, who) = (words.valued(command.value.as_ref(), def), words.origin(&command.origin));
             let at = self.opened.shown(command.granted);
             let outcome = match o.last_outcome.as_ref().map(|x| (&x.state, x.at)) {
                 None => self.say("尚无回应", "no news of it yet"),
