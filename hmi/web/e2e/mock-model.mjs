@@ -263,7 +263,8 @@ export class Model {
 
   /** value, class, reason, age. */
   sample(tag, now) {
-    const value = this.raw(tag, now);
+    const imposed = tag.writable === "output" ? this.objects.hold(tag.id, now).granted : undefined;
+    const value = imposed ?? this.raw(tag, now);
     const device = tag.device;
     if (device && this.down.has(device)) return [value, "b", "link", 12_000];
     if (this.stale.has(tag.path)) return [this.raw(tag, this.stale.get(tag.path)), "b", "stale", now - this.stale.get(tag.path)];
