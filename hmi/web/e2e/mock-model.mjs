@@ -211,6 +211,7 @@ export class Model {
     if ("long" in wish) this.long = wish.long;
     if ("fault" in wish) this.faulted = wish.fault;
     if ("silent" in wish) this.silent = wish.silent;
+    if (wish.slow) this.writes.slow = new Set(wish.slow);
     if (wish.failing) this.writes.failing = new Set(wish.failing);
     this.objects.scenario(wish);
   }

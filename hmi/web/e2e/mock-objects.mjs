@@ -71,7 +71,7 @@ export class Objects {
     }
     for (const [name, s] of Object.entries(wish.ends ?? {})) {
       const item = this.#item(name);
-      if (item) [item.until_ms, item.hold_s] = [Date.now() + s * 1000, s];
+      if (item) item.until_ms = Date.now() + s * 1000;
     }
     for (const item of this.items) item.reset.clear();
   }

@@ -14,6 +14,8 @@ export class Writes {
   constructor() {
     this.lives = new Map();
     this.failing = new Set();
+    /** Devices that leave a write unanswered. */
+    this.slow = new Set();
     this.next = 1;
   }
 
@@ -29,9 +31,10 @@ export class Writes {
     };
     list.unshift(life);
     this.lives.set(path, list.slice(0, KEPT));
+    const held = this.slow.has(path);
     for (const [stage, ms] of WAY) {
       setTimeout(() => {
-        if (life.ended_ms !== null) return;
+        if (life.ended_ms !== null || (life.stage === "sent" && held)) return;
         if (this.failing.has(path) && stage === "acknowledged") return this.#end(life, "failed", "exception 2: illegal data address 40021");
         life.stage = stage;
         life[stage === "settled" ? "ended_ms" : `${stage.replace("-", "_")}_ms`] = Date.now();

@@ -27,7 +27,7 @@ async function visitor(name, lang = "en") {
   const context = await browser.newContext({ viewport: { width: 1366, height: 768 } });
   await context.addInitScript((l) => localStorage.setItem("penstock.lang", l), lang);
   const page = await context.newPage();
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(30_000);
   page.on("pageerror", (e) => {
     failed = true;
     console.log(`not ok - the page threw: ${e.message}`);
@@ -146,7 +146,7 @@ await step("a hold with a time counts down, can be started anew, and ends by its
   await operator.click(`${panel(BLOWER)} [data-test=hold-restart]`);
   await operator.click("[data-test=confirm]");
   await says(operator, `${panel(BLOWER)} [data-test=lease]`, "59 min left");
-  await mock.scenario({ ends: { [BLOWER]: 2 } });
+  await mock.scenario({ ends: { [BLOWER]: 8 } });
   await says(operator, `${panel(BLOWER)} [data-test=lease]`, "ends soon");
   await selected(operator, BLOWER, "auto");
   await says(operator, panel(BLOWER), "hold ran out");
@@ -238,8 +238,10 @@ await step("the last write is followed stage by stage, and one that fails says w
   await set("62");
   await operator.waitForSelector(`${write(LONE)} [data-test=life][data-stage=failed]`);
   await says(operator, `${write(LONE)} [data-test=life-failed]`, "illegal data address");
-  await mock.scenario({ failing: [] });
+  await mock.scenario({ failing: [], slow: [LONE] });
   await set("63");
+  await operator.waitForSelector(`${write(LONE)} [data-test=life][data-stage=sent]`);
+  await mock.scenario({ slow: [] });
   await set("64");
   await operator.click(`${write(LONE)} summary`);
   await says(operator, `${write(LONE)} details`, "Superseded");
