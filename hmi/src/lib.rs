@@ -17,6 +17,7 @@ mod running;
 mod sessions;
 mod site;
 mod users;
+mod why;
 mod writes;
 
 pub use users::{Users, UsersError, random_password};
@@ -152,6 +153,8 @@ pub(crate) struct App {
     pub(crate) action_places: Arc<Semaphore>,
     pub(crate) query_places: Arc<Semaphore>,
     pub(crate) live_places: Arc<Semaphore>,
+    pub(crate) why_places: Arc<Semaphore>,
+    pub(crate) asking: why::Asking,
     pub(crate) password_checks: Arc<Semaphore>,
     pub(crate) site_page: SitePage,
     pub(crate) writables: Vec<TagId>,
@@ -192,6 +195,8 @@ pub async fn serve(
         action_places: Arc::new(Semaphore::new(limits::ACTIONS_WAITING_MAX)),
         query_places: Arc::new(Semaphore::new(limits::QUERIES_MAX)),
         live_places: Arc::new(Semaphore::new(limits::LIVE_CLIENTS_MAX)),
+        why_places: Arc::new(Semaphore::new(limits::WHY_PLACES_MAX)),
+        asking: why::Asking::default(),
         password_checks: Arc::new(Semaphore::new(limits::PASSWORD_CHECKS_MAX)),
         stop: stop.clone(),
         config,
@@ -230,6 +235,7 @@ fn routes(app: Arc<App>) -> Router {
         .route("/api/events", get(ask::events))
         .route("/api/actions", get(ask::actions))
         .route("/api/writes", get(writes::writes))
+        .route("/api/why/{*tag}", get(why::why))
         .route("/api/energy", get(ask::energy))
         .route("/api/system", get(ask::system))
         .route("/api/claim", post(act::claim))

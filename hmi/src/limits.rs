@@ -71,6 +71,18 @@ pub const ROWS_DEFAULT: usize = 200;
 pub const ACKNOWLEDGE_MAX: usize = 100;
 /// Store queries at a time: each may read megabytes and none may starve the writer.
 pub const QUERIES_MAX: usize = 3;
+/// Questions "why" under way at a time: each costs its task a few copies at one scan.
+pub const WHY_PLACES_MAX: usize = 16;
+/// Tags whose last answer is kept for the next screen that asks.
+pub const WHY_TAGS_MAX: usize = 64;
+/// An answer younger than this is given again: a hundred screens on one tag cost one question a second.
+pub const WHY_FRESH: Duration = Duration::from_secs(1);
+/// A task that has not answered for this long is told of as it is; the question stays with it.
+pub const WHY_WAIT_MAX: Duration = Duration::from_millis(1_500);
+/// How often the answer is looked for.
+pub const WHY_LOOK_EVERY: Duration = Duration::from_millis(20);
+/// A question not answered for this long over two scans is asked again: the scan that took it broke.
+pub const WHY_GIVEN_UP: Duration = Duration::from_secs(5);
 /// Operator actions waiting for the log at a time: more than the people of a site do in a second.
 pub const ACTIONS_WAITING_MAX: usize = 16;
 /// Largest mimic drawing.

@@ -1,7 +1,7 @@
 //! The site as the page needs it, made once for each configuration that runs.
 
 use crate::HmiContext;
-use penstock_model::{AlarmCondition, AlarmDef, Role, Source, TagDef, Text};
+use penstock_model::{AlarmCondition, AlarmDef, DeviceId, Role, Source, TagDef, Text};
 use serde_json::{Value as Json, json};
 
 pub(crate) fn text(t: &Text) -> Json {
@@ -11,11 +11,13 @@ pub(crate) fn text(t: &Text) -> Json {
 /// `GET /api/site`
 pub(crate) fn site_json(ctx: &HmiContext) -> Json {
     let site = &ctx.site;
-    let device_name = |def: &TagDef| match &def.source {
-        Source::Device(id) => site.devices.iter().find(|d| d.id == *id).map(|d| d.name.clone()),
+    let name = |id: DeviceId| site.devices.iter().find(|d| d.id == id).map(|d| d.name.clone());
+    let from = |def: &TagDef| match &def.source {
+        Source::Device(id) => name(*id),
         _ => None,
     };
-    let tags: Vec<Json> = ctx.engine.tags().iter().map(|def| tag_json(def, device_name(def))).collect();
+    let to = |def: &TagDef| def.output.as_ref().and_then(|o| o.device).and_then(name);
+    let tags: Vec<Json> = ctx.engine.tags().iter().map(|def| tag_json(def, from(def), to(def))).collect();
     let alarms: Vec<Json> = ctx.engine.alarm_defs().iter().map(alarm_json).collect();
     let tasks: Vec<Json> = ctx
         .engine
@@ -76,7 +78,7 @@ fn pair(p: Option<(f64, f64)>) -> Option<[f64; 2]> {
     p.map(|(low, high)| [low, high])
 }
 
-fn tag_json(def: &TagDef, device: Option<String>) -> Json {
+fn tag_json(def: &TagDef, device: Option<String>, to: Option<String>) -> Json {
     let source = match &def.source {
         Source::Device(_) => "device",
         Source::Program(_) => "program",
@@ -96,6 +98,7 @@ fn tag_json(def: &TagDef, device: Option<String>) -> Json {
         "category": def.category.as_str(),
         "source": source,
         "device": device,
+        "to": to,
         "program": match &def.source { Source::Program(name) => Some(&**name), _ => None },
         "writable": writable(def),
         "limits": pair(limits(def)),

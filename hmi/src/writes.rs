@@ -53,7 +53,7 @@ fn writes_json(tag: &str, view: &WritesView) -> Json_ {
     })
 }
 
-fn life_json(life: &WriteLife) -> Json_ {
+pub(crate) fn life_json(life: &WriteLife) -> Json_ {
     let why = match &life.end {
         Some((WriteEnd::Failed(why), _)) => Some(&**why),
         _ => None,

@@ -1,6 +1,9 @@
 // The animated data behind the stand-in server: every value is a function of tag and time, so that history and present
 // agree. Names of the first site appear here and only here, to make its pictures plausible.
 
+import { Objects, holdJson } from "./mock-objects.mjs";
+import { Writes } from "./mock-writes.mjs";
+
 const DAY = 86_400_000;
 const clamp = (x, lo, hi) => Math.min(hi, Math.max(lo, x));
 
@@ -95,7 +98,10 @@ export class Model {
     this.raised = new Set();
     this.entries = new Map();
     this.manual = new Map();
-    this.outcomes = new Map();
+    this.writes = new Writes();
+    /** Who holds an output by hand, and until when where it belongs to no object. */
+    this.hands = new Map();
+    this.silent = false;
     this.long = false;
     this.dropped = false;
     this.faulted = null;
@@ -112,6 +118,7 @@ export class Model {
     this.tags = [];
     this.#readTags();
     this.byPath = new Map(this.tags.map((t) => [t.path, t]));
+    this.objects = new Objects(this, source.objects ?? []);
     this.alarms = (source.alarms ?? []).map((a, id) => ({
       id,
       name: a.alarm,
@@ -147,6 +154,7 @@ export class Model {
       category: raw.category ?? "process",
       source: "device",
       device: null,
+      to: null,
       writable,
       limits: raw.entry?.limits ?? raw.limits ?? raw.write?.limits ?? (writable ? range : null),
       rate_per_s: rate ? Number(rate[1]) / (rate[2] === "min" ? 60 : 1) : null,
@@ -165,7 +173,7 @@ export class Model {
         const path = device.prefix ? `${device.prefix}/${point.tag}` : point.tag;
         const joined = device.prefix ? { zh: `${device.title.zh}${point.title.zh}`, en: `${device.title.en} ${point.title.en}` } : point.title;
         const bit = /^[01]\d{4}$/.test(String(point.at)) && Number(point.at) < 20000 && !point.as;
-        this.#add(path, { ...point, title: joined, category: point.category ?? device.category, ...(bit || point.at?.toString().startsWith("1000") || point.as === "bool" || point.as === "boolean" ? { type: "bool" } : {}) }, { source: "device", device: device.device });
+        this.#add(path, { ...point, title: joined, category: point.category ?? device.category, ...(bit || point.at?.toString().startsWith("1000") || point.as === "bool" || point.as === "boolean" ? { type: "bool" } : {}) }, point.write ? { source: "program", to: device.device } : { source: "device", device: device.device });
       }
     }
     for (const entry of source.tags.entries ?? []) this.#add(entry.tag, entry, { source: "operator" });
@@ -174,6 +182,11 @@ export class Model {
     this.#add("energy/tariff/tier", { title: { zh: "当前电价时段", en: "Tariff tier now" }, type: "int", states: Object.fromEntries(tiers), category: "energy" }, { source: "system" });
     for (const [path, zh, en, unit, decimals, range] of LEDGER) {
       this.#add(path, { title: { zh, en }, unit, decimals, range, category: path.startsWith("carbon") ? "carbon" : "energy" }, { source: "system" });
+    }
+    const modes = { 0: ["停用", "off"], 1: ["手动", "manual"], 2: ["自动", "auto"], 3: ["串级", "cascade"], 4: ["远程", "remote"], 5: ["就地", "local"] };
+    const states = Object.fromEntries(Object.entries(modes).map(([value, [zh, en]]) => [value, { zh, en }]));
+    for (const { object, title: name } of source.objects ?? []) {
+      this.#add(`${object}/mode`, { title: { zh: `${name.zh}：模式`, en: `${name.en}: mode` }, type: "int", states, category: "system" }, { source: "system" });
     }
     for (const device of this.devices) {
       this.#add(`sys/link/${device.name}/up`, { title: { zh: `${device.title.zh} 链路`, en: `${device.title.en}: link` }, type: "bool", category: "system" }, { source: "system" });
@@ -197,6 +210,10 @@ export class Model {
     if ("drop" in wish) this.dropped = wish.drop;
     if ("long" in wish) this.long = wish.long;
     if ("fault" in wish) this.faulted = wish.fault;
+    if ("silent" in wish) this.silent = wish.silent;
+    if (wish.slow) this.writes.slow = new Set(wish.slow);
+    if (wish.failing) this.writes.failing = new Set(wish.failing);
+    this.objects.scenario(wish);
   }
 
   siteJson() {
@@ -210,6 +227,8 @@ export class Model {
       alarms: this.alarms.map((a) => ({ ...a, title: stretch(a.title) })),
       tasks: this.tasks,
       devices: this.devices,
+      objects: this.objects.defs.map((o) => ({ ...o, title: stretch(o.title) })),
+      hold: holdJson(this.source.site.hold),
       pages: this.source.pages,
     };
   }
@@ -218,6 +237,9 @@ export class Model {
     const { path } = tag;
     const held = this.manual.get(path) ?? this.entries.get(path);
     if (held !== undefined) return held;
+    const mode = /^(.*)\/mode$/.exec(path);
+    const object = mode ? this.objects.items.find((o) => this.objects.defs[o.object].name === mode[1]) : null;
+    if (object) return ["off", "manual", "auto", "cascade", "remote", "local"].indexOf(object.mode);
     const link = /^sys\/link\/(\w+)\/up$/.exec(path);
     if (link) return !this.down.has(link[1]);
     const fault = /^sys\/task\/(\w+)\/faulted$/.exec(path);
@@ -242,7 +264,8 @@ export class Model {
 
   /** value, class, reason, age. */
   sample(tag, now) {
-    const value = this.raw(tag, now);
+    const imposed = tag.writable === "output" ? this.objects.hold(tag.id, now).granted : undefined;
+    const value = imposed ?? this.raw(tag, now);
     const device = tag.device;
     if (device && this.down.has(device)) return [value, "b", "link", 12_000];
     if (this.stale.has(tag.path)) return [this.raw(tag, this.stale.get(tag.path)), "b", "stale", now - this.stale.get(tag.path)];
@@ -335,28 +358,49 @@ export class Model {
     return this.alarms[id].name;
   }
 
-  claim(wish, who) {
+  claim(wish, user) {
     const tag = this.tag(wish.tag);
     if (!tag?.writable) return { error: { zh: `${wish.tag} 只读`, en: `\`${wish.tag}\` is read only` } };
     const old = this.raw(tag, Date.now());
-    if (wish.release) {
-      this.manual.delete(wish.tag);
-      this.#outcome(tag, who);
-      return { old, new: null, kind: "release" };
-    }
-    if (wish.confirm !== true) return { error: { zh: "操作须确认", en: "the change must be confirmed" } };
+    if (!wish.release && wish.confirm !== true) return { error: { zh: "操作须确认", en: "the change must be confirmed" } };
     if (tag.limits && typeof wish.value === "number" && (wish.value < tag.limits[0] || wish.value > tag.limits[1])) {
       return { error: { zh: `${wish.tag}：${wish.value} 超出 ${tag.limits.join("..")}`, en: `\`${wish.tag}\`: ${wish.value} is outside ${tag.limits.join("..")}` } };
     }
-    if (tag.writable === "entry") this.entries.set(wish.tag, wish.value);
-    else this.manual.set(wish.tag, wish.value);
-    this.#outcome(tag, who);
-    return { old, new: wish.value, unit: tag.unit, kind: tag.writable === "entry" ? "set_point" : "manual" };
+    const entry = tag.writable === "entry";
+    const refused = entry ? this.objects.refuse : this.objects.hand(tag.id, wish, user);
+    if (refused) return { error: refused };
+    if (wish.release) {
+      this.manual.delete(wish.tag);
+      this.hands.delete(wish.tag);
+      this.#written(tag, this.raw(tag, Date.now()), `program ${wish.tag}`);
+      return { old, new: null, kind: "release" };
+    }
+    if (entry) this.entries.set(wish.tag, wish.value);
+    else {
+      this.manual.set(wish.tag, wish.value);
+      const s = wish.lease_s ?? holdJson(this.source.site.hold).default_s;
+      this.hands.set(wish.tag, { who: user.name, hold_s: s, until_ms: s ? Date.now() + s * 1000 : null });
+    }
+    this.#written(tag, wish.value, `user ${user.name}`);
+    return { old, new: wish.value, unit: tag.unit, kind: entry ? "set_point" : "manual" };
   }
 
-  #outcome(tag, who) {
-    const steps = ["sent", "acknowledged", "read-back"];
-    steps.forEach((state, i) => setTimeout(() => this.outcomes.set(tag.path, { state, at: Date.now(), who }), 150 + i * 400).unref());
+  /** An output is taken where it stands. */
+  takeHere(tag, user) {
+    if (!this.manual.has(tag.path)) this.manual.set(tag.path, this.raw(tag, Date.now()));
+    this.hands.set(tag.path, { who: user.name, hold_s: null, until_ms: null });
+  }
+
+  #written(tag, value, origin) {
+    if (tag.to) this.writes.grant(tag.path, value, origin);
+  }
+
+  #endHands(now) {
+    for (const [path, hand] of this.hands) {
+      if (hand.until_ms === null || now < hand.until_ms || this.objects.of(this.tag(path).id)) continue;
+      this.hands.delete(path);
+      this.manual.delete(path);
+    }
   }
 
   resetTask(id) {
@@ -367,10 +411,12 @@ export class Model {
     const told = new Map();
     let version = -1;
     let outputsTold = "";
+    const objectsTold = new Map();
     return {
       step: (eachSecond) => {
         const now = Date.now();
         this.#evaluate(now);
+        this.#endHands(now);
         const messages = [];
         const values = [];
         for (const tag of this.tags) {
@@ -387,35 +433,50 @@ export class Model {
           version = this.version ?? 0;
           messages.push({ type: "alarms", items: [...this.states.values()].filter((s) => s.state !== "normal") });
         }
-        const outputs = this.tags.filter((t) => t.writable !== null).map((t) => this.#output(t, now));
-        const text = JSON.stringify(outputs.map((o) => [o.manual, o.outcome, o.outcome_ms, o.manual ? o.granted : 0]));
+        const outputs = this.tags.filter((t) => t.writable !== null).map((t) => this.output(t, now));
+        const text = JSON.stringify(outputs.map((o) => [o.manual, o.outcome, o.until_ms, o.holder, o.ending, o.blocked?.when, o.manual ? o.granted : 0]));
         if (text !== outputsTold || eachSecond) {
           outputsTold = text;
           messages.push({ type: "outputs", items: outputs });
         }
+        const objects = this.objects.feed(now).filter((o) => {
+          const text = JSON.stringify(o);
+          const same = objectsTold.get(o.object) === text;
+          objectsTold.set(o.object, text);
+          return !same;
+        });
+        if (objects.length > 0) messages.push({ type: "objects", items: objects });
         if (eachSecond) messages.push({ type: "links", items: this.links() }, { type: "tasks", items: this.taskItems() });
         return messages;
       },
     };
   }
 
-  #output(tag, now) {
+  output(tag, now) {
     const manual = this.manual.has(tag.path);
-    const outcome = this.outcomes.get(tag.path);
-    const down = tag.device && this.down.has(tag.device);
-    const value = this.raw(tag, now);
+    const hand = this.hands.get(tag.path);
+    const life = this.writes.last(tag.path);
+    const down = tag.to && this.down.has(tag.to);
+    const object = this.objects.hold(tag.id, now);
+    const value = object.granted ?? this.raw(tag, now);
+    const until = object.until_ms === undefined ? (hand?.until_ms ?? null) : object.until_ms;
+    const holder = manual ? `user ${hand?.who ?? "operator"}` : tag.writable === "entry" ? "user operator" : down ? "fallback on link" : `program ${tag.path.split("/").slice(0, 2).join("/")}`;
     return {
       tag: tag.id,
-      manual,
-      holder: manual ? "user operator" : tag.writable === "entry" ? "user operator" : down ? "fallback on link" : `program ${tag.path.split("/").slice(0, 2).join("/")}`,
+      manual: manual && !object.holder,
+      holder: object.holder ?? holder,
       priority: manual ? "manual" : "program",
       granted: value,
       wished: value,
       bound_by: null,
+      interlock: object.interlock ?? null,
+      blocked: object.blocked ?? null,
+      until_ms: until,
+      ending: hand?.hold_s ? until !== null && until - now <= Math.min(300_000, hand.hold_s * 200) : false,
       fallback: down && !manual && tag.writable === "output" ? "link" : null,
-      outcome: outcome?.state ?? null,
-      outcome_text: null,
-      outcome_ms: outcome?.at ?? null,
+      outcome: life?.stage ?? null,
+      outcome_text: life?.text ?? null,
+      outcome_ms: life?.ended_ms ?? life?.granted_ms ?? null,
     };
   }
 

@@ -4,7 +4,8 @@
 //   node e2e/mock.mjs [--port 8380] [--site ../../configs/jinan-wwtp]
 //
 // POST /mock/scenario {"down": ["device"], "uncertain": ["tag"], "stale": ["tag"], "raise": ["alarm"], "drop": true,
-// "long": true, "fault": "task"} plays what a plant would have to suffer; fields left out keep their state.
+// "long": true, "fault": "task", "failing": ["tag"], "silent": true} plays what a plant would have to suffer, and what
+// mock-objects.mjs knows of objects; fields left out keep their state.
 
 import { createHash, randomBytes } from "node:crypto";
 import { readdirSync, readFileSync, statSync } from "node:fs";
@@ -13,6 +14,7 @@ import { extname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { Model } from "./mock-model.mjs";
+import { why } from "./mock-writes.mjs";
 
 const HERE = fileURLToPath(new URL(".", import.meta.url));
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
@@ -56,6 +58,7 @@ function readSite(dir) {
     tags: readYaml(join(dir, "tags.yaml"), {}),
     programs: readYaml(join(dir, "programs.yaml"), []),
     alarms: readYaml(join(dir, "alarms.yaml"), []),
+    objects: readYaml(join(dir, "objects.yaml"), []),
     energy: readYaml(join(dir, "energy.yaml"), {}),
     carbon: readYaml(join(dir, "carbon.yaml"), {}),
     pages: readYaml(join(dir, "hmi/pages.yaml"), {}),
@@ -145,8 +148,20 @@ export function startMock({ port = 0, site: siteDir = join(HERE, "../../../confi
       return send(res, 200, found.slice(0, number("limit", 200)));
     }
     if (path === "/api/writes") {
-      const counts = { granted: 0, acknowledged: 0, settled: 0, failed: 0, superseded: 0, kept_back: 0 };
-      return send(res, 200, { tag: url.searchParams.get("tag"), counts, latency_ms: { p50: 0, p99: 0, max: 0 }, writes: [] });
+      const tag = model.tag(url.searchParams.get("tag"));
+      if (!tag) return fail(res, 404, "没有此点", "there is no such tag");
+      if (!tag.to) return fail(res, 400, `\`${tag.path}\` 不写入任何设备`, `\`${tag.path}\` is written to no device`);
+      return send(res, 200, model.writes.json(tag.path));
+    }
+    if (path.startsWith("/api/why/")) {
+      const tag = model.tag(decodeURIComponent(path.slice("/api/why/".length)));
+      return tag ? send(res, 200, why(model, tag.path)) : fail(res, 404, "没有此点", "there is no such tag");
+    }
+    const order = /^\/api\/objects\/(mode|lock|unlock|reset)$/.exec(path);
+    if (order) {
+      const answer = model.objects.order(order[1], await body(req), user);
+      if (answer.kind) record(user, answer.kind, answer.fields);
+      return send(res, answer.status, answer.body);
     }
     if (path === "/api/actions") return send(res, 200, actions.slice(0, number("limit", 200)));
     if (path === "/api/energy") return send(res, 200, model.energy(number("from", 0), number("to", 0)));
@@ -154,8 +169,8 @@ export function startMock({ port = 0, site: siteDir = join(HERE, "../../../confi
     if (path === "/api/claim") {
       if (user.role === "viewer") return fail(res, 403, "需要操作员权限", "this needs the role of an operator");
       const wish = await body(req);
-      const answer = model.claim(wish, user.name);
-      if (answer.error) return fail(res, 422, answer.error.zh, answer.error.en);
+      const answer = model.claim(wish, user);
+      if (answer.error) return fail(res, answer.error.status ?? 422, answer.error.zh, answer.error.en);
       record(user, wish.release ? "release" : answer.kind, { tag: wish.tag, old: answer.old, new: answer.new, unit: answer.unit });
       return send(res, 200, { tag: wish.tag, old: answer.old, new: answer.new });
     }

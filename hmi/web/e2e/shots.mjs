@@ -10,7 +10,7 @@ mkdirSync(out, { recursive: true });
 
 const BIG = { width: 1920, height: 1080 };
 const SMALL = { width: 1366, height: 768 };
-const mock = await startMock();
+const mock = await startMock(process.env.DIST ? { dist: process.env.DIST } : {});
 const browser = await launch();
 
 async function page(size, lang, theme, user = "operator") {
@@ -164,6 +164,64 @@ const plans = {
     await q.click(".mimic [data-value] >> nth=5");
     await shot(q, "long-faceplate-en-small", 1500);
     await mock.scenario({ long: false });
+  },
+  objects: async () => {
+    const find = async (p, path) => {
+      await p.keyboard.press("Control+k");
+      await p.fill("[data-test=search-input]", path);
+      await p.keyboard.press("Enter");
+      await p.waitForSelector("[data-test=why-sentence]");
+    };
+    const close = (p) => p.click("[data-test=close]");
+    const acting = { "aer/b1": { n: 1, state: "latched", value: 82.4 } };
+    await mock.scenario({ acting, unmet: { "aer/b1": [{ n: 1, value: 77.2 }], "dos/pac": [{ n: 0, value: 3.1 }] } });
+    for (const [size, lang, theme] of [[SMALL, "zh", "light"], [SMALL, "en", "dark"], [BIG, "en", "light"], [BIG, "zh", "dark"]]) {
+      const as = `${lang}-${theme}-${size.width}`;
+      const p = await page(size, lang, theme);
+      await find(p, "aer/b1/run/cmd");
+      await shot(p, `object-interlock-${as}`);
+      await close(p);
+      await find(p, "aer/z3/valve/cmd");
+      await p.click("[data-test=why-more]");
+      await shot(p, `object-why-${as}`);
+      await close(p);
+      await find(p, "aer/b1/speed/cmd");
+      await p.selectOption("[data-test=hold]", "900");
+      await p.click("[data-write='aer/b1/speed/cmd'] .segments button >> nth=1");
+      await p.click("[data-test=confirm]");
+      await p.fill("[data-write='aer/b1/speed/cmd'] [data-test=entry]", "61");
+      await p.click("[data-write='aer/b1/speed/cmd'] [data-test=set]");
+      await p.click("[data-test=confirm]");
+      await p.locator("[data-write='aer/b1/speed/cmd']").scrollIntoViewIfNeeded();
+      await shot(p, `object-hold-${as}`, 2_500);
+      await p.click("[data-write='aer/b1/speed/cmd'] .segments button >> nth=0");
+      await p.click("[data-test=confirm]");
+      await close(p);
+      await find(p, "dos/pac/cmd");
+      await p.click("[data-test=lock-open]");
+      await p.fill("[data-test=lock-reason]", "换膜片，工作票 4711，夜班 22 点前不得启动");
+      await p.click("[data-object='dos/pac'] form button[type=submit]");
+      await p.click("[data-test=confirm]");
+      await shot(p, `object-locked-${as}`, 1_500);
+      await p.click("[data-test=unlock]");
+      await p.click("[data-test=confirm]");
+      await p.waitForTimeout(500);
+      await p.context().close();
+    }
+    await mock.scenario({ acting: {}, unmet: {} });
+  },
+  // Every page in every language, theme and size, on a bad day: alarms, lost devices, doubtful and old values.
+  sweep: async () => {
+    await mock.scenario({ down: ["dosing_skid"], uncertain: ["aer/z4/do", "inf/nh4", "eff/tn"], stale: ["aer/z5/do", "eff/cod"] });
+    for (const [size, lang, theme] of [[SMALL, "zh", "light"], [SMALL, "en", "dark"], [BIG, "en", "light"], [BIG, "zh", "dark"]]) {
+      const p = await page(size, lang, theme, "engineer");
+      for (const hash of await p.$$eval("nav a", (all) => all.map((a) => a.getAttribute("href")))) {
+        await p.goto(`${mock.url}/${hash}`);
+        await shot(p, `sweep-${hash.split("/").pop()}-${lang}-${theme}-${size.width}`, 1_500);
+      }
+      await p.context().close();
+    }
+    await mock.scenario({ down: [], uncertain: [], stale: [] });
   },
 };
 

@@ -46,6 +46,12 @@ describe("causes and holders", () => {
     expect(causeText({ ...cause, value: null }, vibration, String, (u) => u)).toBe("aer/b1/vibration > 7.1 mm/s");
   });
 
+  it("of what did not hold say what it needs", () => {
+    const level = tag({ path: "dos/pac/level", unit: "%" });
+    const cause = { tag: 0, value: 3.1, quality: "g" as const, reason: "", text: "dos/pac/level > 4 %" };
+    expect(causeText(cause, level, (_t, v) => String(v), (u) => u, ", needs ")).toBe("dos/pac/level 3.1 %, needs > 4 %");
+  });
+
   it("say why an output is not in automatic", () => {
     const output = { manual: false, holder: "program z3", fallback: null } as OutputItem;
     expect(offAutoMode(output)).toBeNull();

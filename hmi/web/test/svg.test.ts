@@ -56,7 +56,7 @@ describe("a drawing bound to tags", () => {
     expect(text.querySelector("tspan")?.textContent).toBe("2.00");
     expect(text.textContent).toContain("mg/L");
     mimic.update(source({ a: value({ worth: "uncertain" }) }));
-    expect(text.querySelector("tspan")?.textContent).toBe("2.00 ?");
+    expect(text.querySelector("tspan")?.textContent).toBe("2.00?");
     mimic.update(source({ a: value({ worth: "bad", reason: "link down", number: null }) }));
     expect(text.classList.contains("q-bad")).toBe(true);
     expect(text.classList.contains("q-uncertain")).toBe(false);

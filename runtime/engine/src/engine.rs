@@ -3,6 +3,7 @@
 use crate::alarm::AlarmCell;
 use crate::change::{TaskChange, program_views};
 use crate::config::{BuildError, EngineConfig, TaskDef};
+use crate::explain::{QUESTIONS_WAITING_MAX, Question};
 use crate::life::WriteBook;
 use crate::object::{
     ObjectCell, ObjectDef, ObjectOrder, ObjectView, OrderKind, check_claim as check_hand, check_order,
@@ -35,6 +36,7 @@ pub(crate) struct TaskShared {
     pub orders: ArrayQueue<ObjectOrder>,
     pub reset: AtomicBool,
     pub snapshot: Snapshot,
+    pub questions: ArrayQueue<Arc<Question>>,
     pub change: ChangeSlot,
     pub journal: JournalSlot,
     pub stats: TaskStats,
@@ -460,6 +462,7 @@ impl TaskShared {
             outcomes: ArrayQueue::new(limits::COMMANDS_WAITING_MAX),
             orders: ArrayQueue::new(limits::ORDERS_WAITING_MAX),
             reset: AtomicBool::new(false),
+            questions: ArrayQueue::new(QUESTIONS_WAITING_MAX),
             change: ChangeSlot { next: ArrayQueue::new(1), old: ArrayQueue::new(1), under_way: AtomicBool::new(false) },
             snapshot: Snapshot { wanted: AtomicBool::new(false), ready: ArrayQueue::new(1) },
             journal: JournalSlot::default(),

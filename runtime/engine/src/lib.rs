@@ -26,6 +26,7 @@ mod condition;
 mod config;
 mod declare;
 mod engine;
+mod explain;
 mod host;
 mod io;
 mod journal;
@@ -45,6 +46,7 @@ mod system;
 mod table;
 mod task;
 mod view;
+mod words;
 
 pub use bench::{Bench, BenchResult};
 pub use block::{BlockKind, BlockMemory, Field};
@@ -53,13 +55,14 @@ pub use condition::{Condition, ConditionError, TagFacts};
 pub use config::{BuildError, EngineConfig, OverrunPolicy, ProgramDef, TaskDef};
 pub use declare::{Declaration, ParamDecl, PortDecl};
 pub use engine::Engine;
+pub use explain::{Explained, InputNow, Question, Writer};
 pub use journal::{Issued, Keyframe, Latched, ScanJournal, TimeStop, Written};
 pub use object::{
     BadPolicy, GuardState, Hindrance, Imposed, InterlockDef, InterlockView, ObjectDef, ObjectOrder, ObjectOutput,
     ObjectStart, ObjectView, OrderKind, PermissiveDef, PermissiveView,
 };
 pub use output::{Grant, HeldClaim, Imposition, ObjectHold, OutputMemory, Wished};
-pub use replay::{Explained, InputNow, Replay, ReplayedScan};
+pub use replay::{Replay, ReplayedScan};
 pub use script::{Script, ScriptError};
 pub use state::{BlockState, LeftFresh, OutputState, ProgramState, SavedProgram, Take, TaskState};
 pub use stats::Histogram;
@@ -68,3 +71,4 @@ pub use system::system_tags;
 pub use task::Probe;
 pub use task::{Phase, ScanTiming, TaskCore};
 pub use view::{OutputView, Percentiles, ProgramView, SystemTag, TaskView, WritesView};
+pub use words::{Circumstances, Words, age};

@@ -6,13 +6,13 @@
 
 use crate::config::{BuildError, EngineConfig};
 use crate::engine::Engine;
+use crate::explain::Explained;
 use crate::journal::{Keyframe, ScanJournal, Written};
-use crate::output::OutputMemory;
 use crate::state::LeftFresh;
 use crate::task::TaskCore;
 use parking_lot::Mutex;
 use penstock_model::{
-    Clock, Command, CommandId, CommandSink, DeviceId, Now, QueueFull, Record, RecordSink, Sample, TagId, TaskId, Value,
+    Clock, Command, CommandId, CommandSink, DeviceId, Now, QueueFull, Record, RecordSink, TagId, TaskId, Value,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -66,34 +66,6 @@ pub struct ReplayedScan {
     /// Commands issued, in their order; their ids are the replay's own.
     pub commands: Vec<Command>,
     /// The task's fault in words.
-    pub fault: Option<Arc<str>>,
-}
-
-/// One input of a program at its last scan.
-#[derive(Debug, Clone, PartialEq)]
-pub struct InputNow {
-    /// Its name in the script.
-    pub name: String,
-    /// The tag behind it; `None`: it is not bound.
-    pub tag: Option<TagId>,
-    /// What it read.
-    pub sample: Sample,
-}
-
-/// A tag of the replayed task, with what stands behind it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Explained {
-    /// The moment.
-    pub now: Now,
-    /// The tag as the task's last scan latched or wrote it.
-    pub sample: Option<Sample>,
-    /// How it stands, for an output or entry.
-    pub output: Option<OutputMemory>,
-    /// Inputs of the program that writes it.
-    pub inputs: Vec<InputNow>,
-    /// Inputs whose quality is bad and that ended the program's last scan.
-    pub missing: Option<String>,
-    /// The fault of the task in words.
     pub fault: Option<Arc<str>>,
 }
 
@@ -165,23 +137,6 @@ impl Replay {
     /// A tag as the last scan left it, with what stands behind it. `program` is the one that writes it.
     #[must_use]
     pub fn explain(&self, tag: TagId, program: Option<&str>) -> Explained {
-        let inputs = program.and_then(|name| {
-            self.core.frame_of(name, |frame, tags| {
-                let named = frame.declaration.inputs.iter().zip(tags).zip(&frame.inputs);
-                let inputs: Vec<InputNow> = named
-                    .map(|((port, tag), sample)| InputNow { name: port.name.clone(), tag, sample: sample.clone() })
-                    .collect();
-                (inputs, frame.missing.map(|i| frame.declaration.inputs[i].name.clone()))
-            })
-        });
-        let (inputs, missing) = inputs.unwrap_or_default();
-        Explained {
-            now: self.now,
-            sample: self.core.imaged(tag).cloned(),
-            output: self.core.output_memory(tag),
-            inputs,
-            missing,
-            fault: self.core.fault_text(),
-        }
+        self.core.explain(tag, program, self.now)
     }
 }

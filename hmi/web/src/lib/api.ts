@@ -1,7 +1,7 @@
 // Requests to the runtime. Every refusal arrives as an ApiError with words in both languages.
 
 import type { Summary } from "./energy";
-import type { ActionRow, EventRow, HistorySeries, Site, SystemView, User, Value, Writes } from "./protocol";
+import type { ActionRow, EventRow, HistorySeries, Site, SystemView, User, Value, Why, Writes } from "./protocol";
 
 export class ApiError extends Error {
   /** HTTP status; 0 when no answer came. */
@@ -99,6 +99,7 @@ export const api = {
       `/api/events?from=${Math.floor(from)}&to=${Math.ceil(to)}&limit=${limit}${kind === "" ? "" : `&kind=${kind}`}`,
     ),
   writes: (tag: string) => get<Writes>(`/api/writes?tag=${encodeURIComponent(tag)}`),
+  why: (tag: string) => get<Why>(`/api/why/${tag.split("/").map(encodeURIComponent).join("/")}`),
   actions: (limit: number) => get<ActionRow[]>(`/api/actions?limit=${limit}`),
   energy: (from: number, to: number) => get<Summary>(`/api/energy?from=${Math.floor(from)}&to=${Math.ceil(to)}`),
   system: () => get<SystemView>("/api/system"),

@@ -22,13 +22,22 @@ export function mayUnlock(item: ObjectItem, user: { user: string; role: Role } |
   return item.lock !== null && user !== null && (item.lock.who === user.user || user.role === "engineer");
 }
 
-/** The comparison with the value it saw: `aer/b1/vibration 7.4 mm/s > 7.1`. */
-export function causeText(cause: ObjectCause, tag: TagInfo | null, show: (tag: TagInfo, value: Value) => string, unit: (text: string) => string): string {
+/**
+ * The comparison with the value it saw: `aer/b1/vibration 7.4 mm/s > 7.1`. `needs`: the word between the value and a
+ * comparison that did not hold, `tank/level 3.1 %, needs > 4 %`; otherwise it would read as if it held.
+ */
+export function causeText(
+  cause: ObjectCause,
+  tag: TagInfo | null,
+  show: (tag: TagInfo, value: Value) => string,
+  unit: (text: string) => string,
+  needs = " ",
+): string {
   const path = tag?.path ?? "";
   if (tag === null || cause.value === null || !cause.text.startsWith(path)) return cause.text;
   const rest = cause.text.slice(path.length).trim();
   const value = `${show(tag, cause.value)}${tag.states.length > 0 ? "" : ` ${unit(tag.unit)}`}`.trim();
-  return rest === "" ? `${path} = ${value}` : `${path} ${value} ${rest}`;
+  return rest === "" ? `${path} = ${value}` : `${path} ${value}${needs}${rest}`;
 }
 
 /** Why an output is not driven by its program; null where it is. */

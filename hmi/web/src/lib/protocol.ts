@@ -30,6 +30,8 @@ export interface TagInfo {
   category: string;
   source: "device" | "program" | "operator" | "system";
   device: string | null;
+  /** The device that an output is written to; absent from older runtimes. */
+  to?: string | null;
   program?: string | null;
   writable: "entry" | "output" | null;
   limits: [number, number] | null;
@@ -193,6 +195,49 @@ export interface Writes {
   counts: { granted: number; acknowledged: number; settled: number; failed: number; superseded: number; kept_back: number };
   latency_ms: Spread;
   writes: WriteLife[];
+}
+
+export interface WhyClaim {
+  origin: string;
+  priority: string;
+  value: Value | null;
+  band: [number, number] | null;
+  until_ms: number | null;
+  /** The output follows this one. */
+  decides: boolean;
+}
+
+export interface WhyInput {
+  name: string;
+  tag: number | null;
+  value: Value | null;
+  quality: QualityClass;
+  reason: string;
+  age_ms: number;
+  /** Reading it ended the program's scan. */
+  ended: boolean;
+}
+
+/** Why a tag stands as it stands: the sentence that answers, and the facts behind it. */
+export interface Why {
+  tag: string;
+  utc_ms: number;
+  /** What keeps the answer from being whole. */
+  note: Text | null;
+  sentence: Text;
+  bound: Text | null;
+  blocked: Text | null;
+  /** From this tag back to where a bad value comes from. */
+  steps: { tag: number; text: Text }[];
+  since_ms: number | null;
+  claims: WhyClaim[];
+  entered: { value: Value | null; origin: string; at_ms: number } | null;
+  program: { name: string; script: string; wished: Value | null; quality: QualityClass | null; fault: string | null } | null;
+  inputs: WhyInput[];
+  limits: { range: [number, number] | null; rate_per_s: number | null; min_on_s: number; min_off_s: number } | null;
+  fallback: Text | null;
+  link: { device: number; state: string | null; reason: string | null; last_answer_ms: number | null } | null;
+  write: WriteLife | null;
 }
 
 export interface LinkItem {

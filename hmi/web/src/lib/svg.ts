@@ -246,7 +246,7 @@ function bindText(element: SVGElement, tag: string): Update {
   if (reason) element.after(reason);
   return (source) => {
     const v = source.value(tag);
-    setText(figure, v.worth === "uncertain" ? `${v.text} ?` : v.text);
+    setText(figure, v.worth === "uncertain" ? `${v.text}?` : v.text);
     setText(unit, withUnit && v.unit !== "" ? ` ${v.unit}` : "");
     setText(title, [v.title, tag, v.note].filter((s) => s !== "").join("\n"));
     setWorth(element, v.worth);

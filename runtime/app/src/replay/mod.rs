@@ -16,6 +16,7 @@ use crate::config::{Overrides, Site, load};
 use crate::recorder::bundle::Names;
 use crate::recorder::folder;
 use crate::recorder::ring::Index;
+use penstock_engine::Words;
 use penstock_model::{TaskId, Utc};
 use std::path::PathBuf;
 
@@ -50,9 +51,14 @@ impl Common {
         self.lang.as_deref().map_or(environment, |lang| lang == "zh")
     }
 
+    /// The language of the output.
+    fn words(&self) -> Words {
+        if self.chinese() { Words::Zh } else { Words::En }
+    }
+
     /// The text in the language of the output.
     fn say(&self, zh: impl Into<String>, en: impl Into<String>) -> String {
-        if self.chinese() { zh.into() } else { en.into() }
+        self.words().say(zh, en)
     }
 
     fn open(&self) -> Result<Opened, String> {

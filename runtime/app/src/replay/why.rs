@@ -10,13 +10,12 @@ use crate::config::{DriverConfig, Site};
 use crate::diagnostics::suggest;
 use crate::recorder::ring::Kind;
 use crate::recorder::tape::{Configs, Next, Ran, Tape};
-use penstock_engine::{Explained, Imposed, InputNow, OutputMemory, Wished};
+use penstock_engine::{Circumstances, Explained, InputNow, OutputMemory, Wished, age};
 use penstock_model::{
-    FallbackAction, FallbackCause, Instant, LinkState, Now, Origin, OutcomeState, OutputDef, Priority, Quality, Sample,
-    Source, TagDef, TagId, TaskId, Utc, Value, Wish,
+    FallbackCause, Instant, LinkState, Now, Origin, OutcomeState, OutputDef, Quality, Sample, Source, TagDef, TagId,
+    TaskId, Utc, Wish,
 };
 use std::collections::HashMap;
-use std::time::Duration;
 
 /// `penstock why`
 #[derive(Debug, clap::Args)]
@@ -144,7 +143,8 @@ impl Asked<'_> {
             return Err(format!("the record does not know how `{}` stood at {}", def.path, self.opened.shown(self.at)));
         };
         let at = self.opened.shown(e.now.utc);
-        let value = e.sample.as_ref().map_or_else(|| "–".to_owned(), |s| valued(s.value.as_ref(), &def));
+        let value =
+            e.sample.as_ref().map_or_else(|| "–".to_owned(), |s| self.common.words().valued(s.value.as_ref(), &def));
         let quality = e.sample.as_ref().map_or(Quality::Good, |s| s.quality);
         let title = self.say(&*def.title.zh, &*def.title.en);
         self.lines.push(format!("{}  {value}  {quality}  ({title}, {at})", def.path));
@@ -166,116 +166,30 @@ impl Asked<'_> {
 
     /// The one sentence that a person reads first.
     fn reason(&mut self, e: &Explained, o: &OutputMemory, def: &TagDef) {
-        let g = &o.stands;
-        let (granted, wished) = (valued(g.granted.as_ref(), def), valued(g.wished.as_ref(), def));
-        let bound = g.bound_by.as_deref().map(|b| self.bound(b, def.output.as_ref()));
-        let who = g.holder.as_ref().map(|(origin, _)| self.origin(origin));
-        let (zh, en) = match (&g.holder, g.fallback) {
-            (_, Some(cause)) => {
-                let why = self.cause(cause, e, def);
-                (format!("处于后备状态 {granted}：{why}"), format!("it is in its fallback at {granted}: {why}"))
-            }
-            (Some((Origin::Retained, _)), None) if o.base.is_some() => {
-                ("初始值，尚无人输入".to_owned(), "it is the initial value: nobody has entered another".to_owned())
-            }
-            (Some((_, Priority::Manual)), None) if o.base.is_some() => {
-                let who = who.unwrap_or_default();
-                (format!("由 {who} 输入"), format!("it was entered by {who}"))
-            }
-            (Some((Origin::Off(_), _)), None) => {
-                let who = who.unwrap_or_default();
-                (format!("由 {who} 保持在 {wished}"), format!("{who} holds it at {wished}"))
-            }
-            (Some((Origin::Local(_), _)), None) => {
-                let who = who.unwrap_or_default();
-                (format!("由 {who} 控制，不发送命令"), format!("{who} has it: nothing is sent"))
-            }
-            (Some((_, priority)), None) if *priority > Priority::Program => {
-                let (who, strength) = (who.unwrap_or_default(), priority.as_str());
-                if *priority == Priority::Manual {
-                    (format!("由 {who} 手动保持在 {wished}"), format!("it is held by hand by {who} at {wished}"))
-                } else {
-                    (format!("由 {who}（{strength}）决定：{wished}"), format!("{who} ({strength}) decides: {wished}"))
-                }
-            }
-            (Some(_), None) => {
-                let who = who.unwrap_or_default();
-                (format!("跟随 {who}，其期望 {wished}"), format!("it follows {who}, which wishes {wished}"))
-            }
-            (None, None) if g.granted.is_some() && o.hold.imposed == Imposed::Stand => (
-                format!("其对象使其停留在 {granted}"),
-                format!("its object lets nobody move it: it stands at {granted}"),
-            ),
-            (None, None) if g.granted.is_some() => {
-                (format!("保持 {granted}：无人提出期望"), format!("it keeps {granted}: nobody wishes anything"))
-            }
-            (None, None) => ("尚无值".to_owned(), "it has no value yet".to_owned()),
+        let (g, words) = (&o.stands, self.common.words());
+        let bad_inputs = match &e.missing {
+            Some(name) => vec![name.clone()],
+            None => e.inputs.iter().filter(|i| i.sample.quality.is_bad()).map(|i| i.name.clone()).collect(),
         };
-        self.line(format!("  原因：{zh}"), format!("  because {en}"));
-        if let Some(bound) = bound {
+        let device = def.output.as_ref().and_then(|out| out.device).map(|d| usize::from(d.0));
+        let with = Circumstances {
+            bad_inputs,
+            fault: e.fault.as_deref().map(str::to_owned),
+            link: device.map(|d| self.link(d)).unwrap_or_default(),
+            stands_still: Circumstances::stands_still(&o.hold.imposed),
+            // What the object's conditions saw is not part of the record.
+            interlock: None,
+        };
+        let reason = words.reason(g, def, &with);
+        self.line(format!("  原因：{reason}"), format!("  because {reason}"));
+        if let Some(bound) = g.bound_by.as_deref().map(|b| words.bound(b, def.output.as_ref())) {
+            let granted = words.valued(g.granted.as_ref(), def);
             self.line(format!("  但受限：{bound}，实际 {granted}"), format!("  but {bound} keeps it at {granted}"));
         }
     }
 
-    fn bound(&self, word: &str, def: Option<&OutputDef>) -> String {
-        let limits = def.and_then(|o| o.limits).map(|(l, h)| format!("{l}..{h}")).unwrap_or_default();
-        let rate = def.and_then(|o| o.rate_per_s).map(|r| format!("{r}/s")).unwrap_or_default();
-        match word {
-            "limit" => self.say(format!("限值 {limits}"), format!("its limit {limits}")),
-            "rate" => self.say(format!("变化率 {rate}（正在接近）"), format!("its rate of {rate} (it is on its way)")),
-            "min on time" => {
-                let t = def.map(|o| o.min_on).unwrap_or_default();
-                self.say(format!("最短运行时间 {t:?}"), format!("its minimum on time of {t:?}"))
-            }
-            "min off time" => {
-                let t = def.map(|o| o.min_off).unwrap_or_default();
-                self.say(format!("最短停止时间 {t:?}"), format!("its minimum off time of {t:?}"))
-            }
-            "permissive" => self.say("启动允许条件未满足", "a permissive that is not met"),
-            author => self.say(format!("{author} 的允许范围"), format!("the band of {author}")),
-        }
-    }
-
-    fn origin(&self, origin: &Origin) -> String {
-        match origin {
-            Origin::Program(n) => self.say(format!("程序 {n}"), format!("program {n}")),
-            Origin::User(n) => n.to_string(),
-            Origin::Remote(n) => self.say(format!("远程 {n}"), format!("remote {n}")),
-            Origin::Fallback(c) => self.say(format!("后备（{c}）"), format!("fallback on {c}")),
-            Origin::Retained => self.say("停机前的值", "the value before the last stop"),
-            Origin::Off(n) => self.say(format!("对象 {n} 的停用模式"), format!("mode off of {n}")),
-            Origin::Local(n) => self.say(format!("对象 {n} 的现场操作盘"), format!("the panel in the field of {n}")),
-            Origin::Interlock(n) => self.say(format!("对象 {n} 的联锁"), format!("an interlock of {n}")),
-            Origin::Lock(n) => self.say(format!("{n} 的检修锁定"), format!("the maintenance lock of {n}")),
-        }
-    }
-
-    fn cause(&self, cause: FallbackCause, e: &Explained, def: &TagDef) -> String {
-        match cause {
-            FallbackCause::BadInput => {
-                let bad: Vec<String> = match &e.missing {
-                    Some(name) => vec![name.clone()],
-                    None => e.inputs.iter().filter(|i| i.sample.quality.is_bad()).map(|i| i.name.clone()).collect(),
-                };
-                let bad = bad.join(", ");
-                self.say(format!("程序输入不可用：{bad}"), format!("the program's input {bad} is bad"))
-            }
-            FallbackCause::Fault | FallbackCause::Overrun => {
-                let text = e.fault.as_deref().unwrap_or("?");
-                self.say(format!("任务故障：{text}"), format!("the task is faulted: {text}"))
-            }
-            FallbackCause::Link => {
-                let device = def.output.as_ref().and_then(|o| o.device).map(|d| usize::from(d.0));
-                let link = device.map(|d| self.link(d)).unwrap_or_default();
-                self.say(format!("通信中断：{link}"), format!("the link is down: {link}"))
-            }
-            FallbackCause::Shutdown => self.say("运行系统正在停止", "the runtime is stopping"),
-            FallbackCause::Crash => self.say("运行系统已崩溃", "the runtime has crashed"),
-        }
-    }
-
     fn output(&mut self, e: &Explained, o: &OutputMemory, def: &TagDef, program: Option<&str>) {
-        let now = e.now;
+        let (now, words) = (e.now, self.common.words());
         let seconds = |since: Instant| age(now.mono.since(since));
         if let Some(since) = o.changed_at {
             let (at, for_) = (self.shown(now, since), seconds(since));
@@ -283,7 +197,7 @@ impl Asked<'_> {
         }
         // While it falls back, what its program left is from before.
         if let (Some(program), Wished::Value(value, quality), None) = (program, &o.wished, o.stands.fallback) {
-            let value = valued(Some(value), def);
+            let value = words.valued(Some(value), def);
             self.line(
                 format!("  程序 {program} 期望 {value}（{quality}）"),
                 format!("  program {program} wishes {value} ({quality})"),
@@ -291,11 +205,11 @@ impl Asked<'_> {
         }
         for claim in &o.claims {
             let wish = match &claim.wish {
-                Wish::Value(v) => valued(Some(v), def),
+                Wish::Value(v) => words.valued(Some(v), def),
                 Wish::Band(low, high) => self.say(format!("范围 {low}..{high}"), format!("band {low}..{high}")),
                 Wish::Release => continue,
             };
-            let (who, strength) = (self.origin(&claim.origin), claim.priority.as_str());
+            let (who, strength) = (words.origin(&claim.origin), words.strength(claim.priority));
             let lease = match claim.expires {
                 Some(end) => {
                     let left = age(end.since(now.mono));
@@ -309,14 +223,14 @@ impl Asked<'_> {
             );
         }
         if let Some((value, origin, at)) = o.base.as_ref().filter(|(_, origin, _)| *origin != Origin::Retained) {
-            let (value, who, at) = (valued(Some(value), def), self.origin(origin), self.opened.shown(at.utc));
+            let (value, who, at) = (words.valued(Some(value), def), words.origin(origin), self.opened.shown(at.utc));
             self.line(format!("  输入值 {value}，{who}，{at}"), format!("  entered: {value} by {who} at {at}"));
         }
         if let Some(out) = &def.output {
-            self.declared(out);
+            self.declared(out, def);
         }
         if let Some(command) = &o.last_command {
-            let (value, who) = (valued(command.value.as_ref(), def), self.origin(&command.origin));
+            let (value, who) = (words.valued(command.value.as_ref(), def), words.origin(&command.origin));
             let at = self.opened.shown(command.granted);
             let outcome = match o.last_outcome.as_ref().map(|x| (&x.state, x.at)) {
                 None => self.say("尚无回应", "no news of it yet"),
@@ -343,8 +257,8 @@ impl Asked<'_> {
         }
     }
 
-    fn declared(&mut self, out: &OutputDef) {
-        let mut parts = Vec::new();
+    fn declared(&mut self, out: &OutputDef, def: &TagDef) {
+        let (words, mut parts) = (self.common.words(), Vec::new());
         if let Some((low, high)) = out.limits {
             parts.push(self.say(format!("限值 {low}..{high}"), format!("limits {low}..{high}")));
         }
@@ -363,8 +277,9 @@ impl Asked<'_> {
             FallbackCause::Link,
             FallbackCause::Shutdown,
         ];
-        let falls: Vec<String> = causes.iter().map(|c| format!("{c} → {}", action(out.fallback.action(*c)))).collect();
-        parts.push(self.say(format!("后备 {}", falls.join("，")), format!("fallback {}", falls.join(", "))));
+        let falls: Vec<String> =
+            causes.iter().map(|c| format!("{c} → {}", words.action(out.fallback.action(*c), def))).collect();
+        parts.push(self.say(format!("安全值 {}", falls.join("，")), format!("fallback {}", falls.join(", "))));
         self.lines.push(format!("  {}", parts.join("; ")));
     }
 
@@ -399,19 +314,11 @@ impl Asked<'_> {
 
     /// What a quality means for a person.
     fn meaning(&self, sample: &Sample, def: &TagDef) -> String {
-        let (zh, en) = match sample.quality.reason() {
-            "" => return String::new(),
-            "stale" => {
-                let ttl = def.ttl.map(age).unwrap_or_default();
-                (format!("比有效期 {ttl} 更旧"), format!("older than its time to live of {ttl}"))
-            }
-            "frozen" => ("长时间不变".to_owned(), "it has not moved for too long".to_owned()),
-            "link" => ("通信中断".to_owned(), "the link is down".to_owned()),
-            "refused" => ("设备拒绝".to_owned(), "the device refuses it".to_owned()),
-            "never-received" => ("从未收到".to_owned(), "nothing was ever received".to_owned()),
-            other => (other.to_owned(), other.to_owned()),
-        };
-        self.say(format!("；{}：{zh}", sample.quality), format!("; {}: {en}", sample.quality))
+        let meaning = self.common.words().quality(sample.quality.reason(), def);
+        if meaning.is_empty() {
+            return meaning;
+        }
+        self.say(format!("；{}：{meaning}", sample.quality), format!("; {}: {meaning}", sample.quality))
     }
 
     fn program(&mut self, e: &Explained, program: &str, level: usize) -> Result<(), String> {
@@ -431,7 +338,7 @@ impl Asked<'_> {
                 continue;
             };
             let def = self.tag_of(*id);
-            let (value, old) = (valued(sample.value.as_ref(), &def), age(sample.age(e.now.mono)));
+            let (value, old) = (self.common.words().valued(sample.value.as_ref(), &def), age(sample.age(e.now.mono)));
             let ended = if e.missing.as_deref() == Some(name) {
                 self.say("，程序在此停止", "; reading it ended the program's scan")
             } else {
@@ -523,34 +430,4 @@ impl Asked<'_> {
 fn writer(site: &Site, tag: TagId, task: TaskId) -> Option<String> {
     let writes = |p: &&penstock_engine::ProgramDef| p.task == task && p.outputs.iter().any(|(_, t)| *t == tag);
     site.programs.iter().find(writes).map(|p| p.name.to_string())
-}
-
-fn valued(value: Option<&Value>, def: &TagDef) -> String {
-    let Some(value) = value else { return "–".to_owned() };
-    let number = match value {
-        Value::Float(x) => format!("{x:.*}", usize::from(def.decimals)),
-        other => other.to_string(),
-    };
-    let unit = def.unit.as_str();
-    if unit.is_empty() { number } else { format!("{number} {unit}") }
-}
-
-fn age(time: Duration) -> String {
-    let s = time.as_secs_f64();
-    if s < 120.0 {
-        format!("{s:.1} s")
-    } else if s < 7_200.0 {
-        format!("{:.0} min", s / 60.0)
-    } else {
-        format!("{:.1} h", s / 3_600.0)
-    }
-}
-
-fn action(action: &FallbackAction) -> String {
-    match action {
-        FallbackAction::Hold => "hold".to_owned(),
-        FallbackAction::HoldThen(time, value) => format!("hold {time:?} then {value}"),
-        FallbackAction::Value(value) => value.to_string(),
-        FallbackAction::Release => "device".to_owned(),
-    }
 }

@@ -5,6 +5,7 @@
 //! reason, and the arbiter, the alarms and every other task go on. A fault stays until the task is reset.
 
 mod build;
+mod explain;
 mod health;
 mod journal;
 mod objects;
@@ -257,6 +258,7 @@ impl TaskCore {
         self.report(now, timing, run_time);
         self.reached(Phase::Record);
         self.save_if_asked(now);
+        self.answer_questions(now);
     }
 
     /// Weighs every output for this scan: by its program, or for the task's fault.

@@ -21,7 +21,7 @@ export function tx(text: Text | null | undefined): string {
 }
 
 /** The words of a key that is put together at run time, or the raw word when the runtime is newer than this screen. */
-export function word(prefix: "mode" | "badge" | "reason" | "priority" | "state" | "link" | "kind" | "role" | "cond" | "fallback" | "source" | "rank" | "outcome" | "event" | "issue" | "bound" | "drop" | "happened", name: string): string {
+export function word(prefix: "mode" | "badge" | "reason" | "priority" | "state" | "link" | "kind" | "role" | "cond" | "fallback" | "source" | "rank" | "outcome" | "event" | "issue" | "bound" | "drop" | "happened" | "claim", name: string): string {
   const key = `${prefix}.${name}`;
   return key in zh ? t(key as Key) : name;
 }
