@@ -6,7 +6,6 @@ use crate::run::{Options, Runtime};
 use crate::supervise::Launch;
 use crate::supervise::child::Line;
 use clap::{Parser, Subcommand};
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -124,7 +123,13 @@ pub async fn elapsed(time: Option<Duration>) {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     start_log();
-    match cli.command {
+    let ended = carry_out(cli.command);
+    crate::log::flush();
+    ended
+}
+
+fn carry_out(verb: Verb) -> ExitCode {
+    match verb {
         Verb::Check { site, json } => check(&site, json),
         Verb::Diff(args) => done(client::diff(&args)),
         Verb::Apply(args) => done(client::apply(&args)),
@@ -137,10 +142,10 @@ pub fn main() -> ExitCode {
         Verb::Test { path } => test(&path),
         Verb::User(verb) => done(crate::users::run(verb)),
         Verb::Verify { state } => done(crate::verify::run(&state)),
-        Verb::Demo(args) => code(block_on(crate::demo::run(args))),
+        Verb::Demo(args) => plant(crate::demo::run(args)),
         Verb::Sim(args) => done(block_on(crate::sim::run(args))),
         Verb::Simulate(args) => done(crate::simulate::run(&args)),
-        Verb::Run(args) => code(block_on(run(args))),
+        Verb::Run(args) => plant(run(args)),
     }
 }
 
@@ -154,7 +159,7 @@ fn start_log() {
     let filter = EnvFilter::try_from_env("PENSTOCK_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| crate::log::Writer)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         // It would print its own troubles with `eprintln!`, which ends the thread that logs.
@@ -178,15 +183,25 @@ fn done(result: Result<(), String>) -> ExitCode {
 }
 
 fn code(result: Result<ExitCode, String>) -> ExitCode {
-    match result {
-        Ok(code) => code,
-        Err(message) => {
-            // Lists of mistakes name each of theirs already.
-            let prefix = if message.starts_with("error") { "" } else { "error: " };
-            complain!("{prefix}{message}");
-            ExitCode::FAILURE
-        }
-    }
+    result.unwrap_or_else(|message| {
+        complain!("{}", as_error(&message));
+        ExitCode::FAILURE
+    })
+}
+
+/// A process that controls a plant: it waits for nobody who reads what it says, not even in its last words.
+fn plant(work: impl Future<Output = Result<ExitCode, String>>) -> ExitCode {
+    crate::log::tell_panics();
+    block_on(work).unwrap_or_else(|message| {
+        crate::log::complain(&as_error(&message));
+        ExitCode::FAILURE
+    })
+}
+
+fn as_error(message: &str) -> String {
+    // Lists of mistakes name each of theirs already.
+    let prefix = if message.starts_with("error") { "" } else { "error: " };
+    format!("{prefix}{message}")
 }
 
 fn check(site: &std::path::Path, json: bool) -> ExitCode {
@@ -254,7 +269,7 @@ async fn run(args: RunArgs) -> Result<ExitCode, String> {
     let loaded = crate::config::load(&args.site, &overrides).map_err(|d| d.to_string())?;
     // The supervisor has shown them already.
     if !loaded.warnings.is_empty() && !args.supervised {
-        complain!("{}", loaded.warnings);
+        crate::log::complain(&loaded.warnings.to_string());
     }
     let run_for = args.run_for;
     let asked = async move {
@@ -272,7 +287,7 @@ async fn run(args: RunArgs) -> Result<ExitCode, String> {
     let runtime = Runtime::start(loaded.site, options).await.map_err(|e| penstock_model::with_causes(&e))?;
     match &line {
         None => {
-            say!("open http://{}", runtime.hmi_address());
+            crate::log::say(&format!("open http://{}", runtime.hmi_address()));
             asked.await;
         }
         Some(line) => {
@@ -284,7 +299,6 @@ async fn run(args: RunArgs) -> Result<ExitCode, String> {
         }
     }
     let summary = runtime.stop().await;
-    // Whoever read our output may be gone; that must not turn an orderly stop into a failure.
-    let _ = writeln!(std::io::stdout(), "{summary}");
+    crate::log::say(&summary.to_string());
     Ok(ExitCode::SUCCESS)
 }

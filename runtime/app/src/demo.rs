@@ -91,7 +91,7 @@ pub async fn run(args: DemoArgs) -> Result<ExitCode, String> {
             () = crate::cli::elapsed(args.run_for) => {}
         }
         if !args.json {
-            say!("stopping: outputs go to their declared shutdown state …");
+            crate::log::say("stopping: outputs go to their declared shutdown state …");
         }
     };
     let greet = |hmi| greet(&args, hmi, &users, sim.id());
@@ -116,7 +116,7 @@ async fn unsupervised(
     let runtime = Runtime::start(site, options).await.map_err(|error| with_causes(&error))?;
     greet(runtime.hmi_address());
     asked.await;
-    say!("{}", runtime.stop().await);
+    crate::log::say(&runtime.stop().await.to_string());
     Ok(ExitCode::SUCCESS)
 }
 

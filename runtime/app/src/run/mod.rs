@@ -128,7 +128,8 @@ impl Runtime {
 
         let mut fanout = Fanout::default();
         let records = fanout.add("historian");
-        let drops = fanout.drops();
+        let mut drops = fanout.drops();
+        drops.push(("log", crate::log::lost()));
         let (queues, receivers) = CommandQueues::new(site.devices.len());
         let objects = restore::objects(&site.objects, &actions, &historian, now.utc);
         let config = engine_config(&site, &actions, objects);
