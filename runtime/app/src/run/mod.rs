@@ -13,6 +13,7 @@ mod restore;
 mod retain;
 mod retain_file;
 mod scan;
+mod sinks;
 mod summary;
 
 pub use fanout::{CommandQueues, Fanout};
@@ -98,6 +99,7 @@ pub struct Runtime {
     history: JoinHandle<()>,
     history_stop: Arc<AtomicBool>,
     drivers: Vec<tokio::task::JoinHandle<()>>,
+    driver_threads: drivers::Threads,
     drivers_stop: watch::Sender<bool>,
     hmi_task: tokio::task::JoinHandle<()>,
     hmi_stop: watch::Sender<bool>,
@@ -174,10 +176,12 @@ impl Runtime {
             tracing::error!("the supervisor could not be asked for the outputs");
         }
         let (drivers_stop, stopped) = watch::channel(false);
-        let drivers = drivers::start(&site, &engine, receivers, &clock, &stopped, state);
+        let driver_threads = drivers::Threads::start().map_err(|source| io("the drivers' threads".into(), source))?;
+        let drivers = drivers::start(&driver_threads, &site, &engine, receivers, &clock, &stopped, state);
 
         let workers_stop = Arc::new(AtomicBool::new(false));
         let history_stop = Arc::new(AtomicBool::new(false));
+        let beat = sinks::Beat::default();
         let history = history::start(
             history::HistoryContext {
                 historian: historian.clone(),
@@ -189,11 +193,13 @@ impl Runtime {
                 dropped: drops[0].1.clone(),
                 objects: site.objects.clone(),
                 actions: Some(log),
+                beat: beat.clone(),
             },
             records,
             history_stop.clone(),
         )
         .map_err(|source| io("historian thread".into(), source))?;
+        sinks::watch(&engine, &clock, beat, drivers_stop.subscribe());
         let mut workers = Vec::new();
         if let Some(ledger) = &ledger {
             let worker = ledger::start(ledger.clone(), engine.clone(), clock.clone(), workers_stop.clone());
@@ -250,6 +256,7 @@ impl Runtime {
             history,
             history_stop,
             drivers,
+            driver_threads,
             drivers_stop,
             hmi_task,
             hmi_stop,
@@ -296,6 +303,7 @@ impl Runtime {
         for driver in self.drivers {
             end("a driver", driver).await;
         }
+        drop(self.driver_threads);
         self.workers_stop.store(true, Ordering::SeqCst);
         self.history_stop.store(true, Ordering::SeqCst);
         let (workers, history) = (self.workers, self.history);
