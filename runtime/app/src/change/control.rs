@@ -6,6 +6,7 @@
 use super::align::align;
 use super::diff::{Difference, differences};
 use super::history::{self, Entry, Kind, Note};
+use super::line;
 use super::words::Words;
 use crate::config::{Overrides, Site, load};
 use crate::recorder::Recorder;
@@ -15,7 +16,6 @@ use penstock_ledger::{Action, ActionKind, ActionLog};
 use penstock_model::{Clock, FaultRecord, Record, RecordSink, Role, TaskId, Utc, Value, with_causes};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
-use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -25,8 +25,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Longest question: two paths and a comment.
-const QUESTION_BYTES_MAX: u64 = 64 * 1024;
-/// How long whoever connected may take over its question.
+const QUESTION_BYTES_MAX: usize = 64 * 1024;
+/// How long whoever connected may take over its question, and over taking the answer.
 const QUESTION_WAIT: Duration = Duration::from_secs(2);
 /// How often probation is looked at, and a connection taken.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -244,10 +244,8 @@ impl Control {
         }
     }
 
-    fn converse(&mut self, mut stream: &UnixStream) -> std::io::Result<()> {
+    fn converse(&mut self, stream: &UnixStream) -> std::io::Result<()> {
         stream.set_nonblocking(false)?;
-        stream.set_read_timeout(Some(QUESTION_WAIT))?;
-        stream.set_write_timeout(Some(QUESTION_WAIT))?;
         let uid = rustix::net::sockopt::socket_peercred(stream).ok().map(|peer| peer.uid.as_raw());
         let own = rustix::process::getuid().as_raw();
         if !uid.is_some_and(|uid| uid == own || uid == 0) {
@@ -256,16 +254,15 @@ impl Control {
                 "another account may not change this site",
             ));
         }
-        let mut line = String::new();
-        BufReader::new(stream.take(QUESTION_BYTES_MAX)).read_line(&mut line)?;
-        let answer = match serde_json::from_str::<Question>(&line) {
+        let question = line::read(stream, QUESTION_BYTES_MAX, QUESTION_WAIT)?;
+        let answer = match serde_json::from_str::<Question>(&question) {
             Err(e) => Err(refused(format!("无法理解的请求：{e}"), format!("the question is not understood: {e}"))),
             Ok(question) => self.answer(question, account(uid)),
         };
         let answer = answer.unwrap_or_else(|words| self.say(false, words, Vec::new()));
         let mut text = serde_json::to_string(&answer)?;
         text.push('\n');
-        stream.write_all(text.as_bytes())
+        line::write(stream, &text, QUESTION_WAIT)
     }
 
     fn say(&self, ok: bool, words: Words, lines: Vec<Words>) -> Answer {

@@ -9,6 +9,7 @@ pub mod client;
 pub(crate) mod control;
 mod diff;
 pub(crate) mod history;
+mod line;
 mod words;
 
 pub use diff::{Difference, differences};
