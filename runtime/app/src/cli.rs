@@ -92,6 +92,10 @@ struct RunArgs {
     /// container does its work.
     #[arg(long)]
     unsupervised: bool,
+    /// Run the configuration that was last applied on this state folder, where the site's folder is another one or has
+    /// mistakes: for a start that no person watches, as after a power cut.
+    #[arg(long)]
+    applied: bool,
     /// Started by the supervisor; its line is on standard input.
     #[arg(long, hide = true, conflicts_with = "unsupervised")]
     supervised: bool,
@@ -266,7 +270,12 @@ fn test(path: &std::path::Path) -> ExitCode {
 
 async fn run(args: RunArgs) -> Result<ExitCode, String> {
     let overrides = Overrides { device_address: args.devices.clone() };
-    let loaded = crate::config::load(&args.site, &overrides).map_err(|d| d.to_string())?;
+    let (loaded, applied) = if args.applied {
+        let choice = crate::change::applied::choose(&args.site, &args.state, &overrides)?;
+        (choice.loaded, choice.applied)
+    } else {
+        (crate::config::load(&args.site, &overrides).map_err(|d| d.to_string())?, None)
+    };
     // The supervisor has shown them already.
     if !loaded.warnings.is_empty() && !args.supervised {
         crate::log::complain(&loaded.warnings.to_string());
@@ -279,11 +288,16 @@ async fn run(args: RunArgs) -> Result<ExitCode, String> {
         }
     };
     if !args.unsupervised && !args.supervised {
-        let launch = Launch { site: args.site, state: args.state, hmi: args.hmi, devices: args.devices };
-        return crate::supervise::run(launch, &loaded, asked, |hmi| say!("open http://{hmi}")).await;
+        if let Some(applied) = &applied {
+            applied.tell();
+        }
+        let RunArgs { site, state, hmi, devices, applied, .. } = args;
+        let launch = Launch { site, state, hmi, devices, applied };
+        return crate::supervise::run(launch, &loaded, asked, |hmi| crate::log::say(&format!("open http://{hmi}")))
+            .await;
     }
     let line = if args.supervised { Some(Line::on_stdin()?) } else { None };
-    let options = Options { state_dir: args.state, hmi: args.hmi, supervisor: line.clone() };
+    let options = Options { state_dir: args.state, hmi: args.hmi, supervisor: line.clone(), applied };
     let runtime = Runtime::start(loaded.site, options).await.map_err(|e| penstock_model::with_causes(&e))?;
     match &line {
         None => {

@@ -34,6 +34,8 @@ pub enum Kind {
     Rollback,
     /// The runtime went back to it by itself within the probation of another.
     Automatic,
+    /// The runtime was started with it again after a crash, although the site's folder is another one.
+    Restart,
 }
 
 /// One configuration that ran.
@@ -166,7 +168,14 @@ fn prune(state_dir: &Path, entries: &[Entry]) {
             _ => {}
         }
     }
-    Ok(entry)
+}
+
+/// The highest number used on this state folder; 0 where there is none.
+#[must_use]
+pub fn newest(state_dir: &Path) -> u32 {
+    let Ok(folders) = std::fs::read_dir(state_dir.join("changes")) else { return 0 };
+    let numbers = folders.filter_map(Result::ok).filter_map(|f| f.file_name().to_str()?.parse().ok());
+    numbers.max().unwrap_or(0)
 }
 
 fn folder(state_dir: &Path, number: u32) -> PathBuf {

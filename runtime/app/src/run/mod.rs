@@ -22,6 +22,7 @@ pub use realtime::{FIFO_PRIORITY_MAX, Realtime, priorities, use_fifo};
 pub use scan::{ScanThreads, ThreadCpuClock, monotonic_ns, sleep_until};
 pub use summary::Summary;
 
+use crate::change::applied::Applied;
 use crate::change::control;
 use crate::config::Site;
 use crate::recorder::Recorder;
@@ -53,6 +54,8 @@ pub struct Options {
     pub hmi: SocketAddr,
     /// The line to the supervisor, where one watches.
     pub supervisor: Option<Line>,
+    /// Where the site is not what lies in its folder: a restart after a crash.
+    pub applied: Option<Applied>,
 }
 
 /// Why a site could not be started. The configuration itself has been checked before.
@@ -225,6 +228,8 @@ impl Runtime {
             historian: historian.clone(),
             records: fanout,
             shown_hash,
+            applied: options.applied,
+            supervisor: options.supervisor.clone(),
         };
         match control::start(context, workers_stop.clone()) {
             Ok(worker) => workers.push(worker),
