@@ -151,6 +151,7 @@ pub(crate) struct App {
     /// One operator action at a time: the log and the engine see them in one order.
     pub(crate) acting: Mutex<()>,
     pub(crate) action_places: Arc<Semaphore>,
+    pub(crate) note_places: Arc<Semaphore>,
     pub(crate) query_places: Arc<Semaphore>,
     pub(crate) live_places: Arc<Semaphore>,
     pub(crate) why_places: Arc<Semaphore>,
@@ -193,6 +194,7 @@ pub async fn serve(
         counts: Counts::default(),
         acting: Mutex::new(()),
         action_places: Arc::new(Semaphore::new(limits::ACTIONS_WAITING_MAX)),
+        note_places: Arc::new(Semaphore::new(limits::NOTES_WAITING_MAX)),
         query_places: Arc::new(Semaphore::new(limits::QUERIES_MAX)),
         live_places: Arc::new(Semaphore::new(limits::LIVE_CLIENTS_MAX)),
         why_places: Arc::new(Semaphore::new(limits::WHY_PLACES_MAX)),

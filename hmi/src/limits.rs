@@ -85,6 +85,10 @@ pub const WHY_LOOK_EVERY: Duration = Duration::from_millis(20);
 pub const WHY_GIVEN_UP: Duration = Duration::from_secs(5);
 /// Operator actions waiting for the log at a time: more than the people of a site do in a second.
 pub const ACTIONS_WAITING_MAX: usize = 16;
+/// Logins and logouts waiting for the log at a time, each on a thread; more are let in without being noted.
+pub const NOTES_WAITING_MAX: usize = 16;
+/// How long a login waits for the log: a disk that does not answer must not keep a person out.
+pub const NOTE_WAIT_MAX: Duration = Duration::from_secs(3);
 /// Largest mimic drawing.
 pub const MIMIC_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Connections still open this long after the stop are cut.

@@ -3,7 +3,7 @@
 use crate::App;
 use crate::gate::Peer;
 use crate::guard::{SESSION_COOKIE, Viewer, session_id};
-use crate::limits::USER_NAME_BYTES_MAX;
+use crate::limits::{NOTE_WAIT_MAX, USER_NAME_BYTES_MAX};
 use crate::reply::{ApiError, Body};
 use crate::sessions::session_key;
 use axum::Json;
@@ -85,16 +85,25 @@ fn me_json(user: &str, role: Role) -> Json_ {
     json!({ "user": user, "role": role.as_str() })
 }
 
-/// A login moves nothing on the plant: one that the log cannot take (disk full) is still let in, and said aloud,
-/// because the person is needed exactly then. What moves the plant is refused when it cannot be recorded.
+/// A login moves nothing on the plant: one that the log cannot take (disk full, or a disk that does not answer) is still
+/// let in, and said aloud, because the person is needed exactly then. What moves the plant is refused when it cannot be
+/// recorded.
 async fn note(app: &Arc<App>, user: &str, role: Role, what: ActionKind) {
     let action = app.action(user, role, what);
+    let Ok(place) = app.note_places.clone().try_acquire_owned() else {
+        tracing::error!(%user, "the action log does not answer and many wait for it: a login is not in it");
+        return;
+    };
     let app = app.clone();
-    let noted = tokio::task::spawn_blocking(move || app.ctx.actions.append(action).map_err(|e| with_causes(&e))).await;
-    match noted {
-        Ok(Ok(_)) => {}
+    let noted = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        app.ctx.actions.append(action).map_err(|e| with_causes(&e))
+    });
+    match tokio::time::timeout(NOTE_WAIT_MAX, noted).await {
+        Ok(Ok(Ok(_))) => {}
+        Ok(Ok(Err(error))) => tracing::error!(%user, %error, "the action log cannot take a login"),
         Ok(Err(error)) => tracing::error!(%user, %error, "the action log cannot take a login"),
-        Err(error) => tracing::error!(%user, %error, "the action log cannot take a login"),
+        Err(_) => tracing::error!(%user, "the action log does not answer; a login is let in and noted when it does"),
     }
 }
 

@@ -6,7 +6,6 @@ use crate::run::{Options, Runtime};
 use crate::supervise::Launch;
 use crate::supervise::child::Line;
 use clap::{Parser, Subcommand};
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -93,6 +92,10 @@ struct RunArgs {
     /// container does its work.
     #[arg(long)]
     unsupervised: bool,
+    /// Run the configuration that was last applied on this state folder, where the site's folder is another one or has
+    /// mistakes: for a start that no person watches, as after a power cut.
+    #[arg(long)]
+    applied: bool,
     /// Started by the supervisor; its line is on standard input.
     #[arg(long, hide = true, conflicts_with = "unsupervised")]
     supervised: bool,
@@ -124,7 +127,13 @@ pub async fn elapsed(time: Option<Duration>) {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     start_log();
-    match cli.command {
+    let ended = carry_out(cli.command);
+    crate::log::flush();
+    ended
+}
+
+fn carry_out(verb: Verb) -> ExitCode {
+    match verb {
         Verb::Check { site, json } => check(&site, json),
         Verb::Diff(args) => done(client::diff(&args)),
         Verb::Apply(args) => done(client::apply(&args)),
@@ -137,10 +146,10 @@ pub fn main() -> ExitCode {
         Verb::Test { path } => test(&path),
         Verb::User(verb) => done(crate::users::run(verb)),
         Verb::Verify { state } => done(crate::verify::run(&state)),
-        Verb::Demo(args) => code(block_on(crate::demo::run(args))),
+        Verb::Demo(args) => plant(crate::demo::run(args)),
         Verb::Sim(args) => done(block_on(crate::sim::run(args))),
         Verb::Simulate(args) => done(crate::simulate::run(&args)),
-        Verb::Run(args) => code(block_on(run(args))),
+        Verb::Run(args) => plant(run(args)),
     }
 }
 
@@ -154,7 +163,7 @@ fn start_log() {
     let filter = EnvFilter::try_from_env("PENSTOCK_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| crate::log::Writer)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         // It would print its own troubles with `eprintln!`, which ends the thread that logs.
@@ -178,15 +187,25 @@ fn done(result: Result<(), String>) -> ExitCode {
 }
 
 fn code(result: Result<ExitCode, String>) -> ExitCode {
-    match result {
-        Ok(code) => code,
-        Err(message) => {
-            // Lists of mistakes name each of theirs already.
-            let prefix = if message.starts_with("error") { "" } else { "error: " };
-            complain!("{prefix}{message}");
-            ExitCode::FAILURE
-        }
-    }
+    result.unwrap_or_else(|message| {
+        complain!("{}", as_error(&message));
+        ExitCode::FAILURE
+    })
+}
+
+/// A process that controls a plant: it waits for nobody who reads what it says, not even in its last words.
+fn plant(work: impl Future<Output = Result<ExitCode, String>>) -> ExitCode {
+    crate::log::tell_panics();
+    block_on(work).unwrap_or_else(|message| {
+        crate::log::complain(&as_error(&message));
+        ExitCode::FAILURE
+    })
+}
+
+fn as_error(message: &str) -> String {
+    // Lists of mistakes name each of theirs already.
+    let prefix = if message.starts_with("error") { "" } else { "error: " };
+    format!("{prefix}{message}")
 }
 
 fn check(site: &std::path::Path, json: bool) -> ExitCode {
@@ -251,10 +270,15 @@ fn test(path: &std::path::Path) -> ExitCode {
 
 async fn run(args: RunArgs) -> Result<ExitCode, String> {
     let overrides = Overrides { device_address: args.devices.clone() };
-    let loaded = crate::config::load(&args.site, &overrides).map_err(|d| d.to_string())?;
+    let (loaded, applied) = if args.applied {
+        let choice = crate::change::applied::choose(&args.site, &args.state, &overrides)?;
+        (choice.loaded, choice.applied)
+    } else {
+        (crate::config::load(&args.site, &overrides).map_err(|d| d.to_string())?, None)
+    };
     // The supervisor has shown them already.
     if !loaded.warnings.is_empty() && !args.supervised {
-        complain!("{}", loaded.warnings);
+        crate::log::complain(&loaded.warnings.to_string());
     }
     let run_for = args.run_for;
     let asked = async move {
@@ -264,15 +288,20 @@ async fn run(args: RunArgs) -> Result<ExitCode, String> {
         }
     };
     if !args.unsupervised && !args.supervised {
-        let launch = Launch { site: args.site, state: args.state, hmi: args.hmi, devices: args.devices };
-        return crate::supervise::run(launch, &loaded, asked, |hmi| say!("open http://{hmi}")).await;
+        if let Some(applied) = &applied {
+            applied.tell();
+        }
+        let RunArgs { site, state, hmi, devices, applied, .. } = args;
+        let launch = Launch { site, state, hmi, devices, applied };
+        return crate::supervise::run(launch, &loaded, asked, |hmi| crate::log::say(&format!("open http://{hmi}")))
+            .await;
     }
     let line = if args.supervised { Some(Line::on_stdin()?) } else { None };
-    let options = Options { state_dir: args.state, hmi: args.hmi, supervisor: line.clone() };
+    let options = Options { state_dir: args.state, hmi: args.hmi, supervisor: line.clone(), applied };
     let runtime = Runtime::start(loaded.site, options).await.map_err(|e| penstock_model::with_causes(&e))?;
     match &line {
         None => {
-            say!("open http://{}", runtime.hmi_address());
+            crate::log::say(&format!("open http://{}", runtime.hmi_address()));
             asked.await;
         }
         Some(line) => {
@@ -284,7 +313,6 @@ async fn run(args: RunArgs) -> Result<ExitCode, String> {
         }
     }
     let summary = runtime.stop().await;
-    // Whoever read our output may be gone; that must not turn an orderly stop into a failure.
-    let _ = writeln!(std::io::stdout(), "{summary}");
+    crate::log::say(&summary.to_string());
     Ok(ExitCode::SUCCESS)
 }

@@ -91,7 +91,7 @@ pub async fn run(args: DemoArgs) -> Result<ExitCode, String> {
             () = crate::cli::elapsed(args.run_for) => {}
         }
         if !args.json {
-            say!("stopping: outputs go to their declared shutdown state …");
+            crate::log::say("stopping: outputs go to their declared shutdown state …");
         }
     };
     let greet = |hmi| greet(&args, hmi, &users, sim.id());
@@ -99,7 +99,7 @@ pub async fn run(args: DemoArgs) -> Result<ExitCode, String> {
         unsupervised(&args, loaded.site, asked, greet).await
     } else {
         let (state, hmi) = (args.state.clone(), args.hmi);
-        let launch = Launch { site: site_dir, state, hmi, devices: device_address };
+        let launch = Launch { site: site_dir, state, hmi, devices: device_address, applied: false };
         crate::supervise::run(launch, &loaded, asked, greet).await
     };
     sim.stop().await;
@@ -112,11 +112,11 @@ async fn unsupervised(
     asked: impl Future<Output = ()>,
     greet: impl FnOnce(SocketAddr),
 ) -> Result<ExitCode, String> {
-    let options = Options { state_dir: args.state.clone(), hmi: args.hmi, supervisor: None };
+    let options = Options { state_dir: args.state.clone(), hmi: args.hmi, supervisor: None, applied: None };
     let runtime = Runtime::start(site, options).await.map_err(|error| with_causes(&error))?;
     greet(runtime.hmi_address());
     asked.await;
-    say!("{}", runtime.stop().await);
+    crate::log::say(&runtime.stop().await.to_string());
     Ok(ExitCode::SUCCESS)
 }
 

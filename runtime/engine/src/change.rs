@@ -180,8 +180,7 @@ fn declared(objects: &[ObjectDef]) -> Vec<ObjectDef> {
     objects.iter().map(|o| ObjectDef { start: ObjectStart::default(), ..o.clone() }).collect()
 }
 
-/// What of a tag stays the same while the engine runs. What an output does when the process dies is one: the supervisor
-/// was told it at the start.
+/// What of a tag stays the same while the engine runs.
 fn fixed(def: &TagDef) -> TagDef {
     let source = match &def.source {
         Source::Program(_) => Source::Program("".into()),
@@ -193,7 +192,7 @@ fn fixed(def: &TagDef) -> TagDef {
         rate_per_s: None,
         min_on: std::time::Duration::ZERO,
         min_off: std::time::Duration::ZERO,
-        fallback: Fallback { crash: o.fallback.crash.clone(), ..Fallback::always(FallbackAction::Hold) },
+        fallback: Fallback::always(FallbackAction::Hold),
         write: WritePolicy::default(),
     });
     TagDef { source, output, ..def.clone() }

@@ -63,6 +63,7 @@ pub struct Historian {
 #[derive(Debug, Default)]
 struct Health {
     tail_bytes: u64,
+    bytes_disk: u64,
     damaged_at_open: u64,
     last_commit: Duration,
     last_error: Option<String>,
@@ -88,7 +89,12 @@ impl Historian {
             commit: loaded.commit,
             ..Writer::default()
         };
-        let health = Health { tail_bytes: writer.tail_bytes(), damaged_at_open: loaded.damaged, ..Health::default() };
+        let health = Health {
+            tail_bytes: writer.tail_bytes(),
+            bytes_disk: storage.bytes_disk(),
+            damaged_at_open: loaded.damaged,
+            ..Health::default()
+        };
         Historian {
             config,
             storage,
@@ -129,7 +135,9 @@ impl Historian {
         let mut writer = self.writer.lock();
         let started = Instant::now();
         let result = self.commit_with(&mut writer);
+        let bytes_disk = self.storage.bytes_disk();
         let mut health = self.health.lock();
+        health.bytes_disk = bytes_disk;
         match result {
             Ok(mut report) => {
                 report.took = started.elapsed();
@@ -196,14 +204,15 @@ impl Historian {
         self.retain_until(now)
     }
 
-    /// The historian's own health.
+    /// The historian's own health, as of the last commit where it concerns the disk. Never waits for the disk: screens ask
+    /// for it while it does not answer.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let mut stats = self.memory.lock().stats();
         let health = self.health.lock();
         stats.tail_bytes = health.tail_bytes;
         stats.bytes_live += health.tail_bytes;
-        stats.bytes_disk = self.storage.bytes_disk();
+        stats.bytes_disk = health.bytes_disk;
         stats.damaged = health.damaged_at_open + self.damaged.lock().len() as u64;
         stats.last_commit = health.last_commit;
         stats.last_error.clone_from(&health.last_error);

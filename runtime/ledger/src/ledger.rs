@@ -69,6 +69,8 @@ pub struct Ledger {
     dir: PathBuf,
     historian: Option<Arc<Historian>>,
     inner: Mutex<Inner>,
+    /// Beside `inner`, which is held while the disk is written: who asks for the health must not wait for the disk.
+    status: Mutex<LedgerStatus>,
 }
 
 /// Rows of one quarter, by stream.
@@ -136,7 +138,8 @@ impl Ledger {
         let book = Book::new(config, zone);
         let (store, loaded) = Store::open(dir)?;
         let inner = Inner::new(&book, store, loaded);
-        Ok(Ledger { book, dir: dir.to_owned(), historian, inner: Mutex::new(inner) })
+        let status = Mutex::new(status_of(&inner.store));
+        Ok(Ledger { book, dir: dir.to_owned(), historian, inner: Mutex::new(inner), status })
     }
 
     /// The tags it publishes.
@@ -161,7 +164,9 @@ impl Ledger {
         inner.write_out(&self.book, now.mono, t);
         let samples = crate::publish::samples(&self.book, &inner, now, t, read);
         let fresh = std::mem::take(&mut inner.fresh);
+        let status = status_of(&inner.store);
         drop(inner);
+        *self.status.lock() = status;
         self.journal(now.utc, &fresh);
         samples
     }
@@ -195,12 +200,10 @@ impl Ledger {
         Ok(summary)
     }
 
-    /// The ledger's own health.
+    /// The ledger's own health as of the last look. Never waits for the disk.
     #[must_use]
     pub fn status(&self) -> LedgerStatus {
-        let store = &self.inner.lock().store;
-        let (records, head) = store.head();
-        LedgerStatus { head, records, waiting: store.waiting(), lost: store.lost, last_error: store.last_error.clone() }
+        self.status.lock().clone()
     }
 
     /// Verifies the intervals in `dir` from their first record, changing nothing.
@@ -221,6 +224,11 @@ impl Ledger {
             }
         }
     }
+}
+
+fn status_of(store: &Store) -> LedgerStatus {
+    let (records, head) = store.head();
+    LedgerStatus { head, records, waiting: store.waiting(), lost: store.lost, last_error: store.last_error.clone() }
 }
 
 impl Drop for Ledger {

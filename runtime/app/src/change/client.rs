@@ -213,8 +213,8 @@ pub fn rollback(args: &RollbackArgs) -> Result<(), String> {
     let answer = ask(&args.common, &Question::Rollback { number: args.number, order: args.order.order() })?;
     finish(&args.common, &answer)?;
     args.common.say(&Words::new(
-        "注意：站点文件夹未被改动；重启时以文件夹为准",
-        "mind: the site's folder was not changed, and a restart runs what is in the folder",
+        "注意：站点文件夹未被改动；人工启动时以文件夹为准（崩溃后自动重启则沿用本配置）",
+        "mind: the site's folder was not changed, and whoever starts the site runs what is in the folder (a restart after a crash runs this configuration)",
     ));
     Ok(())
 }
@@ -233,7 +233,8 @@ pub fn history(args: &HistoryArgs) -> Result<(), String> {
         say!("{}", serde_json::to_string(&entries).map_err(|e| e.to_string())?);
         return Ok(());
     }
-    let zone = load(&common.site, &Overrides::default()).map_or_else(|_| String::new(), |l| l.site.time_zone);
+    let folder = load(&common.site, &Overrides::default());
+    let zone = folder.as_ref().map_or_else(|_| String::new(), |l| l.site.time_zone.clone());
     let language = common.language();
     for e in &entries {
         let kind = match (e.kind, language) {
@@ -241,10 +242,12 @@ pub fn history(args: &HistoryArgs) -> Result<(), String> {
             (Kind::Apply, "zh") => "更改",
             (Kind::Rollback, "zh") => "回退",
             (Kind::Automatic, "zh") => "自动回退",
+            (Kind::Restart, "zh") => "崩溃后重启",
             (Kind::Start, _) => "start",
             (Kind::Apply, _) => "apply",
             (Kind::Rollback, _) => "rollback",
             (Kind::Automatic, _) => "automatic rollback",
+            (Kind::Restart, _) => "restart after a crash",
         };
         let of = e.of.map_or(String::new(), |n| format!(" → {n}"));
         let time = control::shown_time(e.at_ms, &zone);
@@ -253,10 +256,27 @@ pub fn history(args: &HistoryArgs) -> Result<(), String> {
             say!("      {}", line.of(language));
         }
     }
-    if entries.is_empty() {
-        common.say(&Words::new("没有运行过的配置", "nothing has run on this state folder"));
+    match entries.last() {
+        None => common.say(&Words::new("没有运行过的配置", "nothing has run on this state folder")),
+        Some(last) => tell_folder(common, last, folder.as_ref().map(|l| l.site.config_hash.as_str()).ok()),
     }
     Ok(())
+}
+
+/// Says where the folder, of this hash or with mistakes, is not what ran last.
+fn tell_folder(common: &Common, last: &Entry, hash: Option<&str>) {
+    let n = last.number;
+    match hash {
+        Some(hash) if hash == last.hash => {}
+        Some(_) => common.say(&Words::new(
+            format!("站点文件夹不是配置 {n}：用 penstock diff 查看，用 penstock apply 生效"),
+            format!("the site's folder is not configuration {n}: penstock diff shows what differs, penstock apply puts it in force"),
+        )),
+        None => common.say(&Words::new(
+            format!("站点文件夹有误，不是配置 {n}：用 penstock check 查看"),
+            format!("the site's folder has mistakes and is not configuration {n}: penstock check lists them"),
+        )),
+    }
 }
 
 impl OrderArgs {

@@ -4,18 +4,20 @@
 //! both bounded. One thread does everything here, so that changes come one after the other.
 
 use super::align::align;
+use super::applied::Applied;
 use super::diff::{Difference, differences};
 use super::history::{self, Entry, Kind, Note};
+use super::line;
 use super::words::Words;
 use crate::config::{Overrides, Site, load};
 use crate::recorder::Recorder;
+use crate::supervise::child::Line;
 use penstock_engine::{Change, Engine};
 use penstock_historian::Historian;
 use penstock_ledger::{Action, ActionKind, ActionLog};
 use penstock_model::{Clock, FaultRecord, Record, RecordSink, Role, TaskId, Utc, Value, with_causes};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
-use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -25,8 +27,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Longest question: two paths and a comment.
-const QUESTION_BYTES_MAX: u64 = 64 * 1024;
-/// How long whoever connected may take over its question.
+const QUESTION_BYTES_MAX: usize = 64 * 1024;
+/// How long whoever connected may take over its question, and over taking the answer.
 const QUESTION_WAIT: Duration = Duration::from_secs(2);
 /// How often probation is looked at, and a connection taken.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -100,6 +102,10 @@ pub struct Context {
     pub recorder: Option<Recorder>,
     /// The hash that screens show, and begin anew with.
     pub shown_hash: penstock_hmi::ConfigHash,
+    /// Where this configuration is not the site's folder: a restart after a crash.
+    pub applied: Option<Applied>,
+    /// The supervisor, which must know what runs.
+    pub supervisor: Option<Line>,
 }
 
 /// A change on probation.
@@ -123,6 +129,8 @@ struct Control {
     probation: Option<Probation>,
     /// The runtime went back by itself, and nobody has applied anything since.
     went_back: bool,
+    /// What to tell of a folder that was not used after a crash, until another configuration is put in force.
+    folder_unused: Option<Words>,
     shown: Option<Instant>,
 }
 
@@ -131,57 +139,8 @@ pub const CHANGE_TAGS: &[(&str, &str, &str, &str, penstock_model::ValueType)] = 
     ("sys/config/number", "运行配置编号", "Running configuration", "", penstock_model::ValueType::Int),
     ("sys/config/probation_s", "试运行剩余", "Probation left", "s", penstock_model::ValueType::Float),
     ("sys/config/went_back", "已自动回退", "Went back by itself", "", penstock_model::ValueType::Bool),
+    ("sys/config/folder_unused", "站点文件夹未采用", "Site's folder not used", "", penstock_model::ValueType::Bool),
 ];
-
-/// Notes in the history what is started, and tells what differs from what ran last. To be called once at the start.
-pub fn started(context: &Context) -> u32 {
-    let (site, state) = (&context.site, &context.state_dir);
-    let last = match history::list(state) {
-        Ok((entries, broken)) => {
-            for name in broken {
-                tracing::warn!(%name, "an entry of the history of configurations cannot be read; it is passed over");
-            }
-            entries.into_iter().next_back()
-        }
-        Err(error) => {
-            tracing::error!(%error, "the history of configurations cannot be read: what is applied cannot be gone back to");
-            None
-        }
-    };
-    if let Some(last) = last.as_ref().filter(|last| last.hash == site.config_hash) {
-        return last.number;
-    }
-    let mut lines = Vec::new();
-    if let Some(last) = &last {
-        match history::configuration(state, last, &context.overrides) {
-            Ok(loaded) => lines = differences(&loaded.site, site).into_iter().map(|d| d.words).collect(),
-            Err(error) => tracing::warn!(%error, "what ran last cannot be compared"),
-        }
-        tracing::warn!(
-            last = last.number,
-            differences = lines.len(),
-            "the site's folder is not the configuration that ran last; the folder is what runs now"
-        );
-        for line in &lines {
-            tracing::warn!("  {}", line.en);
-        }
-    }
-    let note = Note {
-        at: context.clock.now().utc,
-        kind: Kind::Start,
-        who: account(None),
-        comment: String::new(),
-        of: None,
-        lines,
-    };
-    match history::add(state, site, note) {
-        Ok(entry) => entry.number,
-        Err(error) => {
-            tracing::error!(%error, "the running configuration could not be kept: it cannot be gone back to");
-            0
-        }
-    }
-}
 
 /// Starts the thread. It ends when `stop` is set.
 ///
@@ -197,10 +156,12 @@ pub fn start(context: Context, stop: Arc<AtomicBool>) -> std::io::Result<JoinHan
     let listener = UnixListener::bind(&path)?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     listener.set_nonblocking(true)?;
-    let number = started(&context);
+    let number = super::started::started(&context);
     std::thread::Builder::new().name("control".into()).spawn(move || {
         let site = context.site.clone();
-        let mut control = Control { context, site, number, probation: None, went_back: false, shown: None };
+        let folder_unused = context.applied.as_ref().map(Applied::words);
+        let mut control =
+            Control { context, site, number, probation: None, went_back: false, folder_unused, shown: None };
         while !stop.load(Ordering::SeqCst) {
             if let Ok((stream, _)) = listener.accept() {
                 control.serve(stream);
@@ -244,10 +205,8 @@ impl Control {
         }
     }
 
-    fn converse(&mut self, mut stream: &UnixStream) -> std::io::Result<()> {
+    fn converse(&mut self, stream: &UnixStream) -> std::io::Result<()> {
         stream.set_nonblocking(false)?;
-        stream.set_read_timeout(Some(QUESTION_WAIT))?;
-        stream.set_write_timeout(Some(QUESTION_WAIT))?;
         let uid = rustix::net::sockopt::socket_peercred(stream).ok().map(|peer| peer.uid.as_raw());
         let own = rustix::process::getuid().as_raw();
         if !uid.is_some_and(|uid| uid == own || uid == 0) {
@@ -256,16 +215,15 @@ impl Control {
                 "another account may not change this site",
             ));
         }
-        let mut line = String::new();
-        BufReader::new(stream.take(QUESTION_BYTES_MAX)).read_line(&mut line)?;
-        let answer = match serde_json::from_str::<Question>(&line) {
+        let question = line::read(stream, QUESTION_BYTES_MAX, QUESTION_WAIT)?;
+        let answer = match serde_json::from_str::<Question>(&question) {
             Err(e) => Err(refused(format!("无法理解的请求：{e}"), format!("the question is not understood: {e}"))),
             Ok(question) => self.answer(question, account(uid)),
         };
         let answer = answer.unwrap_or_else(|words| self.say(false, words, Vec::new()));
         let mut text = serde_json::to_string(&answer)?;
         text.push('\n');
-        stream.write_all(text.as_bytes())
+        line::write(stream, &text, QUESTION_WAIT)
     }
 
     fn say(&self, ok: bool, words: Words, lines: Vec<Words>) -> Answer {
@@ -278,7 +236,7 @@ impl Control {
             Question::Status => {
                 let (n, hash) = (self.number, &self.site.config_hash);
                 let words = Words::new(format!("运行配置 {n}（{hash}）"), format!("configuration {n} runs ({hash})"));
-                Ok(self.say(true, words, Vec::new()))
+                Ok(self.say(true, words, self.folder_unused.clone().into_iter().collect()))
             }
             Question::Apply { site, hash, order } => {
                 let loaded = load(&site, &self.context.overrides).map_err(|d| {
@@ -393,6 +351,8 @@ impl Control {
         self.context.shown_hash.set(&self.site.config_hash);
         self.probation = None;
         self.end_went_back();
+        self.folder_unused = None;
+        self.tell_supervisor();
         let began = Instant::now();
         while !engine.change_is_taken() && began.elapsed() < TAKEN_WAIT {
             std::thread::sleep(Duration::from_millis(2));
@@ -442,7 +402,7 @@ impl Control {
     fn log(&self, who: &str, station: &str, new: &Site, kind: Kind, comment: &str) -> Result<(), String> {
         let at = self.context.clock.now().utc;
         let what = match kind {
-            Kind::Start => "started with",
+            Kind::Start | Kind::Restart => "started with",
             Kind::Apply => "applied",
             Kind::Rollback => "went back to",
             Kind::Automatic => "went back by itself to",
@@ -513,7 +473,10 @@ impl Control {
             lines: vec![Words::new(zh, format!("went back by itself from {comment}"))],
         };
         match history::add(&self.context.state_dir, &site, note) {
-            Ok(entry) => self.number = entry.number,
+            Ok(entry) => {
+                self.number = entry.number;
+                self.tell_supervisor();
+            }
             Err(error) => tracing::error!(%error, "the return to the configuration before could not be kept"),
         }
         self.fault(&format!("went back by itself to configuration {before_number}; {comment}"), true);
@@ -524,6 +487,13 @@ impl Control {
     fn record(&self, site: &Site) {
         if let Some(Err(error)) = self.context.recorder.as_ref().map(|recorder| recorder.configuration(site)) {
             tracing::error!(%error, "the configuration could not be kept with the record of scans: its scans cannot be replayed");
+        }
+    }
+
+    /// What it writes when this process dies is declared by what runs.
+    fn tell_supervisor(&self) {
+        if let Some(line) = &self.context.supervisor {
+            line.runs(self.number);
         }
     }
 
@@ -563,6 +533,7 @@ impl Control {
             ("sys/config/number", Value::Int(i64::from(self.number))),
             ("sys/config/probation_s", Value::Float(left.ceil())),
             ("sys/config/went_back", Value::Bool(self.went_back)),
+            ("sys/config/folder_unused", Value::Bool(self.folder_unused.is_some())),
         ];
         let engine = &self.context.engine;
         crate::run::history::publish(&engine.tags(), &*engine.sink(), self.context.clock.now(), values);

@@ -249,6 +249,7 @@ impl Finder<'_> {
             FallbackCause::Overrun,
             FallbackCause::Link,
             FallbackCause::Shutdown,
+            FallbackCause::Crash,
         ]
         .map(|cause| {
             let of = |def: &OutputDef| action(def.fallback.action(cause));
@@ -256,16 +257,6 @@ impl Finder<'_> {
         });
         for (zh, en, from, to) in rows.into_iter().chain(causes).filter(|(_, _, from, to)| from != to) {
             self.live(None, format!("点 {path}：{zh} {from} → {to}"), format!("tag {path}: {en} {from} → {to}"));
-        }
-        let crash = |def: &OutputDef| action(def.fallback.action(FallbackCause::Crash));
-        if crash(was) != crash(is) {
-            let (from, to) = (crash(was), crash(is));
-            let why = Words::new("监护进程在启动时读取，须重启", "the supervisor was told it at the start");
-            self.restart(
-                format!("点 {path}：后备 crash {from} → {to}"),
-                format!("tag {path}: fallback crash {from} → {to}"),
-                why,
-            );
         }
         if was.device.is_some() != is.device.is_some() {
             self.restart(format!("点 {path}：写入设备改动"), format!("tag {path} goes to another device"), drivers());

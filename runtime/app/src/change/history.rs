@@ -2,7 +2,8 @@
 //!
 //! An entry is a folder `changes/<number>/` with `entry.json` and, under `files/`, a copy of every file the configuration
 //! was read from, in their places relative to each other. It is written beside, synced and renamed, so that there is a
-//! whole entry or none. The newest entry is what runs, or ran last.
+//! whole entry or none. The newest entry is what runs, or ran last. The files are kept of the newest entries alone; what
+//! happened is kept for longer.
 
 use super::words::Words;
 use crate::config::{Loaded, Overrides, Site, load};
@@ -12,8 +13,10 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Configurations kept: a year of careful work.
+/// Configurations kept with their files, so that they can be gone back to: a year of careful work.
 pub const ENTRIES_MAX: usize = 50;
+/// Entries kept without their files: when, who, why and what differed.
+pub const LISTED_MAX: usize = 1_000;
 /// Longest comment and name kept.
 const TEXT_CHARS_MAX: usize = 500;
 /// Lines of differences kept of one entry.
@@ -31,6 +34,8 @@ pub enum Kind {
     Rollback,
     /// The runtime went back to it by itself within the probation of another.
     Automatic,
+    /// The runtime was started with it again after a crash, although the site's folder is another one.
+    Restart,
 }
 
 /// One configuration that ran.
@@ -92,7 +97,14 @@ pub fn configuration(state_dir: &Path, entry: &Entry, overrides: &Overrides) -> 
     if !inside {
         return Err(format!("entry {} names a folder outside its own", entry.number));
     }
-    let dir = folder(state_dir, entry.number).join("files").join(&entry.site);
+    let files = folder(state_dir, entry.number).join("files");
+    if !files.is_dir() {
+        return Err(format!(
+            "the files of configuration {} are not kept any more: those of the newest {ENTRIES_MAX} are",
+            entry.number
+        ));
+    }
+    let dir = files.join(&entry.site);
     let loaded = load(&dir, overrides).map_err(|d| format!("the copy of configuration {}: {d}", entry.number))?;
     if loaded.site.config_hash != entry.hash {
         return Err(format!(
@@ -139,13 +151,31 @@ pub fn add(state_dir: &Path, site: &Site, note: Note) -> Result<Entry, String> {
     };
     write(state_dir, &entry, &files)
         .map_err(|e| format!("the history of configurations in {}: {e}", state_dir.display()))?;
-    let surplus = (entries.len() + 1).saturating_sub(ENTRIES_MAX);
-    for old in entries.iter().take(surplus) {
-        if let Err(error) = std::fs::remove_dir_all(folder(state_dir, old.number)) {
-            tracing::warn!(%error, number = old.number, "an old configuration could not be removed from the history");
+    prune(state_dir, &entries);
+    Ok(entry)
+}
+
+/// Makes room after one more entry than these: the oldest lose their files, the very oldest go.
+fn prune(state_dir: &Path, entries: &[Entry]) {
+    let surplus = |max: usize| entries.len().saturating_sub(max - 1);
+    for (place, old) in entries.iter().take(surplus(ENTRIES_MAX)).enumerate() {
+        let folder = folder(state_dir, old.number);
+        let gone = if place < surplus(LISTED_MAX) { folder } else { folder.join("files") };
+        match std::fs::remove_dir_all(gone) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(%error, number = old.number, "an old configuration could not be removed from the history");
+            }
+            _ => {}
         }
     }
-    Ok(entry)
+}
+
+/// The highest number used on this state folder; 0 where there is none.
+#[must_use]
+pub fn newest(state_dir: &Path) -> u32 {
+    let Ok(folders) = std::fs::read_dir(state_dir.join("changes")) else { return 0 };
+    let numbers = folders.filter_map(Result::ok).filter_map(|f| f.file_name().to_str()?.parse().ok());
+    numbers.max().unwrap_or(0)
 }
 
 fn folder(state_dir: &Path, number: u32) -> PathBuf {

@@ -5,10 +5,13 @@
 //! folder again, checks it again and carries it out ([`control`]).
 
 mod align;
+pub(crate) mod applied;
 pub mod client;
 pub(crate) mod control;
 mod diff;
 pub(crate) mod history;
+mod line;
+mod started;
 mod words;
 
 pub use diff::{Difference, differences};

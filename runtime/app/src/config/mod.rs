@@ -453,7 +453,7 @@ fn add_system_tags(reader: &mut Reader, tags: &mut Tags, tasks: &[TaskDef], devi
         tags.add(reader, Draft { def, kind: Kind::Own, place: None, writer: None });
     }
     let own = crate::run::history::HEALTH_TAGS.iter().chain(crate::change::control::CHANGE_TAGS);
-    let own = own.chain(crate::recorder::RECORDER_TAGS);
+    let own = own.chain(crate::recorder::RECORDER_TAGS).chain(crate::log::LOG_TAGS);
     for (path, zh, en, unit, value_type) in own {
         let unit = Unit::parse(unit).unwrap_or(Unit::NONE);
         let mut def = own_tag(path, Text::new(zh, en), unit, *value_type);

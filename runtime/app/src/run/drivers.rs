@@ -7,8 +7,47 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+/// Threads on which drivers run and nothing else: whatever a screen asks for, it delays no device.
+pub struct Threads(Option<tokio::runtime::Runtime>);
+
+impl Threads {
+    /// Starts them.
+    ///
+    /// # Errors
+    /// When the system refuses threads.
+    pub fn start() -> std::io::Result<Threads> {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder
+            .worker_threads(THREADS)
+            .thread_name("drivers")
+            .enable_all()
+            .build()
+            .map(|threads| Threads(Some(threads)))
+    }
+
+    fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        match &self.0 {
+            Some(threads) => threads.spawn(work),
+            None => tokio::spawn(work),
+        }
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        // Where they are dropped must not wait, and whoever stops in order has waited for the drivers before.
+        if let Some(threads) = self.0.take() {
+            threads.shutdown_background();
+        }
+    }
+}
+
+/// Two: a driver that computes for long, in a large birth or a large plan, leaves another for the rest.
+const THREADS: usize = 2;
+
 /// Starts a task per device, and the publication over MQTT where the site has one.
 pub fn start(
+    threads: &Threads,
     site: &Site,
     engine: &Engine,
     receivers: Vec<mpsc::Receiver<Command>>,
@@ -21,18 +60,18 @@ pub fn start(
         let (sink, clock, stop) = (engine.sink(), clock.clone(), stop.clone());
         let driver = match &device.driver {
             DriverConfig::Modbus(config) => {
-                tokio::spawn(penstock_modbus::run(config.clone(), sink, commands, clock.clone(), stop))
+                threads.spawn(penstock_modbus::run(config.clone(), sink, commands, clock.clone(), stop))
             }
             DriverConfig::OpcUa(config) => {
                 let config = penstock_opcua::DeviceConfig { pki_dir: state.join("pki"), ..config.clone() };
-                tokio::spawn(penstock_opcua::run(config, sink, commands, clock.clone(), stop))
+                threads.spawn(penstock_opcua::run(config, sink, commands, clock.clone(), stop))
             }
         };
-        tasks.push(tokio::spawn(watch_over(driver, device.id, device.name.clone(), engine.clone(), clock)));
+        tasks.push(threads.spawn(watch_over(driver, device.id, device.name.clone(), engine.clone(), clock)));
     }
     if let Some(config) = &site.mqtt {
         let source = Arc::new(EngineMetrics(engine.clone()));
-        tasks.push(tokio::spawn(penstock_mqtt::run(config.clone(), source, clock.clone(), stop.clone())));
+        tasks.push(threads.spawn(penstock_mqtt::run(config.clone(), source, clock.clone(), stop.clone())));
     }
     tasks
 }

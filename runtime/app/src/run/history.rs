@@ -49,6 +49,8 @@ pub struct HistoryContext {
     pub objects: Vec<ObjectDef>,
     /// Where the end of a hold by hand is recorded, so that a restart does not take it up again.
     pub actions: Option<Arc<penstock_ledger::ActionLog>>,
+    /// Told after every commit that the thread goes on.
+    pub beat: super::sinks::Beat,
 }
 
 /// Starts the thread. It ends when `stop` is set and the queue is empty, after a last commit.
@@ -221,6 +223,7 @@ impl Writer {
         self.context.historian.append(&self.batch);
         self.batch.clear();
         let result = self.context.historian.commit();
+        self.context.beat.beat();
         self.report(result.err().map(|e| with_causes(&e)));
         self.publish_health();
     }

@@ -13,6 +13,7 @@ mod restore;
 mod retain;
 mod retain_file;
 mod scan;
+mod sinks;
 mod summary;
 
 pub use fanout::{CommandQueues, Fanout};
@@ -21,6 +22,7 @@ pub use realtime::{FIFO_PRIORITY_MAX, Realtime, priorities, use_fifo};
 pub use scan::{ScanThreads, ThreadCpuClock, monotonic_ns, sleep_until};
 pub use summary::Summary;
 
+use crate::change::applied::Applied;
 use crate::change::control;
 use crate::config::Site;
 use crate::recorder::Recorder;
@@ -52,6 +54,8 @@ pub struct Options {
     pub hmi: SocketAddr,
     /// The line to the supervisor, where one watches.
     pub supervisor: Option<Line>,
+    /// Where the site is not what lies in its folder: a restart after a crash.
+    pub applied: Option<Applied>,
 }
 
 /// Why a site could not be started. The configuration itself has been checked before.
@@ -98,6 +102,7 @@ pub struct Runtime {
     history: JoinHandle<()>,
     history_stop: Arc<AtomicBool>,
     drivers: Vec<tokio::task::JoinHandle<()>>,
+    driver_threads: drivers::Threads,
     drivers_stop: watch::Sender<bool>,
     hmi_task: tokio::task::JoinHandle<()>,
     hmi_stop: watch::Sender<bool>,
@@ -128,7 +133,8 @@ impl Runtime {
 
         let mut fanout = Fanout::default();
         let records = fanout.add("historian");
-        let drops = fanout.drops();
+        let mut drops = fanout.drops();
+        drops.push(("log", crate::log::lost()));
         let (queues, receivers) = CommandQueues::new(site.devices.len());
         let objects = restore::objects(&site.objects, &actions, &historian, now.utc);
         let config = engine_config(&site, &actions, objects);
@@ -173,10 +179,12 @@ impl Runtime {
             tracing::error!("the supervisor could not be asked for the outputs");
         }
         let (drivers_stop, stopped) = watch::channel(false);
-        let drivers = drivers::start(&site, &engine, receivers, &clock, &stopped, state);
+        let driver_threads = drivers::Threads::start().map_err(|source| io("the drivers' threads".into(), source))?;
+        let drivers = drivers::start(&driver_threads, &site, &engine, receivers, &clock, &stopped, state);
 
         let workers_stop = Arc::new(AtomicBool::new(false));
         let history_stop = Arc::new(AtomicBool::new(false));
+        let beat = sinks::Beat::default();
         let history = history::start(
             history::HistoryContext {
                 historian: historian.clone(),
@@ -188,11 +196,13 @@ impl Runtime {
                 dropped: drops[0].1.clone(),
                 objects: site.objects.clone(),
                 actions: Some(log),
+                beat: beat.clone(),
             },
             records,
             history_stop.clone(),
         )
         .map_err(|source| io("historian thread".into(), source))?;
+        sinks::watch(&engine, &clock, beat, drivers_stop.subscribe());
         let mut workers = Vec::new();
         if let Some(ledger) = &ledger {
             let worker = ledger::start(ledger.clone(), engine.clone(), clock.clone(), workers_stop.clone());
@@ -218,6 +228,8 @@ impl Runtime {
             historian: historian.clone(),
             records: fanout,
             shown_hash,
+            applied: options.applied,
+            supervisor: options.supervisor.clone(),
         };
         match control::start(context, workers_stop.clone()) {
             Ok(worker) => workers.push(worker),
@@ -249,6 +261,7 @@ impl Runtime {
             history,
             history_stop,
             drivers,
+            driver_threads,
             drivers_stop,
             hmi_task,
             hmi_stop,
@@ -295,6 +308,7 @@ impl Runtime {
         for driver in self.drivers {
             end("a driver", driver).await;
         }
+        drop(self.driver_threads);
         self.workers_stop.store(true, Ordering::SeqCst);
         self.history_stop.store(true, Ordering::SeqCst);
         let (workers, history) = (self.workers, self.history);

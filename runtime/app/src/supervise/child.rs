@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -32,6 +32,8 @@ pub enum Said {
     Ready(SocketAddr),
     /// Name, period, and how long without a scan; `None` before the first.
     Scans(Vec<(String, Duration, Option<Duration>)>),
+    /// The number of the configuration that runs, in the history of the state folder.
+    Runs(u32),
     /// It ends in order.
     Stopping,
 }
@@ -43,6 +45,7 @@ impl Said {
             Self::TakeOver => json!("take over"),
             Self::Stopping => json!("stopping"),
             Self::Ready(address) => json!({"ready": address.to_string()}),
+            Self::Runs(number) => json!({ "runs": number }),
             Self::Scans(tasks) => {
                 let rows: Vec<Json> = tasks.iter().map(|(n, p, s)| json!([n, ms(*p), s.map(ms)])).collect();
                 json!({ "scans": rows })
@@ -63,6 +66,9 @@ impl Said {
         if let Some(address) = json["ready"].as_str() {
             return address.parse().ok().map(Self::Ready);
         }
+        if let Some(number) = json["runs"].as_u64() {
+            return u32::try_from(number).ok().map(Self::Runs);
+        }
         let rows = json["scans"].as_array()?.iter().map(|row| {
             let silence = row[2].as_u64().map(Duration::from_millis);
             Some((row[0].as_str()?.to_owned(), Duration::from_millis(row[1].as_u64()?), silence))
@@ -77,6 +83,8 @@ pub struct Line {
     stream: Arc<UnixStream>,
     gone: Arc<Notify>,
     ended: Arc<AtomicBool>,
+    /// Number of the configuration that runs; 0 where it could not be kept.
+    runs: Arc<AtomicU32>,
 }
 
 impl Line {
@@ -90,7 +98,7 @@ impl Line {
         let stream = UnixStream::from(fd);
         stream.peer_addr().map_err(|e| wrong(&e))?;
         stream.set_write_timeout(Some(Duration::from_secs(1))).map_err(|e| wrong(&e))?;
-        Ok(Line { stream: Arc::new(stream), gone: Arc::default(), ended: Arc::default() })
+        Ok(Line { stream: Arc::new(stream), gone: Arc::default(), ended: Arc::default(), runs: Arc::default() })
     }
 
     fn say(&self, said: &Said) -> bool {
@@ -114,6 +122,11 @@ impl Line {
         }
     }
 
+    /// Notes which configuration of the history runs; it is said within a tenth of a second.
+    pub fn runs(&self, number: u32) {
+        self.runs.store(number, Ordering::SeqCst);
+    }
+
     /// Begins to say how the scans go, and to listen for the end of the line.
     ///
     /// # Errors
@@ -122,7 +135,12 @@ impl Line {
         self.say(&Said::Ready(address));
         let line = self.clone();
         std::thread::Builder::new().name("supervised".into()).spawn(move || {
+            let mut told = 0;
             while !line.ended.load(Ordering::SeqCst) {
+                let runs = line.runs.load(Ordering::SeqCst);
+                if runs != told && line.say(&Said::Runs(runs)) {
+                    told = runs;
+                }
                 let silence = engine.silence(clock.now().mono);
                 let tasks = engine.tasks().into_iter().zip(silence);
                 let said = Said::Scans(tasks.map(|(t, s)| (t.name.to_string(), t.period, s)).collect());
@@ -178,6 +196,7 @@ mod tests {
         let all = [
             Said::TakeOver,
             Said::Stopping,
+            Said::Runs(41),
             Said::Ready("127.0.0.1:8080".parse().unwrap()),
             Said::Scans(vec![
                 ("fast".into(), Duration::from_millis(100), Some(Duration::from_millis(7))),

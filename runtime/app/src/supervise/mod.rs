@@ -3,7 +3,8 @@
 //! Duties: notices that the runtime died or hangs; writes what every output declares for a crash, within the site's
 //! deadline; starts the runtime again, with growing waits and not more often than declared; hands the outputs over
 //! before the new one touches a device; leaves a record that the new one journals. An orderly stop is the runtime's
-//! own affair: the supervisor passes the signal on and waits.
+//! own affair: the supervisor passes the signal on and waits. What is started again is the configuration that was last
+//! applied, not what lies in the folder.
 //!
 //! Terms: a *crash* is any end that nobody asked for, a hang included. *Taking over* is the moment from which the
 //! runtime owns the outputs: it asks, the supervisor stops writing and says so.
@@ -12,11 +13,13 @@ pub mod child;
 mod failsafe;
 pub mod record;
 mod restarts;
+mod running;
 mod watch;
 
-use crate::config::{Loaded, Overrides, SupervisorSettings};
-use failsafe::{Plan, Writers};
+use crate::config::Loaded;
+use failsafe::Writers;
 use restarts::{Next, Restarts};
+use running::Running;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,6 +28,8 @@ use watch::{End, Watched};
 
 /// How often a person is reminded that the plant stands in its fail-safe state.
 const REMIND_EVERY: Duration = Duration::from_secs(60);
+/// How long a note may take before the supervisor goes on without it.
+const NOTE_WAIT: Duration = Duration::from_secs(3);
 /// Exit code of a supervisor that was stopped while the runtime could not be kept running.
 const GAVE_UP: u8 = 3;
 
@@ -39,6 +44,8 @@ pub struct Launch {
     pub hmi: SocketAddr,
     /// Devices that are at another address than configured.
     pub devices: Vec<(String, String)>,
+    /// Run what was last applied and not the folder.
+    pub applied: bool,
 }
 
 /// Runs a site under supervision until `stop` completes or the runtime ends in order. `loaded` is the site as checked
@@ -52,42 +59,42 @@ pub async fn run(
     stop: impl Future<Output = ()>,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<ExitCode, String> {
-    let mut settings = loaded.site.supervisor;
-    let mut plan = Plan::of(&loaded.site, &launch.state);
-    let mut hash = loaded.site.config_hash.clone();
-    let mut restarts = Restarts::new(settings);
+    let mut running = Running::new(&loaded.site, &launch);
+    let mut restarts = Restarts::new(running.settings);
     let mut writers: Option<Writers> = None;
     let mut ready = Some(ready);
     let mut stop = std::pin::pin!(stop);
     let mut first = true;
     loop {
         let died = {
-            let mut child = Watched::spawn(&launch, std::mem::take(&mut first))?;
+            let mut child = Watched::spawn(&launch, std::mem::take(&mut first), launch.applied)?;
             let told = &mut |address: SocketAddr| {
-                // A port that the system chose stays the same over a restart: screens find the runtime again.
-                launch.hmi = address;
                 if let Some(ready) = ready.take() {
                     ready(address);
                 }
             };
-            let (end, ran) = child.watch(&settings, &mut writers, stop.as_mut(), told).await;
+            let (end, ran) = child.watch(&mut launch, &mut running, &mut writers, stop.as_mut(), told).await;
             match end {
                 End::Ordered => return Ok(ExitCode::SUCCESS),
                 End::NeverStarted(code) => return Ok(ExitCode::from(code)),
                 End::Stuck(why) => {
-                    fail_safe(&plan, &settings, &launch, &why).await.end();
+                    running.catch_up(&launch).await;
+                    fail_safe(&running, &launch, &why).await.end();
                     return Ok(ExitCode::from(GAVE_UP));
                 }
                 End::Died(why) => (why, ran),
             }
         };
         let (why, ran) = died;
+        running.catch_up(&launch).await;
+        restarts.set(running.settings);
         let since = restarts.died(ran.unwrap_or_default());
         writers = match (writers.take(), ran) {
             // Died before it took over: what is being written goes on.
             (Some(writers), None) => {
                 tracing::error!(%why, "the runtime died while starting; the outputs stay in their declared state");
-                record::note(&launch.state, "runtime", &format!("{why} while starting"), true);
+                let state = launch.state.clone();
+                noted(move || record::note(&state, "runtime", &format!("{why} while starting"), true)).await;
                 Some(writers)
             }
             // Nobody of ours has touched the plant yet: another may be running it.
@@ -95,7 +102,7 @@ pub async fn run(
                 tracing::error!(%why, "the runtime died before it touched the plant; nothing is written");
                 None
             }
-            (_, Some(_)) => Some(fail_safe_since(&plan, &settings, &launch, &why, since).await),
+            (_, Some(_)) => Some(fail_safe_since(&running, &launch, &why, since).await),
         };
         match restarts.next() {
             Next::Never(why) => {
@@ -113,41 +120,48 @@ pub async fn run(
                 }
             }
         }
-        // The files may have been edited since; what runs and what is written when it dies must be one configuration.
-        match crate::config::load(&launch.site, &Overrides { device_address: launch.devices.clone() }) {
-            Ok(again) if again.site.config_hash != hash => {
-                tracing::warn!(before = %hash, now = %again.site.config_hash, "the configuration changed since the start; the new one is run");
-                settings = again.site.supervisor;
-                restarts.set(settings);
-                plan = Plan::of(&again.site, &launch.state);
-                hash = again.site.config_hash;
-            }
-            Ok(_) => {}
-            Err(mistakes) => {
-                tracing::error!("the configuration was changed and has mistakes: the runtime cannot start\n{mistakes}");
+        // Nobody stands by: what ran is what runs on, whatever an engineer has made of the folder meanwhile.
+        tokio::select! {
+            applied = restart_with(&mut running, &launch) => launch.applied = applied,
+            () = stop.as_mut() => {
+                tracing::warn!("stopped while there was no runtime");
+                return Ok(ExitCode::from(GAVE_UP));
             }
         }
+        restarts.set(running.settings);
     }
 }
 
-async fn fail_safe(plan: &Plan, settings: &SupervisorSettings, launch: &Launch, why: &str) -> Writers {
-    fail_safe_since(plan, settings, launch, why, Instant::now()).await
+/// Decides what the runtime is started with again, and tells where that is not the site's folder. True: with what was
+/// last applied.
+async fn restart_with(running: &mut Running, launch: &Launch) -> bool {
+    let (kept, applied) = running.choose(launch).await;
+    if let Some(applied) = applied {
+        applied.tell();
+        let (state, words) = (launch.state.clone(), applied.words().en);
+        noted(move || record::configuration(&state, &words)).await;
+    }
+    kept
+}
+
+/// Notes something for the next runtime. A disk that does not answer must not hold up what has to be done.
+async fn noted(note: impl FnOnce() + Send + 'static) {
+    if tokio::time::timeout(NOTE_WAIT, tokio::task::spawn_blocking(note)).await.is_err() {
+        tracing::warn!("what happened cannot be noted, the disk does not answer; this log is its only record");
+    }
+}
+
+async fn fail_safe(running: &Running, launch: &Launch, why: &str) -> Writers {
+    fail_safe_since(running, launch, why, Instant::now()).await
 }
 
 /// Brings every output to its declared state for a crash; returns when all are there or the deadline has passed.
-async fn fail_safe_since(
-    plan: &Plan,
-    settings: &SupervisorSettings,
-    launch: &Launch,
-    why: &str,
-    since: Instant,
-) -> Writers {
+async fn fail_safe_since(running: &Running, launch: &Launch, why: &str, since: Instant) -> Writers {
+    let (plan, settings) = (&running.plan, &running.settings);
     tracing::error!(%why, "the runtime died: the supervisor brings the outputs to their declared state");
     let started = Instant::now();
     let mut writers = Writers::start(plan, since);
     let report = writers.finish(settings.deadline).await;
-    record::note(&launch.state, "runtime", why, true);
-    record::writes(&launch.state, &report);
     let took = started.elapsed();
     let bad: Vec<&str> = report.iter().filter(|w| !w.is_done()).map(|w| &*w.path).collect();
     if bad.is_empty() {
@@ -159,12 +173,19 @@ async fn fail_safe_since(
             "outputs are not confirmed in their declared state within the deadline; look at them on site; the supervisor goes on trying"
         );
     }
+    let (state, why) = (launch.state.clone(), why.to_owned());
+    noted(move || {
+        record::note(&state, "runtime", &why, true);
+        record::writes(&state, &report);
+    })
+    .await;
     writers
 }
 
 /// The plant stays in its fail-safe state until a person acts.
 async fn stay(launch: &Launch, why: &str, mut stop: std::pin::Pin<&mut impl Future<Output = ()>>) {
-    record::note(&launch.state, "supervisor", &format!("{why}; the outputs stay in their declared state"), true);
+    let (state, text) = (launch.state.clone(), format!("{why}; the outputs stay in their declared state"));
+    noted(move || record::note(&state, "supervisor", &text, true)).await;
     loop {
         tracing::error!(
             %why,

@@ -20,6 +20,12 @@ pub fn note(state: &Path, part: &str, message: &str, active: bool) {
     append(state, &[(now, "fault", json!({"part": part, "message": message, "active": active}))]);
 }
 
+/// Notes that the runtime is started with another configuration than lies in the site's folder.
+pub fn configuration(state: &Path, message: &str) {
+    let now = SystemClock::new().now().utc;
+    append(state, &[(now, "config", json!({"what": "started again with", "by": "penstock", "comment": message}))]);
+}
+
 /// Notes what was written.
 pub fn writes(state: &Path, report: &[Written]) {
     let mut rows = Vec::with_capacity(report.len() * 2);

@@ -3,6 +3,7 @@
 use super::Launch;
 use super::child::Said;
 use super::failsafe::Writers;
+use super::running::Running;
 use crate::config::SupervisorSettings;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -52,7 +53,7 @@ impl Watched {
     ///
     /// # Errors
     /// When the system refuses.
-    pub fn spawn(launch: &Launch, first: bool) -> Result<Watched, String> {
+    pub fn spawn(launch: &Launch, first: bool, applied: bool) -> Result<Watched, String> {
         let refused = |what: &str, e: std::io::Error| format!("the runtime cannot be started: {what}: {e}");
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(|e| refused("its line", e))?;
         ours.set_nonblocking(true).map_err(|e| refused("its line", e))?;
@@ -62,6 +63,9 @@ impl Watched {
         command.arg("--hmi").arg(launch.hmi.to_string());
         for (device, address) in &launch.devices {
             command.arg(format!("--device={device}={address}"));
+        }
+        if applied {
+            command.arg("--applied");
         }
         if !first {
             // A test's request to die holds for one run.
@@ -87,18 +91,20 @@ impl Watched {
     /// Watches until it ends; how, and for how long it owned the outputs, if it ever did.
     pub async fn watch(
         &mut self,
-        settings: &SupervisorSettings,
+        launch: &mut Launch,
+        running: &mut Running,
         writers: &mut Option<Writers>,
         stop: Pin<&mut impl Future<Output = ()>>,
         ready: &mut dyn FnMut(SocketAddr),
     ) -> (End, Option<Duration>) {
-        let end = self.follow(settings, writers, stop, ready).await;
+        let end = self.follow(launch, running, writers, stop, ready).await;
         (end, self.took_over.map(|at| at.elapsed()))
     }
 
     async fn follow(
         &mut self,
-        settings: &SupervisorSettings,
+        launch: &mut Launch,
+        running: &mut Running,
         writers: &mut Option<Writers>,
         mut stop: Pin<&mut impl Future<Output = ()>>,
         ready: &mut dyn FnMut(SocketAddr),
@@ -111,12 +117,13 @@ impl Watched {
                 biased;
                 line = self.lines.next_line(), if self.line_open => match line {
                     Ok(Some(line)) => {
-                        if let Some(why) = self.hear(&line, settings, writers, ready).await {
+                        if let Some(why) = self.hear(&line, launch, running, writers, ready).await {
                             return self.kill(why).await;
                         }
                     }
                     _ => self.line_open = false,
                 },
+                () = running.take() => {}
                 status = self.child.wait() => return self.ended(status, asked.is_some()),
                 () = stop.as_mut(), if asked.is_none() => {
                     asked = Some(Instant::now());
@@ -130,7 +137,7 @@ impl Watched {
                 self.kill(why.clone()).await;
                 return End::Stuck(why);
             }
-            if let Some(why) = self.silent(settings) {
+            if let Some(why) = self.silent(&running.settings) {
                 return self.kill(why).await;
             }
         }
@@ -149,7 +156,8 @@ impl Watched {
     async fn hear(
         &mut self,
         line: &str,
-        settings: &SupervisorSettings,
+        launch: &mut Launch,
+        running: &mut Running,
         writers: &mut Option<Writers>,
         ready: &mut dyn FnMut(SocketAddr),
     ) -> Option<String> {
@@ -163,12 +171,17 @@ impl Watched {
                 // A runtime that is gone meanwhile is noticed by its end.
                 let _ = self.answer.write_all(b"go\n").await;
             }
-            Said::Ready(address) => ready(address),
+            Said::Ready(address) => {
+                // A port that the system chose stays the same over a restart: screens find the runtime again.
+                launch.hmi = address;
+                ready(address);
+            }
+            Said::Runs(number) => running.heard(launch, number),
             Said::Stopping => self.stopping = true,
             Said::Scans(tasks) if !self.stopping => {
                 let owned = self.took_over.map_or(Duration::ZERO, |at| at.elapsed());
                 let hangs = |(_, period, silence): &&(String, Duration, Option<Duration>)| {
-                    silence.unwrap_or(owned) > (*period * HANG_PERIODS).max(settings.hang)
+                    silence.unwrap_or(owned) > (*period * HANG_PERIODS).max(running.settings.hang)
                 };
                 if let Some((name, _, silence)) = tasks.iter().find(hangs) {
                     return Some(format!("task `{name}` has not scanned for {:.1?}", silence.unwrap_or(owned)));

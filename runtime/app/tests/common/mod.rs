@@ -144,6 +144,13 @@ impl Plant {
         Self::begin(site, state, &[], &[], Stdio::piped()).0
     }
 
+    /// As [`Plant::launch`], with its errors to wherever the test wants them.
+    pub fn launch_with_errors(site: &Path, state: &Path, environment: &[(&str, &str)], errors: Stdio) -> Plant {
+        let (plant, lines) = Self::begin(site, state, &[], environment, errors);
+        std::thread::spawn(move || lines.for_each(drop));
+        plant
+    }
+
     fn begin(
         site: &Path,
         state: &Path,
@@ -299,6 +306,11 @@ impl Session {
             .send_json(body)
             .unwrap();
         (reply.status().as_u16(), reply.body_mut().read_json().unwrap_or(Json::Null))
+    }
+
+    /// The cookie that shows who it is.
+    pub fn cookie(&self) -> &str {
+        &self.cookie
     }
 
     /// Opens the live feed.

@@ -1,6 +1,8 @@
 //! A Modbus device that holds registers and remembers every write, for tests that ask what a device really got. It
 //! shares nothing with the driver: the few functions it knows are written down from the protocol.
 
+#![allow(dead_code, reason = "each test file uses its own part of this")]
+
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

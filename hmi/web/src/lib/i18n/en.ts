@@ -394,6 +394,7 @@ export const en: Record<keyof typeof zh, string> = {
   "fail.security": "certificate or security settings do not fit",
   "fail.login": "the device refuses the login",
   "drop.historian": "historian",
+  "drop.log": "log (lines)",
   "drop.hmi slow clients": "slow screens",
   "drop.hmi clients refused": "screens refused",
   "drop.hmi connections refused": "connections refused",

@@ -392,6 +392,7 @@ export const zh = {
   "fail.security": "证书或安全设置不符",
   "fail.login": "设备拒绝登录",
   "drop.historian": "历史库",
+  "drop.log": "日志（行）",
   "drop.hmi slow clients": "过慢的画面连接",
   "drop.hmi clients refused": "拒绝的画面",
   "drop.hmi connections refused": "拒绝的连接",
