@@ -66,6 +66,9 @@ enum Verb {
     /// Manage the HMI's users.
     #[command(subcommand)]
     User(crate::users::UserVerb),
+    /// Manage the certificates of OPC UA links: whom we trust, and our own.
+    #[command(subcommand)]
+    Pki(crate::pki::PkiVerb),
     /// Verify the stores of a state folder: history and the log of operators' actions.
     Verify {
         /// State folder.
@@ -136,6 +139,7 @@ pub fn main() -> ExitCode {
         Verb::Schema { kind } => schema(kind.as_deref()),
         Verb::Test { path } => test(&path),
         Verb::User(verb) => done(crate::users::run(verb)),
+        Verb::Pki(verb) => done(crate::pki::run(verb)),
         Verb::Verify { state } => done(crate::verify::run(&state)),
         Verb::Demo(args) => code(block_on(crate::demo::run(args))),
         Verb::Sim(args) => done(block_on(crate::sim::run(args))),

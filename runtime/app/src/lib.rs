@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 mod demo;
 pub mod diagnostics;
+mod pki;
 mod recorder;
 mod replay;
 pub mod run;

@@ -12,6 +12,8 @@ pub(crate) mod files;
 mod mqtt;
 mod object_files;
 mod objects;
+mod opcua;
+mod opcua_files;
 mod points;
 pub(crate) mod read;
 mod recorder;

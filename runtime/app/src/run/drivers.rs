@@ -24,7 +24,7 @@ pub fn start(
                 tokio::spawn(penstock_modbus::run(config.clone(), sink, commands, clock.clone(), stop))
             }
             DriverConfig::OpcUa(config) => {
-                let config = penstock_opcua::DeviceConfig { pki_dir: state.join("pki"), ..config.clone() };
+                let config = crate::pki::with_folder(config, state);
                 tokio::spawn(penstock_opcua::run(config, sink, commands, clock.clone(), stop))
             }
         };
