@@ -20,9 +20,11 @@
 //! | `commands`, `write` | last command per point, and what became of it |
 //! | `session` | the link: connect, serve, lose, reconnect |
 //! | `subscribe` | a group's values: subscribed or read; nodes that go and come back |
+//! | `browse` | what a server has, for a person |
 //! | `lockstep` | the same conversion against values in memory, in virtual time |
 //! | `link` | state of the link, its counters and reports |
 
+mod browse;
 mod certificate;
 mod commands;
 mod config;
@@ -41,6 +43,7 @@ mod session;
 mod subscribe;
 mod write;
 
+pub use browse::{BrowsedNode, Kind, Tree, Variable, browse};
 pub use certificate::Certificate;
 pub use config::{Deadband, DeviceConfig, Exception, Fetch, GroupConfig, PointConfig, WriteConfig};
 pub use lockstep::{Lockstep, Nodes, Plain};

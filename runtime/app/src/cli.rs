@@ -66,6 +66,8 @@ enum Verb {
     /// Manage the HMI's users.
     #[command(subcommand)]
     User(crate::users::UserVerb),
+    /// Show what an OPC UA server has, or print its nodes as points for the device's file.
+    Browse(crate::browse::BrowseArgs),
     /// Manage the certificates of OPC UA links: whom we trust, and our own.
     #[command(subcommand)]
     Pki(crate::pki::PkiVerb),
@@ -101,7 +103,7 @@ struct RunArgs {
     supervised: bool,
 }
 
-fn device_address(text: &str) -> Result<(String, String), String> {
+pub(crate) fn device_address(text: &str) -> Result<(String, String), String> {
     let (device, address) = text.split_once('=').ok_or("give it as <device>=<host:port>")?;
     Ok((device.to_owned(), address.to_owned()))
 }
@@ -139,6 +141,7 @@ pub fn main() -> ExitCode {
         Verb::Schema { kind } => schema(kind.as_deref()),
         Verb::Test { path } => test(&path),
         Verb::User(verb) => done(crate::users::run(verb)),
+        Verb::Browse(args) => done(block_on(crate::browse::run(args))),
         Verb::Pki(verb) => done(crate::pki::run(verb)),
         Verb::Verify { state } => done(crate::verify::run(&state)),
         Verb::Demo(args) => code(block_on(crate::demo::run(args))),

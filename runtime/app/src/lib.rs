@@ -3,6 +3,7 @@
 #[macro_use]
 mod say;
 
+mod browse;
 pub mod cases;
 pub mod change;
 pub mod cli;
