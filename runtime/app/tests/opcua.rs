@@ -82,7 +82,7 @@ async fn penstock(arguments: &[&str]) -> (bool, String) {
     let ran = tokio::task::spawn_blocking(move || Command::new(env!("CARGO_BIN_EXE_penstock")).args(arguments).output());
     let output = ran.await.unwrap().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.success(), text(output.stdout) + &text(output.stderr))
+    (output.status.success(), format!("{}{}", text(output.stdout), text(output.stderr)))
 }
 
 /// A site with one server and no point yet.
@@ -99,6 +99,11 @@ fn new_site(folder: &Path, address: SocketAddr) -> PathBuf {
          password_file: secret\ngroups: {{ normal: {{ publish: 200ms }} }}\npoints:\n"
     );
     std::fs::write(site.join("devices/plc.yaml"), device).unwrap();
+    // The alarm of the guide, as it stands there.
+    let guide = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/opcua.md")).unwrap();
+    let alarm = guide.split("```yaml\n").find(|part| part.starts_with("- alarm:")).unwrap();
+    let alarm = alarm.split("```").next().unwrap().replace("line3", "plc");
+    std::fs::write(site.join("alarms.yaml"), alarm).unwrap();
     std::fs::write(site.join("secret"), "turbid-water-7\n").unwrap();
     site
 }
@@ -165,10 +170,12 @@ impl Running {
         }
     }
 
+    /// Every tag is read; that an instrument warms up or is in maintenance is the plant's own affair.
     async fn all_well(&self, what: &str, tags: &[TagId]) {
+        let own = |q| matches!(q, Quality::Bad(BadReason::Initial | BadReason::Disabled)) || !Quality::is_bad(q);
         self.until(what, |seen| {
             seen.link.as_ref().is_some_and(|l| l.state == LinkState::Up)
-                && tags.iter().all(|t| seen.samples.get(t).is_some_and(|s| !s.quality.is_bad()))
+                && tags.iter().all(|t| seen.samples.get(t).is_some_and(|s| own(s.quality)))
         })
         .await;
     }
@@ -225,7 +232,7 @@ async fn a_server_is_taken_into_service_and_survives_what_servers_do() {
     let (well, points) = browse(&["--yaml"]).await;
     assert!(well && points.contains("  - tag: plc/"), "{points}");
     let file = site.join("devices/plc.yaml");
-    let text = std::fs::read_to_string(&file).unwrap() + &points;
+    let text = format!("{}{points}", std::fs::read_to_string(&file).unwrap());
     std::fs::write(&file, text).unwrap();
     let (well, said) = penstock(&["check", site_text]).await;
     assert!(well && said.contains("no mistakes"), "{said}\n{points}");
@@ -280,7 +287,6 @@ async fn live(sim: &Sim, loaded: Site, pki: &Path) {
     running.all_well("answers again", &tags).await;
     sim.fault("restart sludge_effluent_plc 1s").await;
     running.down("").await;
-    running.until("up after the restart", |s| s.link.as_ref().is_some_and(|l| l.state == LinkState::Up)).await;
     running.all_well("values after the restart", &tags).await;
     running.stop.send(true).unwrap();
     tokio::time::timeout(PATIENCE, running.task).await.unwrap().unwrap();
