@@ -6,9 +6,9 @@ use crate::limits::{ATTRIBUTES_PER_READ, BROWSE_NODES_MAX, BROWSE_PER_REQUEST};
 use crate::node::parse_node;
 use opcua::client::Session;
 use opcua::types::{
-    AttributeId, BrowseDescription, BrowseDirection, BrowseResultMaskFlags, ByteString, DataValue, EUInformation, Error,
-    NamespaceMap, NodeClass, NodeClassMask, NodeId, ObjectId, Range, ReadValueId, ReferenceDescription, ReferenceTypeId,
-    TimestampsToReturn, Variant, VariantScalarTypeId,
+    AttributeId, BrowseDescription, BrowseDirection, BrowseResultMaskFlags, ByteString, DataValue, EUInformation,
+    Error, NamespaceMap, NodeClass, NodeClassMask, NodeId, ObjectId, Range, ReadValueId, ReferenceDescription,
+    ReferenceTypeId, TimestampsToReturn, Variant, VariantScalarTypeId,
 };
 use std::collections::HashSet;
 use std::future::Future;
@@ -225,7 +225,8 @@ impl Browser {
         reference: ReferenceDescription,
     ) -> bool {
         let node = reference.node_id.node_id.clone();
-        if property(&mut found[parent], &reference) || reference.node_id.server_index != 0 || !seen.insert(node.clone()) {
+        if property(&mut found[parent], &reference) || reference.node_id.server_index != 0 || !seen.insert(node.clone())
+        {
             return false;
         }
         if found.len() >= BROWSE_NODES_MAX {
@@ -240,7 +241,14 @@ impl Browser {
         };
         let index = found.len();
         found[parent].children.push(index);
-        found.push(Found { node, node_class: reference.node_class, out, children: Vec::new(), unit: None, range: None });
+        found.push(Found {
+            node,
+            node_class: reference.node_class,
+            out,
+            children: Vec::new(),
+            unit: None,
+            range: None,
+        });
         next.push(index);
         false
     }

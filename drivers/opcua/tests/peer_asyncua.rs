@@ -49,12 +49,16 @@ async fn peer(folder: &Path) -> Option<(Child, u16, String)> {
 async fn structures_arrays_and_a_protected_channel_of_a_foreign_server() {
     let folder = tempfile::tempdir().unwrap();
     let Some((mut child, port, certificate)) = peer(folder.path()).await else { return };
-    let at = |point: PointConfig| PointConfig { node: point.node.replace(bench::NAMESPACE, "urn:penstock:test:peer"), ..point };
+    let at = |point: PointConfig| PointConfig {
+        node: point.node.replace(bench::NAMESPACE, "urn:penstock:test:peer"),
+        ..point
+    };
     let field = |point: PointConfig, fields: &[&str]| {
         let fields = fields.iter().map(|f| (*f).to_owned()).collect();
         at(PointConfig { part: Part { index: Vec::new(), fields }, ..point })
     };
-    let element = |point: PointConfig, i: u32| at(PointConfig { part: Part { index: vec![i], fields: Vec::new() }, ..point });
+    let element =
+        |point: PointConfig, i: u32| at(PointConfig { part: Part { index: vec![i], fields: Vec::new() }, ..point });
     let points = vec![
         field(read(0, "Status", ValueType::Float), &["Actual", "Flow"]),
         field(read(1, "Status", ValueType::Int), &["Actual", "Count"]),
@@ -77,7 +81,11 @@ async fn structures_arrays_and_a_protected_channel_of_a_foreign_server() {
         config.security = security;
         let rig = Rig::start(config.clone());
         rig.until("fields and elements", |d| {
-            d.is(0, 12.5, GOOD) && d.is(1, 7_i64, GOOD) && d.is(2, true, GOOD) && d.is(4, 20_i64, GOOD) && d.is(5, 30_i64, GOOD)
+            d.is(0, 12.5, GOOD)
+                && d.is(1, 7_i64, GOOD)
+                && d.is(2, true, GOOD)
+                && d.is(4, 20_i64, GOOD)
+                && d.is(5, 30_i64, GOOD)
         })
         .await;
         rig.until("a field that is none is bad alone", |d| d.quality(3).is_some_and(Quality::is_bad)).await;

@@ -176,7 +176,10 @@ struct Paste<'a> {
 
 /// Every variable that a tag can hold as a point; what cannot be one is a comment that says why.
 fn points(tree: &Tree, kept: &[bool], paste: &Paste<'_>) -> String {
-    let mut out = format!("# Points of `{}`, to be put below `points:` in its file. Names, limits and groups are yours to\n", paste.device.name);
+    let mut out = format!(
+        "# Points of `{}`, to be put below `points:` in its file. Names, limits and groups are yours to\n",
+        paste.device.name
+    );
     out.push_str("# choose; a point that is to be written needs `write` and `fallback`.\n");
     let mut taken: HashSet<String> = HashSet::new();
     let mut above: Vec<&str> = Vec::new();
@@ -215,7 +218,9 @@ fn points(tree: &Tree, kept: &[bool], paste: &Paste<'_>) -> String {
 /// A tag's path from the names that lead to a node, which nothing else has.
 fn free_path(paste: &Paste<'_>, parts: &[&str], taken: &mut HashSet<String>) -> String {
     let word = |text: &str| {
-        let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.') { c.to_ascii_lowercase() } else { '_' };
+        let plain = |c: char| {
+            if c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.') { c.to_ascii_lowercase() } else { '_' }
+        };
         let text: String = text.chars().map(plain).collect();
         if text.chars().all(|c| c == '_') { String::new() } else { text }
     };
@@ -284,7 +289,8 @@ mod tests {
 
     #[test]
     fn a_filter_keeps_what_leads_to_a_hit_and_nothing_beside_it() {
-        let nodes = vec![node(0, "Objects"), node(1, "A"), node(2, "Level"), node(1, "B"), node(2, "Flow"), node(1, "C")];
+        let nodes =
+            vec![node(0, "Objects"), node(1, "A"), node(2, "Level"), node(1, "B"), node(2, "Flow"), node(1, "C")];
         let tree = Tree { nodes, truncated: false, left_out: Vec::new() };
         assert_eq!(matching(&tree, Some("level")), [true, true, true, false, false, false]);
         assert_eq!(matching(&tree, Some("FLOW")), [true, false, false, true, true, false]);

@@ -79,7 +79,8 @@ impl Sim {
 /// Runs `penstock`; whether it went well, and what it said.
 async fn penstock(arguments: &[&str]) -> (bool, String) {
     let arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
-    let ran = tokio::task::spawn_blocking(move || Command::new(env!("CARGO_BIN_EXE_penstock")).args(arguments).output());
+    let ran =
+        tokio::task::spawn_blocking(move || Command::new(env!("CARGO_BIN_EXE_penstock")).args(arguments).output());
     let output = ran.await.unwrap().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.success(), format!("{}{}", text(output.stdout), text(output.stderr)))
@@ -96,7 +97,7 @@ fn new_site(folder: &Path, address: SocketAddr) -> PathBuf {
     .unwrap();
     let device = format!(
         "device: plc\ndriver: opcua\nendpoint: opc.tcp://{address}\nsecurity: Basic256Sha256\nuser: operator\n\
-         password_file: secret\ngroups: {{ normal: {{ publish: 200ms }} }}\npoints:\n"
+         password_file: secret\ngroups: {{ normal: {{ publish: 200ms }} }}\n"
     );
     std::fs::write(site.join("devices/plc.yaml"), device).unwrap();
     // The alarm of the guide, as it stands there.
@@ -232,7 +233,7 @@ async fn a_server_is_taken_into_service_and_survives_what_servers_do() {
     let (well, points) = browse(&["--yaml"]).await;
     assert!(well && points.contains("  - tag: plc/"), "{points}");
     let file = site.join("devices/plc.yaml");
-    let text = format!("{}{points}", std::fs::read_to_string(&file).unwrap());
+    let text = format!("{}points:\n{points}", std::fs::read_to_string(&file).unwrap());
     std::fs::write(&file, text).unwrap();
     let (well, said) = penstock(&["check", site_text]).await;
     assert!(well && said.contains("no mistakes"), "{said}\n{points}");
@@ -249,8 +250,7 @@ async fn a_server_is_taken_into_service_and_survives_what_servers_do() {
 
 /// The pasted points are all read; then the server breaks and is mended.
 async fn live(sim: &Sim, loaded: Site, pki: &Path) {
-    let tags: Vec<TagId> =
-        loaded.tags.iter().filter(|t| t.path.starts_with("plc/")).map(|t| t.id).collect();
+    let tags: Vec<TagId> = loaded.tags.iter().filter(|t| t.path.starts_with("plc/")).map(|t| t.id).collect();
     assert!(tags.len() > 15, "{}", tags.len());
     let running = Running::start(loaded, pki);
     running.all_well("every pasted point has a value", &tags).await;
@@ -259,8 +259,7 @@ async fn live(sim: &Sim, loaded: Site, pki: &Path) {
 
     // Trusted before, and expired now.
     let expired = sim.pki.join("own/expired.der");
-    let (well, said) =
-        penstock(&["pki", "trust", expired.to_str().unwrap(), "--pki", pki.to_str().unwrap()]).await;
+    let (well, said) = penstock(&["pki", "trust", expired.to_str().unwrap(), "--pki", pki.to_str().unwrap()]).await;
     assert!(well, "{said}");
     let fault = sim.fault("cert-expired sludge_effluent_plc").await;
     running.down("has expired").await;
