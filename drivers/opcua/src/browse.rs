@@ -366,7 +366,7 @@ enum What {
 
 /// Takes unit and range as what they are; true for every property, which is no node of its own to a person.
 fn property(parent: &mut Found, reference: &ReferenceDescription) -> bool {
-    if reference.reference_type_id != NodeId::from(ReferenceTypeId::HasProperty) {
+    if reference.reference_type_id != ReferenceTypeId::HasProperty {
         return false;
     }
     let node = reference.node_id.node_id.clone();

@@ -93,7 +93,8 @@ pub(crate) fn read(point: &PointConfig, data: &DataValue, now: Now) -> Reading {
     let why = match (quality, inside) {
         (Quality::Good, _) => String::new(),
         (_, true) => status.to_string(),
-        (_, false) => format!("{value} is outside the range of the tag; the server says {status}"),
+        // Without the value: what changes with each one would be logged with each one.
+        (_, false) => format!("outside the range of the tag; the server says {status}"),
     };
     Reading { value: Some(value), quality, source_time, why }
 }
