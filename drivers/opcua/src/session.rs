@@ -267,14 +267,16 @@ impl Driver {
     /// One service call: bounded, counted, judged.
     pub(crate) async fn call<T>(&mut self, call: impl Future<Output = Result<T, Error>>) -> Result<T, CallError> {
         let started = Instant::now();
+        // The library's own limit is the same, and whichever of the two comes first must not change the words.
+        let late = |s| matches!(bare(s), StatusCode::BadTimeout | StatusCode::BadRequestTimeout);
         let result = match tokio::time::timeout(self.config.timeout, call).await {
             Ok(Ok(answer)) => {
                 self.link.answered(started.elapsed());
                 return Ok(answer);
             }
-            Ok(Err(e)) if is_lost(e.status()) => CallError::Lost(in_words(e.status())),
-            Ok(Err(e)) => CallError::Refused(e.status()),
-            Err(_) => CallError::Lost(format!("no answer within {:?}", self.config.timeout)),
+            Ok(Err(e)) if is_lost(e.status()) && !late(e.status()) => CallError::Lost(in_words(e.status())),
+            Ok(Err(e)) if !is_lost(e.status()) => CallError::Refused(e.status()),
+            Ok(Err(_)) | Err(_) => CallError::Lost(format!("no answer within {:?}", self.config.timeout)),
         };
         match &result {
             CallError::Lost(_) => self.link.failed(),
