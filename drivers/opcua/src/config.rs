@@ -1,7 +1,9 @@
 //! What a site declares about one OPC UA server that we are a client of.
 
-use crate::limits::PUBLISH_PERIOD_MIN;
+use crate::limits::{INDEX_DIMENSIONS_MAX, PUBLISH_PERIOD_MIN, QUEUE_MAX};
 use crate::node::parse_node;
+use crate::part::Part;
+use crate::security::{Identity, Security};
 use penstock_model::{DeviceId, TagId, ValueType};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,6 +30,8 @@ pub struct PointConfig {
     pub path: Arc<str>,
     /// The node: `ns=2;s=Plant/FIT101`, or better `nsu=<namespace uri>;s=…`, which survives a server's renumbering.
     pub node: String,
+    /// Which part of the node's value: an element of an array, a field of a structure. Usually all of it.
+    pub part: Part,
     /// Type of the tag.
     pub value_type: ValueType,
     /// Tag value = node value × `scale` + `offset`; not 0. Reversed on write.
@@ -42,65 +46,110 @@ pub struct PointConfig {
     pub write: Option<WriteConfig>,
 }
 
+/// How the points of a group are fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Fetch {
+    /// By subscription, and by reading where the server has none.
+    #[default]
+    Subscribe,
+    /// By reading registered nodes once per publishing interval.
+    Read,
+}
+
+impl Fetch {
+    /// Both, in the order they are named.
+    pub const ALL: [Fetch; 2] = [Fetch::Subscribe, Fetch::Read];
+
+    /// The word in files.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Fetch::Subscribe => "subscribe",
+            Fetch::Read => "read",
+        }
+    }
+}
+
+/// How far a value may move without being reported.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Deadband {
+    /// In the node's own unit.
+    Absolute(f64),
+    /// In percent of the node's EURange, 0 to 100.
+    Percent(f64),
+}
+
 /// Points that share a subscription.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GroupConfig {
     /// Its name in the device's file.
     pub name: Arc<str>,
-    /// Publishing interval, and how often the server samples.
+    /// Publishing interval.
     pub publish: Duration,
+    /// How often the server samples; `None` is as often as it publishes, zero as fast as it can.
+    pub sampling: Option<Duration>,
+    /// Values of one point that the server keeps between two publishes; the oldest goes first. 1 to [`QUEUE_MAX`].
+    pub queue: u32,
+    /// How far a number may move without being reported.
+    pub deadband: Option<Deadband>,
+    /// By subscription or by reading.
+    pub fetch: Fetch,
 }
 
-/// Which algorithms protect the channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SecurityPolicy {
-    /// Basic256Sha256.
-    Basic256Sha256,
-    /// Aes128_Sha256_RsaOaep.
-    Aes128Sha256RsaOaep,
-    /// Aes256_Sha256_RsaPss.
-    Aes256Sha256RsaPss,
-}
+impl GroupConfig {
+    /// A subscription that publishes and samples at this interval, and reports every change.
+    #[must_use]
+    pub fn every(name: &str, publish: Duration) -> GroupConfig {
+        GroupConfig { name: name.into(), publish, sampling: None, queue: 1, deadband: None, fetch: Fetch::Subscribe }
+    }
 
-/// How the channel is protected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Security {
-    /// Not at all: anyone on the network can read and write.
-    #[default]
-    None,
-    /// Signed.
-    Sign(SecurityPolicy),
-    /// Signed and encrypted.
-    SignAndEncrypt(SecurityPolicy),
-}
-
-impl Security {
-    /// Reads `none`, or a policy with an optional mode: `basic256sha256`, `aes256_sha256_rsapss/sign`. Without a mode
-    /// the channel is signed and encrypted. Case and underscores do not matter.
-    ///
-    /// # Errors
-    /// When policy or mode is unknown; the text says what to write.
-    pub fn parse(text: &str) -> Result<Security, String> {
-        let word = text.trim().to_ascii_lowercase().replace(['_', '-', ' '], "");
-        if word == "none" {
-            return Ok(Security::None);
+    /// What cannot work, without the group's name.
+    fn check(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        if self.publish < PUBLISH_PERIOD_MIN {
+            found.push(format!("publishes faster than {PUBLISH_PERIOD_MIN:?}"));
         }
-        let (policy, mode) = word.split_once('/').unwrap_or((&word, "signandencrypt"));
-        let policy = match policy {
-            "basic256sha256" => SecurityPolicy::Basic256Sha256,
-            "aes128sha256rsaoaep" => SecurityPolicy::Aes128Sha256RsaOaep,
-            "aes256sha256rsapss" => SecurityPolicy::Aes256Sha256RsaPss,
-            _ => {
-                return Err(format!(
-                    "`{text}` is not a security policy: use none, Basic256Sha256, Aes128_Sha256_RsaOaep or \
-                     Aes256_Sha256_RsaPss"
-                ));
+        if self.sampling.is_some_and(|s| s > self.publish) {
+            found.push("samples more slowly than it publishes: most publishes would have nothing new".to_owned());
+        }
+        if !(1..=QUEUE_MAX).contains(&self.queue) {
+            found.push(format!("has a queue of {}; 1 to {QUEUE_MAX} values fit", self.queue));
+        }
+        match self.deadband {
+            Some(Deadband::Absolute(x)) if !x.is_finite() || x < 0.0 => {
+                found.push(format!("has a deadband of {x}; it must be 0 or more"));
             }
-        };
-        match mode {
-            "sign" => Ok(Security::Sign(policy)),
-            "signandencrypt" => Ok(Security::SignAndEncrypt(policy)),
-            _ => Err(format!("`{text}`: the mode after `/` is Sign or SignAndEncrypt")),
+            Some(Deadband::Percent(x)) if !(0.0..=100.0).contains(&x) => {
+                found.push(format!("has a deadband of {x} %; it must be within 0 to 100 %"));
+            }
+            _ => {}
+        }
+        if self.fetch == Fetch::Read && (self.deadband.is_some() || self.queue != 1 || self.sampling.is_some()) {
+            found.push("is read, not subscribed: sampling, queue and deadband do nothing there".to_owned());
+        }
+        found
+    }
+}
+
+/// What may be wrong with a server's certificate without ending the link; each one is a decision of a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Exception {
+    /// It is not valid any more, or not yet.
+    Expired,
+    /// It names other hosts than the one it is reached at.
+    HostName,
+}
+
+impl Exception {
+    /// Both, in the order they are named.
+    pub const ALL: [Exception; 2] = [Exception::Expired, Exception::HostName];
+
+    /// The word in files.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Exception::Expired => "expired",
+            Exception::HostName => "host-name",
         }
     }
 }
@@ -116,8 +165,10 @@ pub struct DeviceConfig {
     pub endpoint: String,
     /// How the channel is protected.
     pub security: Security,
-    /// User name and password; `None` is anonymous.
-    pub user: Option<(String, String)>,
+    /// What is let pass of the server's certificate.
+    pub exceptions: Vec<Exception>,
+    /// Who we are to the server.
+    pub identity: Identity,
     /// How long a connection or an answer may take.
     pub timeout: Duration,
     /// Subscriptions.
@@ -126,6 +177,8 @@ pub struct DeviceConfig {
     pub points: Vec<PointConfig>,
     /// Folder with `own/ private/ trusted/ rejected/`. Used when the channel is protected.
     pub pki_dir: PathBuf,
+    /// Tag for the days that the first of the certificates in use is still valid.
+    pub certificate_tag: Option<TagId>,
 }
 
 impl DeviceConfig {
@@ -143,8 +196,15 @@ impl DeviceConfig {
         if self.timeout.is_zero() {
             found.push(format!("device `{name}`: timeout is zero"));
         }
-        for group in self.groups.iter().filter(|g| g.publish < PUBLISH_PERIOD_MIN) {
-            found.push(format!("device `{name}`: group `{}` publishes faster than {PUBLISH_PERIOD_MIN:?}", group.name));
+        if self.security == Security::None && matches!(self.identity, Identity::Certificate { .. }) {
+            found.push(format!(
+                "device `{name}`: a user's certificate is proved by a signature, which there is none of on a channel \
+                 without security; set security: Basic256Sha256"
+            ));
+        }
+        for group in &self.groups {
+            let about = |what: String| format!("device `{name}`: group `{}` {what}", group.name);
+            found.extend(group.check().into_iter().map(about));
         }
         for point in &self.points {
             let mut say = |what: String| found.push(format!("device `{name}`, tag `{}`: {what}", point.path));
@@ -153,6 +213,13 @@ impl DeviceConfig {
             }
             if point.group >= self.groups.len() {
                 say(format!("group {} does not exist", point.group));
+            }
+            if point.part.index.len() > INDEX_DIMENSIONS_MAX {
+                say(format!("an index of more than {INDEX_DIMENSIONS_MAX} dimensions"));
+            }
+            if !point.part.fields.is_empty() && point.write.is_some() {
+                say("a field of a structure cannot be written alone: the device may change the rest meanwhile"
+                    .to_owned());
             }
             if !point.scale.is_finite() || point.scale == 0.0 || !point.offset.is_finite() {
                 say(format!("scale {} and offset {} must be finite, and scale not 0", point.scale, point.offset));
@@ -178,28 +245,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn security_is_read_in_the_ways_people_write_it() {
-        use SecurityPolicy::{Aes256Sha256RsaPss, Basic256Sha256};
-        for (text, want) in [
-            ("none", Security::None),
-            ("None", Security::None),
-            ("Basic256Sha256", Security::SignAndEncrypt(Basic256Sha256)),
-            ("basic256sha256/sign", Security::Sign(Basic256Sha256)),
-            ("Aes256_Sha256_RsaPss/SignAndEncrypt", Security::SignAndEncrypt(Aes256Sha256RsaPss)),
-            ("aes256-sha256-rsapss/sign_and_encrypt", Security::SignAndEncrypt(Aes256Sha256RsaPss)),
-        ] {
-            assert_eq!(Security::parse(text), Ok(want), "{text}");
-        }
-        assert!(Security::parse("Basic128Rsa15").unwrap_err().contains("Basic256Sha256"));
-        assert!(Security::parse("Basic256Sha256/whisper").unwrap_err().contains("SignAndEncrypt"));
-    }
-
-    #[test]
     fn the_check_names_what_cannot_work() {
         let point = |path: &str, node: &str| PointConfig {
             tag: TagId(0),
             path: path.into(),
             node: node.into(),
+            part: Part::default(),
             value_type: ValueType::Float,
             scale: 1.0,
             offset: 0.0,
@@ -212,11 +263,13 @@ mod tests {
             name: "plc".into(),
             endpoint: "opc.tcp://10.0.0.8:4840".into(),
             security: Security::None,
-            user: None,
+            exceptions: Vec::new(),
+            identity: Identity::Anonymous,
             timeout: Duration::from_secs(2),
-            groups: vec![GroupConfig { name: "g".into(), publish: Duration::from_secs(1) }],
+            groups: vec![GroupConfig::every("g", Duration::from_secs(1))],
             points: vec![point("a", "ns=2;s=A")],
             pki_dir: "pki".into(),
+            certificate_tag: None,
         };
         assert_eq!(good.check(), Vec::<String>::new());
         let mut bad = DeviceConfig { endpoint: "10.0.0.8:4840".into(), timeout: Duration::ZERO, ..good };

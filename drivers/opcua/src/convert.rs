@@ -13,7 +13,7 @@ pub(crate) struct Reading {
     pub(crate) value: Option<Value>,
     pub(crate) quality: Quality,
     pub(crate) source_time: Utc,
-    /// What is wrong, for the log; empty when nothing is.
+    /// What is wrong, for the log, with the server's own code; empty when nothing is.
     pub(crate) why: String,
 }
 
@@ -66,6 +66,10 @@ pub(crate) fn read(point: &PointConfig, data: &DataValue, now: Now) -> Reading {
     let Some(variant) = data.value.as_ref().filter(|v| !v.is_empty()) else {
         return bad(BadReason::Device, "the server sends no value".to_owned());
     };
+    let variant = match point.part.of(variant) {
+        Ok(part) => part,
+        Err(why) => return bad(BadReason::Configuration, why),
+    };
     let raw = match value_of(variant) {
         Some(raw) if (raw.value_type() == ValueType::Text) == (point.value_type == ValueType::Text) => raw,
         _ => {
@@ -86,7 +90,13 @@ pub(crate) fn read(point: &PointConfig, data: &DataValue, now: Now) -> Reading {
         _ => true,
     };
     let quality = if inside { base } else { base.worst(Quality::Uncertain(UncertainReason::RangeExceeded)) };
-    Reading { value: Some(value), quality, source_time, why: String::new() }
+    let why = match (quality, inside) {
+        (Quality::Good, _) => String::new(),
+        (_, true) => status.to_string(),
+        // Without the value: what changes with each one would be logged with each one.
+        (_, false) => format!("outside the range of the tag; the server says {status}"),
+    };
+    Reading { value: Some(value), quality, source_time, why }
 }
 
 /// A scalar as a value; `None` for arrays, structures and texts beyond our bound.
@@ -187,6 +197,7 @@ mod tests {
             tag: TagId(0),
             path: "t".into(),
             node: "i=1".into(),
+            part: crate::part::Part::default(),
             value_type,
             scale: 1.0,
             offset: 0.0,
@@ -247,6 +258,20 @@ mod tests {
         // Informational bits, here "overflow", do not hide the code.
         let overflow = StatusCode::from(StatusCode::BadNodeIdUnknown.bits() | 0x480);
         assert_eq!(of(overflow), Quality::Bad(BadReason::Configuration));
+    }
+
+    #[test]
+    fn an_element_of_an_array_is_a_value_of_its_own() {
+        let mut p = point(ValueType::Float);
+        p.part.index = vec![2];
+        let got = read(&p, &good(Variant::from(vec![1.0_f64, 2.0, 3.5])), now());
+        assert_eq!((got.value, got.quality), (Some(Value::Float(3.5)), Quality::Good));
+        let got = read(&p, &good(Variant::from(vec![1.0_f64, 2.0])), now());
+        assert_eq!(got.quality, Quality::Bad(BadReason::Configuration));
+        assert!(got.why.contains("no index 2"), "{}", got.why);
+        let uncertain =
+            read(&point(ValueType::Float), &with(Variant::Double(1.0), StatusCode::UncertainSubNormal), now());
+        assert!(uncertain.why.contains("UncertainSubNormal"), "the server's own code is told: {}", uncertain.why);
     }
 
     #[test]

@@ -5,11 +5,15 @@
 //! value as it was, received now. A tag grows old only when its subscription falls silent.
 
 use crate::config::DeviceConfig;
-use crate::convert::{Reading, read};
+use crate::convert::{Reading, bare, read};
+use crate::limits::CLOCK_OFF_MAX;
 use opcua::client::{MonitoredItemMap, OnSubscriptionNotificationCore};
 use opcua::sync::Mutex;
-use opcua::types::{DataChangeNotification, NotificationMessage, StatusChangeNotification, StatusCode};
+use opcua::types::{
+    DataChangeNotification, DataValue, DateTime, NotificationMessage, StatusChangeNotification, StatusCode,
+};
 use penstock_model::{BadReason, Clock, Quality, Sample, SampleSink, TagSample, Utc, Value};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::time::Instant;
@@ -22,7 +26,7 @@ struct PointState {
     /// What to deliver while the subscription speaks; `None` before the first value of this link.
     current: Option<(Quality, Utc)>,
     /// What is wrong with it; logged when it changes.
-    wrong: Option<(BadReason, String)>,
+    wrong: Option<(Quality, String)>,
 }
 
 #[derive(Default)]
@@ -30,6 +34,8 @@ struct State {
     points: Vec<PointState>,
     /// Counts links: a notification of a former one is not delivered any more.
     link: u64,
+    /// The server's clock is off, and the log said so.
+    clock_off: bool,
 }
 
 /// The samples of one device.
@@ -43,7 +49,7 @@ pub(crate) struct Feed {
 impl Feed {
     pub(crate) fn new(config: Arc<DeviceConfig>, sink: Arc<dyn SampleSink>, clock: Arc<dyn Clock>) -> Feed {
         let points = vec![PointState::default(); config.points.len()];
-        Feed { config, sink, clock, state: Mutex::new(State { points, link: 0 }) }
+        Feed { config, sink, clock, state: Mutex::new(State { points, link: 0, clock_off: false }) }
     }
 
     /// A new link begins; its number goes to the subscriptions made on it.
@@ -83,49 +89,79 @@ impl Feed {
         let now = self.clock.now();
         let mut state = self.state.lock();
         state.points[index].current = Some((Quality::Bad(reason), now.utc));
-        self.note(&mut state.points[index], index, Some((reason, why.to_owned())));
+        self.note(&mut state.points[index], index, Some((Quality::Bad(reason), why.to_owned())));
         let sample = Sample::bad(reason, state.points[index].last.clone(), now);
         self.sink.samples(&[TagSample { tag: self.config.points[index].tag, sample }]);
     }
 
-    /// A publish of a subscription: `changes` by point, everything else of `points` as it was.
-    fn publish(&self, link: u64, points: &[usize], changes: Vec<(usize, Reading)>) {
+    /// A publish of a subscription, or a read of a group: `changes` by point in the order they happened, everything else
+    /// of `points` as it was.
+    pub(crate) fn publish(&self, link: u64, points: &[usize], changes: Vec<(usize, Reading)>) {
         let now = self.clock.now();
         let mut state = self.state.lock();
         if state.link != link {
             return;
         }
+        let mut batch = Vec::with_capacity(points.len());
+        let mut changed = vec![false; self.config.points.len()];
         for (index, reading) in changes {
             let point = &mut state.points[index];
-            let wrong = match reading.quality {
-                Quality::Bad(reason) => Some((reason, reading.why)),
-                _ => None,
-            };
+            let wrong = (!reading.quality.is_good()).then_some((reading.quality, reading.why));
             if reading.value.is_some() {
                 point.last = reading.value;
             }
             point.current = Some((reading.quality, reading.source_time));
             self.note(point, index, wrong);
+            changed[index] = true;
+            batch.extend(self.sample(point, index, now.mono));
         }
-        let sample = |index: &usize| {
-            let point = &state.points[*index];
-            let (quality, source_time) = point.current?;
-            let sample = Sample { value: point.last.clone(), quality, source_time, received: now.mono };
-            Some(TagSample { tag: self.config.points[*index].tag, sample })
-        };
+        let unchanged = points.iter().copied().filter(|index| !changed[*index]);
+        batch.extend(unchanged.filter_map(|index| self.sample(&state.points[index], index, now.mono)));
         // Delivered under the lock: a loss that follows is delivered after this.
-        self.sink.samples(&points.iter().filter_map(sample).collect::<Vec<_>>());
+        self.sink.samples(&batch);
+    }
+
+    /// A point as it is known now, received at `received`.
+    fn sample(&self, point: &PointState, index: usize, received: penstock_model::Instant) -> Option<TagSample> {
+        let (quality, source_time) = point.current?;
+        let sample = Sample { value: point.last.clone(), quality, source_time, received };
+        Some(TagSample { tag: self.config.points[index].tag, sample })
+    }
+
+    /// What a server sent for points of this device, read.
+    pub(crate) fn read(&self, values: impl Iterator<Item = (usize, DataValue)>) -> Vec<(usize, Reading)> {
+        let now = self.clock.now();
+        values.filter_map(|(i, value)| Some((i, read(self.config.points.get(i)?, &value, now)))).collect()
+    }
+
+    /// Tells when a server's clock begins or ceases to be off: its source times are then off with it.
+    fn judge_clock(&self, server: &DateTime) {
+        let Some(server) = server.as_chrono().timestamp_nanos_opt().filter(|ns| *ns > 0) else { return };
+        let ahead_s = (server - self.clock.now().utc.0) / 1_000_000_000;
+        let off = ahead_s.unsigned_abs() > CLOCK_OFF_MAX.as_secs();
+        let mut state = self.state.lock();
+        if state.clock_off == off {
+            return;
+        }
+        state.clock_off = off;
+        if off {
+            tracing::warn!(device = %self.config.name, ahead_s,
+                "the server's clock is off: times of its values ahead of ours are replaced, others are kept as it says");
+        } else {
+            tracing::info!(device = %self.config.name, "the server's clock agrees with ours");
+        }
     }
 
     /// Logs a point's trouble when it begins, when it changes and when it ends.
-    fn note(&self, state: &mut PointState, index: usize, wrong: Option<(BadReason, String)>) {
+    fn note(&self, state: &mut PointState, index: usize, wrong: Option<(Quality, String)>) {
         if state.wrong == wrong {
             return;
         }
         let point = &self.config.points[index];
         match &wrong {
-            Some((reason, why)) => {
-                tracing::warn!(device = %self.config.name, tag = %point.path, node = point.node, %reason, why, "point is bad");
+            Some((quality, why)) => {
+                let what = if quality.is_bad() { "point is bad" } else { "point is uncertain" };
+                tracing::warn!(device = %self.config.name, tag = %point.path, node = point.node, %quality, why, "{what}");
             }
             None => {
                 tracing::info!(device = %self.config.name, tag = %point.path, node = point.node, "point is good");
@@ -141,11 +177,23 @@ pub(crate) struct Pulse {
     last: Mutex<Instant>,
     count: AtomicU64,
     ended: AtomicBool,
+    /// Points whose node the server says is gone.
+    gone: Mutex<BTreeSet<usize>>,
 }
 
 impl Pulse {
     pub(crate) fn new() -> Pulse {
-        Pulse { last: Mutex::new(Instant::now()), count: AtomicU64::new(0), ended: AtomicBool::new(false) }
+        Pulse {
+            last: Mutex::new(Instant::now()),
+            count: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+            gone: Mutex::new(BTreeSet::new()),
+        }
+    }
+
+    /// Points whose node went since this was asked last.
+    pub(crate) fn take_gone(&self) -> BTreeSet<usize> {
+        std::mem::take(&mut *self.gone.lock())
     }
 
     /// When it was heard last.
@@ -177,23 +225,27 @@ pub(crate) fn handle(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX - 1) + 1
 }
 
+/// True when the server says that the node does not exist any more: its item is dead, and would stay so.
+pub(crate) fn is_gone(status: StatusCode) -> bool {
+    matches!(bare(status), StatusCode::BadNodeIdUnknown | StatusCode::BadNodeIdInvalid)
+}
+
 impl OnSubscriptionNotificationCore for Receiver {
     fn on_subscription_notification(&mut self, message: NotificationMessage, _items: MonitoredItemMap<'_>) {
-        let now = self.feed.clock.now();
-        let mut changes = Vec::new();
+        let mut values = Vec::new();
+        self.feed.judge_clock(&message.publish_time);
         for object in message.notification_data.into_iter().flatten() {
             if let Some(change) = object.inner_as::<DataChangeNotification>() {
-                for item in change.monitored_items.iter().flatten() {
-                    let index = (item.client_handle as usize).wrapping_sub(1);
-                    if let Some(point) = self.feed.config.points.get(index) {
-                        changes.push((index, read(point, &item.value, now)));
-                    }
-                }
+                let items = change.monitored_items.iter().flatten();
+                values.extend(items.map(|i| ((i.client_handle as usize).wrapping_sub(1), i.value.clone())));
             } else if let Some(change) = object.inner_as::<StatusChangeNotification>() {
                 let ended = change.status != StatusCode::Good;
                 self.pulse.ended.store(ended, Ordering::Relaxed);
             }
         }
+        let gone = values.iter().filter(|(_, v)| v.status.is_some_and(is_gone)).map(|(index, _)| *index);
+        self.pulse.gone.lock().extend(gone.filter(|index| self.points.contains(index)));
+        let changes = self.feed.read(values.into_iter());
         *self.pulse.last.lock() = Instant::now();
         self.pulse.count.fetch_add(1, Ordering::Relaxed);
         self.feed.publish(self.link, &self.points, changes);

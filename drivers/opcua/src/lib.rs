@@ -11,29 +11,46 @@
 //! | --- | --- |
 //! | `node` | node ids as people write them |
 //! | `config` | what a site declares, and what cannot work |
+//! | `part` | elements of arrays, fields of structures |
 //! | `convert` | the one way between an OPC UA value and a sample |
-//! | `connect` | certificate, endpoint, session |
+//! | `security` | how the channel is protected, who we are, where passwords are |
+//! | `pki`, `certificate`, `expiry` | whom we trust, what a certificate says, how long it lasts |
+//! | `connect` | endpoint, identity, session |
 //! | `feed` | notifications into samples |
 //! | `commands`, `write` | last command per point, and what became of it |
-//! | `session` | the link: connect, subscribe, serve, lose, reconnect |
+//! | `session` | the link: connect, serve, lose, reconnect |
+//! | `subscribe` | a group's values: subscribed or read; nodes that go and come back |
+//! | `browse` | what a server has, for a person |
 //! | `lockstep` | the same conversion against values in memory, in virtual time |
 //! | `link` | state of the link, its counters and reports |
 
+mod browse;
+mod certificate;
 mod commands;
 mod config;
 mod connect;
 mod convert;
+mod expiry;
 mod feed;
 pub mod limits;
 mod link;
 mod lockstep;
 mod node;
+mod part;
+mod pki;
+mod security;
 mod session;
+mod subscribe;
 mod write;
 
-pub use config::{DeviceConfig, GroupConfig, PointConfig, Security, SecurityPolicy, WriteConfig};
+pub use browse::{BrowsedNode, Kind, Tree, Variable, browse};
+pub use certificate::Certificate;
+pub use config::{Deadband, DeviceConfig, Exception, Fetch, GroupConfig, PointConfig, WriteConfig};
 pub use lockstep::{Lockstep, Nodes, Plain};
 pub use node::{Namespace, NodeError, NodeRef, parse_node};
+pub use part::Part;
+pub use pki::{Entry, Make, Pki, PkiError, Place};
+pub use security::{Identity, Password, Security, SecurityPolicy};
 
 use penstock_model::{Clock, Command, SampleSink};
 use std::sync::Arc;

@@ -21,8 +21,41 @@ pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const CHUNKS_MAX: usize = 256;
 /// Points per request when items are created; halved for servers that take fewer.
 pub const ITEMS_PER_REQUEST: usize = 500;
-/// How long a node that the server does not know is left alone: a program download is noticed without a restart.
-pub const UNKNOWN_RETRY: Duration = Duration::from_secs(30);
+/// How soon a node that the server does not know is asked for again; the wait doubles up to [`UNKNOWN_RETRY_MAX`].
+pub const UNKNOWN_RETRY_MIN: Duration = Duration::from_secs(1);
+/// How long a node that the server does not know is left alone at most: a program download is noticed without a restart.
+pub const UNKNOWN_RETRY_MAX: Duration = Duration::from_secs(30);
+/// How long a link may go without an answer before the server's state is asked for: a device that is only written has no
+/// subscription that would notice a server that stalls.
+pub const PROBE_AFTER: Duration = Duration::from_secs(5);
+/// Values of one point that a server may be asked to keep between two publishes.
+pub const QUEUE_MAX: u32 = 1_000;
+/// Dimensions of an array that a point may be an element of.
+pub const INDEX_DIMENSIONS_MAX: usize = 8;
+/// Fields between a structure and the value within it.
+pub const FIELD_DEPTH_MAX: usize = 8;
+/// Largest password file read.
+pub const SECRET_BYTES_MAX: u64 = 4_096;
+/// Largest certificate read: one of 4096 bits with every extension has under 3 KiB.
+pub const CERTIFICATE_BYTES_MAX: u64 = 65_536;
+/// Certificates kept in `rejected/`; the oldest goes first. A server that makes a new one at each start fills it else.
+pub const REJECTED_MAX: usize = 100;
+/// Days our own certificate is valid: the plant is visited for it every third year.
+pub const OWN_DAYS: u32 = 1_096;
+/// Length of our own key in bits: what every policy offered accepts.
+pub const KEY_BITS: u32 = 2_048;
+/// Days before its end at which a certificate is told of in the log.
+pub const EXPIRY_WARN_DAYS: f64 = 30.0;
+/// How often the days left are delivered as a tag.
+pub const EXPIRY_TELL_EVERY: Duration = Duration::from_secs(60);
+/// How far the clock of a server may be off before the log says so.
+pub const CLOCK_OFF_MAX: Duration = Duration::from_secs(5);
+/// Nodes that a browse visits at most.
+pub const BROWSE_NODES_MAX: usize = 20_000;
+/// Nodes per request of a browse.
+pub const BROWSE_PER_REQUEST: usize = 100;
+/// Attributes per read of a browse.
+pub const ATTRIBUTES_PER_READ: usize = 500;
 /// Answers that opening a session takes: hello, channel, session, activation.
 pub const ANSWERS_TO_CONNECT: u32 = 4;
 /// Shortest wait between two read-backs of one write.

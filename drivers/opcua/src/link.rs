@@ -51,6 +51,11 @@ impl Link {
         }
     }
 
+    /// Answers and refusals so far: it grows while the server is heard.
+    pub(crate) fn answers(&self) -> u64 {
+        self.record.answered + self.record.refused
+    }
+
     /// A request was answered with a refusal: the link works, the device does not want to.
     pub(crate) fn refused(&mut self) {
         self.record.refused += 1;

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which the lint does not see as such")]
 
 use super::*;
-use crate::config::{GroupConfig, PointConfig, Security, WriteConfig};
+use crate::config::{GroupConfig, PointConfig, WriteConfig};
+use crate::security::{Identity, Security};
 use penstock_model::{CommandId, DeviceId, Origin, Utc, ValueType};
 use std::sync::Mutex;
 
@@ -57,6 +58,7 @@ fn config() -> DeviceConfig {
         tag: TagId(tag),
         path: node.into(),
         node: format!("ns=2;s={node}"),
+        part: crate::part::Part::default(),
         value_type: ValueType::Float,
         scale: 1.0,
         offset: 0.0,
@@ -69,11 +71,13 @@ fn config() -> DeviceConfig {
         name: "d".into(),
         endpoint: "opc.tcp://127.0.0.1:4840".into(),
         security: Security::None,
-        user: None,
+        exceptions: Vec::new(),
+        identity: Identity::Anonymous,
         timeout: Duration::from_secs(1),
-        groups: vec![GroupConfig { name: "g".into(), publish: Duration::from_millis(500) }],
+        groups: vec![GroupConfig::every("g", Duration::from_millis(500))],
         points: vec![point(0, "In", false), point(1, "Out", true)],
         pki_dir: "pki".into(),
+        certificate_tag: None,
     }
 }
 

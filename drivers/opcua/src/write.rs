@@ -7,8 +7,7 @@ use crate::convert::{self, read};
 use crate::limits::{VERIFY_STEP_MAX, VERIFY_STEP_MIN};
 use crate::session::{CallError, Driver, End, Live};
 use opcua::types::{
-    AttributeId, DataValue, NodeId, NumericRange, ReadValueId, TimestampsToReturn, Variant, VariantScalarTypeId,
-    WriteValue,
+    AttributeId, DataValue, NodeId, ReadValueId, TimestampsToReturn, Variant, VariantScalarTypeId, WriteValue,
 };
 use penstock_model::{Command, OutcomeState, Value};
 use tokio::time::Instant;
@@ -31,7 +30,7 @@ impl Driver {
             Err(end) => return Err(self.fail_by_link(&command, first, &point, end)),
         };
         self.tell((command.id, command.tag, OutcomeState::Sent));
-        match self.put(live, index, &written).await {
+        match self.put(live, index, &point, &written).await {
             Ok(Ok(())) => self.tell((command.id, command.tag, OutcomeState::Acknowledged)),
             Ok(Err(why)) => {
                 // The type is asked again: a refusal may mean that the node was replaced.
@@ -77,7 +76,7 @@ impl Driver {
         };
         let kind = match live.types.get(&index) {
             Some(kind) => *kind,
-            None => match self.node_type(live, node).await? {
+            None => match self.node_type(live, point, node).await? {
                 Ok(kind) => *live.types.entry(index).or_insert(kind),
                 Err(why) => return Ok(Err(why)),
             },
@@ -85,8 +84,9 @@ impl Driver {
         Ok(convert::write(point, value, kind))
     }
 
-    /// The type of a node: of its value, or as it declares where it has no value yet.
-    async fn node_type(&mut self, live: &Live, node: NodeId) -> Attempt<VariantScalarTypeId> {
+    /// The type of a node, or of the element of it that is written: of its value, or as it declares where it has no
+    /// value yet.
+    async fn node_type(&mut self, live: &Live, point: &PointConfig, node: NodeId) -> Attempt<VariantScalarTypeId> {
         let ask = [
             ReadValueId::from(node.clone()),
             ReadValueId { attribute_id: AttributeId::DataType as u32, ..ReadValueId::from(node) },
@@ -100,10 +100,10 @@ impl Driver {
             return Ok(Err("the server does not say the node's type".to_owned()));
         };
         if let Some(variant) = value.value.as_ref().filter(|v| !v.is_empty()) {
-            return Ok(match variant.scalar_type_id() {
-                Some(kind) if !variant.is_array() => Ok(kind),
+            return Ok(point.part.of(variant).and_then(|value| match value.scalar_type_id() {
+                Some(kind) if !value.is_array() => Ok(kind),
                 _ => Err("the node is no single value".to_owned()),
-            });
+            }));
         }
         let kind = match &declared.value {
             Some(Variant::NodeId(id)) => VariantScalarTypeId::try_from(id.as_ref()).ok(),
@@ -113,15 +113,19 @@ impl Driver {
         Ok(kind.ok_or_else(why))
     }
 
-    async fn put(&mut self, live: &Live, index: usize, written: &Variant) -> Attempt<()> {
+    async fn put(&mut self, live: &Live, index: usize, point: &PointConfig, written: &Variant) -> Attempt<()> {
         let node_id = match self.node(live, index) {
             Ok(node) => node,
             Err(why) => return Ok(Err(why)),
         };
         // The value alone: many servers refuse a write that also sets status or time.
-        let value = DataValue { value: Some(written.clone()), ..DataValue::null() };
+        let shaped = match point.part.shaped(written.clone()) {
+            Ok(shaped) => shaped,
+            Err(why) => return Ok(Err(why)),
+        };
+        let value = DataValue { value: Some(shaped), ..DataValue::null() };
         let attribute_id = AttributeId::Value as u32;
-        let ask = [WriteValue { node_id, attribute_id, index_range: NumericRange::None, value }];
+        let ask = [WriteValue { node_id, attribute_id, index_range: point.part.range(), value }];
         match self.call(live.session.clone().write(&ask)).await {
             Ok(results) => Ok(match results.first() {
                 Some(status) if !status.is_bad() => Ok(()),
@@ -166,11 +170,8 @@ impl Driver {
             (Some(a), Some(b)) => (a - b).abs() <= config.tolerance,
             _ => &got == wanted,
         };
-        Ok(if near || data.value.as_ref() == Some(written) {
-            Ok(())
-        } else {
-            Err(format!("{} reads back {got}", point.node))
-        })
+        let as_written = data.value.as_ref().and_then(|v| point.part.of(v).ok()) == Some(written);
+        Ok(if near || as_written { Ok(()) } else { Err(format!("{} reads back {got}", point.node)) })
     }
 
     /// A command that the link took away. One asserted again has had its news; a link that stays dead would repeat

@@ -4,10 +4,10 @@
 
 mod bench;
 
-use bench::{Mode, Options, PATIENCE, Rig, Server, Wire, device, read, write};
+use bench::{Mode, Options, Rig, Server, Wire, device, read, write};
 use opcua::types::{DateTime, StatusCode, Variant};
 use penstock_model::{BadReason, LinkState, OutcomeState, Quality, TagId, UncertainReason, Value, ValueType};
-use penstock_opcua::{DeviceConfig, Security, SecurityPolicy};
+use penstock_opcua::DeviceConfig;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -205,47 +205,4 @@ async fn nothing_listening_is_a_link_that_is_down() {
     let sink = rig.stop().await;
     let outcomes = sink.delivered.lock().unwrap().outcomes_of(1);
     assert!(matches!(outcomes.as_slice(), [OutcomeState::Failed(r)] if r.contains("stopped")), "{outcomes:?}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_user_is_let_in_with_the_right_password_only() {
-    let pki = tempfile::tempdir().unwrap();
-    let server = Server::start(Options::default()).await;
-    let with = |password: &str| DeviceConfig {
-        user: Some(("operator".to_owned(), password.to_owned())),
-        ..plain(server.address, pki.path())
-    };
-    let rig = Rig::start(with("right"));
-    rig.until("values", |d| d.is(0, 1.5, GOOD)).await;
-    rig.stop().await;
-    let rig = Rig::start(with("wrong"));
-    rig.until("down, by the password", |d| d.link() == Some(LinkState::Down)).await;
-    assert!(
-        rig.see(|d| d.reason().contains("Identity") || d.reason().contains("Access")),
-        "{}",
-        rig.see(|d| d.reason())
-    );
-    rig.stop().await;
-    server.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_protected_channel_needs_a_trusted_certificate() {
-    let pki = tempfile::tempdir().unwrap();
-    let server = Server::start(Options { secure: true, ..Options::default() }).await;
-    let unprotected = Rig::start(plain(server.address, pki.path()));
-    unprotected.until("refused", |d| d.reason().contains("Basic256Sha256/SignAndEncrypt")).await;
-    unprotected.stop().await;
-
-    let security = Security::SignAndEncrypt(SecurityPolicy::Basic256Sha256);
-    let config = DeviceConfig { security, timeout: PATIENCE, ..plain(server.address, pki.path()) };
-    let rig = Rig::start(config);
-    rig.until("not trusted", |d| d.link() == Some(LinkState::Down) && d.reason().contains("/trusted")).await;
-    // What the message says to do.
-    let rejected = std::fs::read_dir(pki.path().join("rejected")).unwrap().next().unwrap().unwrap();
-    assert_eq!(std::fs::read(rejected.path()).unwrap(), std::fs::read(server.certificate()).unwrap());
-    std::fs::rename(rejected.path(), pki.path().join("trusted").join(rejected.file_name())).unwrap();
-    rig.until("values", |d| d.is(0, 1.5, GOOD) && d.link() == Some(LinkState::Up)).await;
-    rig.stop().await;
-    server.stop().await;
 }

@@ -65,6 +65,11 @@ enum Verb {
     /// Manage the HMI's users.
     #[command(subcommand)]
     User(crate::users::UserVerb),
+    /// Show what an OPC UA server has, or print its nodes as points for the device's file.
+    Browse(crate::browse::BrowseArgs),
+    /// Manage the certificates of OPC UA links: whom we trust, and our own.
+    #[command(subcommand)]
+    Pki(crate::pki::PkiVerb),
     /// Verify the stores of a state folder: history and the log of operators' actions.
     Verify {
         /// State folder.
@@ -101,7 +106,7 @@ struct RunArgs {
     supervised: bool,
 }
 
-fn device_address(text: &str) -> Result<(String, String), String> {
+pub(crate) fn device_address(text: &str) -> Result<(String, String), String> {
     let (device, address) = text.split_once('=').ok_or("give it as <device>=<host:port>")?;
     Ok((device.to_owned(), address.to_owned()))
 }
@@ -145,6 +150,8 @@ fn carry_out(verb: Verb) -> ExitCode {
         Verb::Schema { kind } => schema(kind.as_deref()),
         Verb::Test { path } => test(&path),
         Verb::User(verb) => done(crate::users::run(verb)),
+        Verb::Browse(args) => done(block_on(crate::browse::run(args))),
+        Verb::Pki(verb) => done(crate::pki::run(verb)),
         Verb::Verify { state } => done(crate::verify::run(&state)),
         Verb::Demo(args) => plant(crate::demo::run(args)),
         Verb::Sim(args) => done(block_on(crate::sim::run(args))),

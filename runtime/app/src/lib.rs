@@ -3,6 +3,7 @@
 #[macro_use]
 mod say;
 
+mod browse;
 pub mod cases;
 pub mod change;
 pub mod cli;
@@ -10,6 +11,7 @@ pub mod config;
 mod demo;
 pub mod diagnostics;
 mod log;
+mod pki;
 mod recorder;
 mod replay;
 pub mod run;

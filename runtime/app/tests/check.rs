@@ -4,6 +4,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
 
+#[path = "common/opcua_cases.rs"]
+mod opcua_cases;
+
 use penstock::config::{self, DriverConfig, Loaded, Overrides};
 use penstock::diagnostics::{Diagnostics, Severity};
 use penstock_model::{FallbackAction, Source, Value, ValueType};
@@ -71,6 +74,7 @@ fn cases() -> Vec<(&'static str, usize, Vec<Edit>)> {
     all.extend(programs());
     all.extend(alarms_and_accounts());
     all.extend(objects());
+    all.extend(opcua_cases::opcua_servers());
     all
 }
 

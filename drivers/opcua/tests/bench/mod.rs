@@ -1,16 +1,21 @@
 //! An OPC UA server in the test's own process, a wire to it that can be cut or fall mute, and a sink that remembers
 //! what the driver delivered.
 
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use opcua::crypto::{CertificateStore, SecurityPolicy, X509Data};
 use opcua::server::address_space::VariableBuilder;
 use opcua::server::diagnostics::NamespaceMetadata;
 use opcua::server::node_manager::memory::{SimpleNodeManager, simple_node_manager};
 use opcua::server::{ANONYMOUS_USER_TOKEN_ID, ServerBuilder, ServerEndpoint, ServerHandle, ServerUserToken};
-use opcua::types::{DataTypeId, DataValue, DateTime, NodeId, ObjectId, StatusCode, Variant};
+use opcua::types::{
+    AttributeId, DataTypeId, DataValue, DateTime, MessageSecurityMode, NodeId, ObjectId, StatusCode, Variant,
+};
 use penstock_model::{
     Command, CommandId, DeviceId, LinkRecord, LinkState, Origin, Outcome, OutcomeState, Quality, Sample, SampleSink,
     SystemClock, TagId, TagSample, Utc, Value, ValueType,
 };
-use penstock_opcua::{DeviceConfig, GroupConfig, PointConfig, Security, WriteConfig};
+use penstock_opcua::{DeviceConfig, GroupConfig, Identity, Part, PointConfig, Security, WriteConfig};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -33,8 +38,10 @@ pub struct Options {
     pub shifted: bool,
     /// Nothing is ever published.
     pub silent: bool,
-    /// Only signed and encrypted channels.
+    /// Only protected channels, by every policy and mode.
     pub secure: bool,
+    /// The server's certificate is valid for no time at all.
+    pub expired: bool,
 }
 
 /// The server.
@@ -50,24 +57,27 @@ pub struct Server {
 impl Server {
     pub async fn start(options: Options) -> Server {
         let pki = tempfile::tempdir().unwrap();
-        let users = [ANONYMOUS_USER_TOKEN_ID.to_string(), "operator".to_string()];
-        let endpoint = if options.secure {
-            ServerEndpoint::new_basic256sha256_sign_encrypt("/", &users)
-        } else {
-            ServerEndpoint::new_none("/", &users)
-        };
+        if options.secure {
+            make_certificate(pki.path(), if options.expired { 0 } else { 30 });
+        }
         let metadata = |uri: &str| NamespaceMetadata { namespace_uri: uri.to_owned(), ..Default::default() };
         let mut builder = ServerBuilder::new()
             .application_name("test")
             .application_uri("urn:test")
             .pki_dir(pki.path().to_owned())
-            .create_sample_keypair(options.secure)
+            .create_sample_keypair(false)
             .trust_client_certs(true)
             .host("127.0.0.1")
             .add_user_token("operator", ServerUserToken::user_pass("operator", "right"))
-            .add_endpoint("only", endpoint)
             .discovery_urls(vec!["/".to_owned()])
             .subscription_poll_interval_ms(if options.silent { 3_600_000 } else { 10 });
+        if options.secure {
+            let holder = ServerUserToken::x509("holder", &pki.path().join("user.der"));
+            builder = builder.add_user_token("holder", holder);
+        }
+        for (name, endpoint) in endpoints(options) {
+            builder = builder.add_endpoint(name, endpoint);
+        }
         if options.shifted {
             builder = builder.with_node_manager(simple_node_manager(metadata("urn:another"), "another"));
         }
@@ -117,6 +127,24 @@ impl Server {
             .unwrap()
     }
 
+    /// A program download takes the node away; who watches it is told.
+    pub fn remove(&self, name: &str) {
+        let status = Some(StatusCode::BadNodeIdUnknown);
+        let gone = DataValue { value: Some(Variant::Empty), status, ..DataValue::default() };
+        self.nodes.address_space().write().delete(&self.id(name), true).unwrap();
+        self.handle.subscriptions().notify_data_change([(gone, &self.id(name), AttributeId::Value)].into_iter());
+    }
+
+    /// And brings it back.
+    pub fn add(&self, name: &str, value: f64) {
+        add_node(&self.nodes, self.namespace, name, DataTypeId::Double, Variant::Double(value), false);
+    }
+
+    /// Where the key of a person is that the server knows.
+    pub fn person(&self) -> Identity {
+        Identity::Certificate { certificate: self.pki.path().join("user.der"), key: self.pki.path().join("user.pem") }
+    }
+
     /// Where the server keeps its own certificate.
     pub fn certificate(&self) -> std::path::PathBuf {
         self.pki.path().join("own/cert.der")
@@ -128,9 +156,46 @@ impl Server {
     }
 }
 
+/// One without protection, or six with.
+fn endpoints(options: Options) -> Vec<(String, ServerEndpoint)> {
+    use MessageSecurityMode as Mode;
+    use SecurityPolicy as Policy;
+    let mut users = vec![ANONYMOUS_USER_TOKEN_ID.to_string(), "operator".to_string()];
+    if !options.secure {
+        return vec![("only".to_owned(), ServerEndpoint::new_none("/", &users))];
+    }
+    users.push("holder".to_owned());
+    [Policy::Basic256Sha256, Policy::Aes128Sha256RsaOaep, Policy::Aes256Sha256RsaPss]
+        .into_iter()
+        .flat_map(|policy| [(policy, Mode::Sign), (policy, Mode::SignAndEncrypt)])
+        .map(|(policy, mode)| (format!("{policy}-{mode}"), ServerEndpoint::new("/", policy, mode, &users)))
+        .collect()
+}
+
+/// Key and certificate of the server, and a certificate with its key for a person.
+fn make_certificate(pki: &Path, days: u32) {
+    let make = |uri: &str, days, cert: &str, key: &str| {
+        let data = X509Data {
+            key_size: 2048,
+            common_name: uri.to_owned(),
+            organization: String::new(),
+            organizational_unit: String::new(),
+            country: String::new(),
+            state: String::new(),
+            alt_host_names: X509Data::alt_host_names(uri, Some(vec!["127.0.0.1".to_owned()]), false, false, false),
+            certificate_duration_days: days,
+        };
+        let (cert, key) = (pki.join(cert), pki.join(key));
+        CertificateStore::create_certificate_and_key(&data, true, &cert, &key).unwrap();
+        #[cfg(unix)]
+        std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    };
+    make("urn:test", days, "own/cert.der", "private/private.pem");
+    make("urn:person", 30, "user.der", "user.pem");
+}
+
 fn add_nodes(nodes: &SimpleNodeManager, namespace: u16) {
-    let mut space = nodes.address_space().write();
-    let rows: [(&str, DataTypeId, Variant, bool); 7] = [
+    let rows: [(&str, DataTypeId, Variant, bool); 8] = [
         ("Level", DataTypeId::Double, Variant::Double(1.5), false),
         ("Count", DataTypeId::Int32, Variant::Int32(7), false),
         ("Name", DataTypeId::String, Variant::from("P-12"), false),
@@ -138,15 +203,23 @@ fn add_nodes(nodes: &SimpleNodeManager, namespace: u16) {
         ("Cmd", DataTypeId::Double, Variant::Double(0.0), true),
         ("Speed", DataTypeId::Int16, Variant::Int16(0), true),
         ("Locked", DataTypeId::Double, Variant::Double(0.0), false),
+        ("Speeds", DataTypeId::Int16, Variant::from(vec![10_i16, 20, 30]), true),
     ];
     for (name, kind, value, writable) in rows {
-        let variable = VariableBuilder::new(&NodeId::new(namespace, name), name, name)
-            .data_type(kind)
-            .value(value)
-            .organized_by(ObjectId::ObjectsFolder);
-        let variable = if writable { variable.writable() } else { variable };
-        variable.insert(&mut *space);
+        add_node(nodes, namespace, name, kind, value, writable);
     }
+}
+
+fn add_node(nodes: &SimpleNodeManager, namespace: u16, name: &str, kind: DataTypeId, value: Variant, writable: bool) {
+    let mut space = nodes.address_space().write();
+    let array = value.is_array();
+    let variable = VariableBuilder::new(&NodeId::new(namespace, name), name, name)
+        .data_type(kind)
+        .value_rank(if array { 1 } else { -1 })
+        .value(value)
+        .organized_by(ObjectId::ObjectsFolder);
+    let variable = if writable { variable.writable() } else { variable };
+    variable.insert(&mut *space);
 }
 
 /// How the wire behaves.
@@ -362,11 +435,13 @@ pub fn device(address: SocketAddr, pki: &Path) -> DeviceConfig {
         name: "plc".into(),
         endpoint: format!("opc.tcp://{address}/"),
         security: Security::None,
-        user: None,
+        exceptions: Vec::new(),
+        identity: Identity::Anonymous,
         timeout: Duration::from_secs(2),
-        groups: vec![GroupConfig { name: "fast".into(), publish: Duration::from_millis(50) }],
+        groups: vec![GroupConfig::every("fast", Duration::from_millis(50))],
         points: Vec::new(),
         pki_dir: pki.to_owned(),
+        certificate_tag: None,
     }
 }
 
@@ -376,6 +451,7 @@ pub fn read(tag: u32, name: &str, value_type: ValueType) -> PointConfig {
         tag: TagId(tag),
         path: format!("t/{tag}").into(),
         node: format!("nsu={NAMESPACE};s={name}"),
+        part: Part::default(),
         value_type,
         scale: 1.0,
         offset: 0.0,

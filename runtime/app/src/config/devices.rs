@@ -1,6 +1,7 @@
 //! Device files: from what an engineer wrote to what a driver runs.
 
-use super::files::{DeviceProbe, ModbusFile, ModbusPoint, OpcUaFile, OpcUaPoint};
+use super::files::{DeviceProbe, ModbusFile, ModbusPoint};
+use super::opcua_files::OpcUaFile;
 use super::points::{Declared, PointForm, PointPlace};
 use super::read::Reader;
 use super::spots::Spots;
@@ -11,7 +12,6 @@ use crate::diagnostics::{FileId, Pos, suggest};
 use penstock_modbus as modbus;
 use penstock_model::limits::DEVICES_MAX;
 use penstock_model::{Category, DeviceId, Text, ValueType};
-use penstock_opcua as opcua;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,8 +24,6 @@ pub(super) const TTL_PERIODS: u32 = 5;
 pub(super) const TTL_MIN: Duration = Duration::from_secs(2);
 /// Default of `timeout` of a Modbus device.
 const MODBUS_TIMEOUT: Duration = Duration::from_secs(1);
-/// Default of `timeout` of an OPC UA server: opening a secure channel takes several exchanges.
-const OPCUA_TIMEOUT: Duration = Duration::from_secs(5);
 /// Default of `gap_max`: reading eight registers along costs less than another round trip.
 const GAP_MAX: u16 = 8;
 /// Default of `verify_within`.
@@ -166,7 +164,7 @@ impl<'a> Devices<'a> {
     }
 
     /// Takes a name for a new device.
-    fn name(&mut self, file: FileId, name: &At<String>) -> DeviceId {
+    pub(super) fn name(&mut self, file: FileId, name: &At<String>) -> DeviceId {
         if let Some((other, pos)) = self.names.get(&name.value) {
             let first = self.reader.report.place(*other, *pos);
             self.reader
@@ -182,7 +180,7 @@ impl<'a> Devices<'a> {
     }
 
     /// The address given from outside for a device or its gateway.
-    fn address_override(&mut self, device: &str, gateway: Option<&At<String>>) -> Option<String> {
+    pub(super) fn address_override(&mut self, device: &str, gateway: Option<&At<String>>) -> Option<String> {
         let hit = |name: &&(String, String)| name.0 == device || gateway.is_some_and(|g| g.value == name.0);
         let (name, address) = self.overrides.device_address.iter().find(hit)?;
         self.overridden.push(name.clone());
@@ -323,123 +321,6 @@ impl<'a> Devices<'a> {
             }),
         })
     }
-
-    fn opcua(&mut self, file: FileId, form: &OpcUaFile) {
-        let id = self.name(file, &form.device);
-        let device: Arc<str> = form.device.value.as_str().into();
-        let title = form.title.as_ref().map_or_else(|| Text::same(&form.device.value), |l| l.0.clone());
-        let endpoint = match self.address_override(&form.device.value, form.gateway.as_ref()) {
-            Some(address) => with_authority(&form.endpoint.value, &address),
-            None => form.endpoint.value.clone(),
-        };
-        let site_dir = self.site_dir;
-        let mut ctx = Ctx { reader: self.reader, file };
-        let security = form.security.as_ref().map_or(opcua::Security::None, |at| {
-            opcua::Security::parse(&at.value).unwrap_or_else(|why| {
-                ctx.error(at.pos, why);
-                opcua::Security::None
-            })
-        });
-        let user = form.user.as_ref().map(|user| {
-            let password = form.password_env.as_ref().and_then(|env| std::env::var(&env.value).ok());
-            if let (Some(env), None) = (&form.password_env, &password) {
-                let message = format!("the environment variable `{}` is not set", env.value);
-                ctx.reader.report.warning(file, env.pos, message).label("no password");
-            }
-            (user.value.clone(), password.unwrap_or_default())
-        });
-        let timeout = ctx.duration(&form.timeout, OPCUA_TIMEOUT);
-        let category = ctx.category(&form.category, Category::Process);
-        let groups: Vec<Group> = groups_of(&mut ctx, &form.groups, |g| &g.publish);
-        require_group(&mut ctx, form.device.pos, &groups, form.points.is_empty(), "publish");
-        let mut config = opcua::DeviceConfig {
-            id,
-            name: device.clone(),
-            endpoint: endpoint.clone(),
-            security,
-            user,
-            timeout,
-            groups: groups
-                .iter()
-                .map(|(n, t)| opcua::GroupConfig { name: n.value.as_str().into(), publish: *t })
-                .collect(),
-            points: Vec::new(),
-            pki_dir: site_dir.join(form.pki_dir.as_ref().map_or("pki", |p| p.value.as_str())),
-        };
-        let at = PointPlace {
-            device: id,
-            file,
-            repeats: false,
-            prefix: None,
-            prefix_title: None,
-            place: None,
-            category,
-            groups: &groups,
-        };
-        let mut places = HashMap::new();
-        for point in &form.points {
-            if let Some(p) = self.opcua_point(&at, point, form.namespace.as_ref()) {
-                places.insert(p.path.clone(), (file, point.node.pos));
-                config.points.push(p);
-            }
-        }
-        let spots = Spots { file, device: form.device.pos, address: Some(form.endpoint.pos), heartbeat: None, places };
-        spots.tell(self.reader, &device, config.check());
-        self.list.push(Device { id, name: device, title, address: endpoint, driver: DriverConfig::OpcUa(config) });
-    }
-
-    fn opcua_point(
-        &mut self,
-        at: &PointPlace<'_>,
-        point: &OpcUaPoint,
-        namespace: Option<&At<String>>,
-    ) -> Option<opcua::PointConfig> {
-        let form = PointForm {
-            tag: &point.tag,
-            title: point.title.as_ref().map(|l| &l.0),
-            unit: &point.unit,
-            value_type: &point.value_type,
-            type_default: ValueType::Float,
-            range: &point.range,
-            decimals: point.decimals,
-            ttl: &point.ttl,
-            frozen_after: &point.frozen_after,
-            category: &point.category,
-            log: &point.log,
-            states: &point.states,
-            group: &point.group,
-            write: point.write.as_ref(),
-            fallback: point.fallback.as_ref(),
-            entry: point.entry.as_ref(),
-        };
-        let Declared { def, group, write } = self.point(at, &form)?;
-        let tag = def.id;
-        let node = match namespace {
-            Some(uri) if !point.node.value.starts_with("ns") => format!("nsu={};{}", uri.value, point.node.value),
-            _ => point.node.value.clone(),
-        };
-        if let Err(e) = opcua::parse_node(&node) {
-            let identifier = ["s=", "i=", "g=", "b="].iter().any(|kind| point.node.value.contains(kind));
-            let help =
-                if identifier { e.hint.to_owned() } else { format!("write s={}, or i=<number>", point.node.value) };
-            self.reader
-                .report
-                .error(at.file, point.node.pos, format!("`{}` is not a node id", point.node.value))
-                .help(help);
-            return None;
-        }
-        Some(opcua::PointConfig {
-            tag,
-            path: def.path,
-            node,
-            value_type: def.value_type,
-            scale: point.scale.as_ref().map_or(1.0, |s| s.value),
-            offset: point.offset.as_ref().map_or(0.0, |s| s.value),
-            range: def.range,
-            group,
-            write: write.map(|w| opcua::WriteConfig { verify_within: w.verify_within, tolerance: w.tolerance }),
-        })
-    }
 }
 
 /// Everything about a device but its name, its address and its points.
@@ -496,7 +377,7 @@ fn address_of(ctx: &mut Ctx<'_>, text: &At<String>, zero_based: bool) -> Option<
     }
 }
 
-fn groups_of<T>(ctx: &mut Ctx<'_>, groups: &Pairs<T>, period: impl Fn(&T) -> &At<String>) -> Vec<Group> {
+pub(super) fn groups_of<T>(ctx: &mut Ctx<'_>, groups: &Pairs<T>, period: impl Fn(&T) -> &At<String>) -> Vec<Group> {
     groups.0.iter().filter_map(|(name, g)| Some((name.clone(), ctx.duration_at(period(g))?))).collect()
 }
 
@@ -519,16 +400,9 @@ fn modbus_groups(ctx: &mut Ctx<'_>, form: &ModbusFile, profile: Option<(FileId, 
     groups
 }
 
-fn require_group(ctx: &mut Ctx<'_>, pos: Pos, groups: &[Group], no_points: bool, key: &str) {
+pub(super) fn require_group(ctx: &mut Ctx<'_>, pos: Pos, groups: &[Group], no_points: bool, key: &str) {
     if groups.is_empty() && !no_points {
         ctx.error(pos, "the device has points but no group")
             .help(format!("add: groups: {{ normal: {{ {key}: 1s }} }}"));
     }
-}
-
-/// `opc.tcp://host:port/path` with another `host:port`.
-fn with_authority(endpoint: &str, address: &str) -> String {
-    let rest = endpoint.strip_prefix("opc.tcp://").unwrap_or(endpoint);
-    let path = rest.find('/').map_or("", |at| &rest[at..]);
-    format!("opc.tcp://{address}{path}")
 }

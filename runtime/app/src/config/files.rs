@@ -4,6 +4,7 @@
 use super::account_files::{CarbonFile, EnergyFile};
 use super::case_files::CaseFile;
 use super::object_files::{HoldFile, ObjectFile};
+use super::opcua_files::OpcUaFile;
 use super::tasks::TaskFile;
 use super::text::{At, Label, Node, Pairs};
 use super::writes::SupervisorFile;
@@ -232,94 +233,6 @@ pub struct ModbusPoint {
     /// Figures after the decimal point on screens.
     pub decimals: Option<u8>,
     /// Older than this and the tag is bad. Default: five poll periods, at least 2s.
-    pub ttl: Text,
-    /// Unchanged for longer than this and the tag is uncertain.
-    pub frozen_after: Text,
-    /// What the tag is about.
-    pub category: Text,
-    /// What the historian keeps.
-    pub log: Option<LogFile>,
-    /// Names of states by value.
-    pub states: Option<Pairs<Label>>,
-    /// Present where the point is written.
-    pub write: Option<At<WriteFile>>,
-    /// What the output does when it loses its reason to move.
-    pub fallback: Option<At<FallbackFile>>,
-    /// Present where a person enters the value.
-    pub entry: Option<At<EntryFile>>,
-}
-
-/// An OPC UA server
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct OpcUaFile {
-    /// Name of the device, unique on the site.
-    pub device: At<String>,
-    /// What a person calls it.
-    pub title: Option<Label>,
-    /// `opcua`
-    #[expect(dead_code, reason = "read first, by the probe: it decides that this is the form")]
-    pub driver: At<String>,
-    /// `opc.tcp://host:port[/path]`
-    pub endpoint: At<String>,
-    /// Name of the gateway whose address this device shares.
-    pub gateway: Text,
-    /// `none`, `Basic256Sha256`, `Aes128_Sha256_RsaOaep`, `Aes256_Sha256_RsaPss`. Default `none`.
-    pub security: Text,
-    /// User name; anonymous without one.
-    pub user: Text,
-    /// Name of the environment variable that holds the password.
-    pub password_env: Text,
-    /// Folder of certificates, relative to the site. Default `pki`.
-    pub pki_dir: Text,
-    /// How long a connection or an answer may take. Default `5s`.
-    pub timeout: Text,
-    /// Namespace uri of nodes written as `s=...` or `i=...`.
-    pub namespace: Text,
-    /// What the tags are about.
-    pub category: Text,
-    /// Subscriptions and their publishing intervals.
-    #[serde(default)]
-    pub groups: Pairs<PublishGroup>,
-    /// Points.
-    #[serde(default)]
-    pub points: Vec<OpcUaPoint>,
-}
-
-/// One subscription
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PublishGroup {
-    /// Publishing interval.
-    pub publish: At<String>,
-}
-
-/// A point of an OPC UA server
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct OpcUaPoint {
-    /// Node id: `s=Tank.Level` in the device's namespace, `ns=2;s=...`, `nsu=<uri>;s=...`.
-    pub node: At<String>,
-    /// Tag value = node value × scale + offset.
-    pub scale: Number,
-    /// See `scale`.
-    pub offset: Number,
-    /// Subscription. Default: the first.
-    pub group: Text,
-    /// Path of the tag.
-    pub tag: At<String>,
-    /// What a person calls it.
-    pub title: Option<Label>,
-    /// Unit of the tag. Default none.
-    pub unit: Text,
-    /// `float` (default), `int`, `bool` or `text`.
-    #[serde(rename = "type")]
-    pub value_type: Text,
-    /// Instrument or engineering range.
-    pub range: Span,
-    /// Figures after the decimal point on screens.
-    pub decimals: Option<u8>,
-    /// Older than this and the tag is bad. Default: five intervals, at least 2s.
     pub ttl: Text,
     /// Unchanged for longer than this and the tag is uncertain.
     pub frozen_after: Text,

@@ -12,6 +12,8 @@ pub(crate) mod files;
 mod mqtt;
 mod object_files;
 mod objects;
+mod opcua;
+mod opcua_files;
 mod points;
 pub(crate) mod read;
 mod recorder;
@@ -223,7 +225,13 @@ fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize
     writes::bind_feedback(reader, &mut tags);
     let supervisor = writes::supervisor(reader, file, form.supervisor.as_ref());
     if tags.list.iter().all(|t| t.kind == Kind::Own) && !reader.lost.any_tag && reader.lost.tags.is_empty() {
-        reader.report.error(file, form.site.pos, "the site has no tags").help("declare a device in devices/*.yaml");
+        // A site that has a device and no point yet is one that is being begun: its devices can be browsed.
+        let (report, pos) = (&mut reader.report, form.site.pos);
+        if devices.is_empty() {
+            report.error(file, pos, "the site has no tags").help("declare a device in devices/*.yaml");
+        } else {
+            report.warning(file, pos, "the site has no tags").help("add points to its devices");
+        }
     }
     if tags.list.len() > tags_max {
         let message = format!("the site has {} tags; at most {tags_max} fit", tags.list.len());

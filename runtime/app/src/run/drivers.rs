@@ -63,7 +63,7 @@ pub fn start(
                 threads.spawn(penstock_modbus::run(config.clone(), sink, commands, clock.clone(), stop))
             }
             DriverConfig::OpcUa(config) => {
-                let config = penstock_opcua::DeviceConfig { pki_dir: state.join("pki"), ..config.clone() };
+                let config = crate::pki::with_folder(config, state);
                 threads.spawn(penstock_opcua::run(config, sink, commands, clock.clone(), stop))
             }
         };

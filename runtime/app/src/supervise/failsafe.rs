@@ -66,7 +66,9 @@ impl Plan {
                 }
                 DriverConfig::OpcUa(config) => {
                     config.points.retain(|p| p.write.is_some() && planned(p.tag));
-                    config.pki_dir = state.join("pki");
+                    // The certificate's days are the runtime's to tell.
+                    config.certificate_tag = None;
+                    *config = crate::pki::with_folder(config, state);
                 }
             }
             targets.push(Target { id: device.id, driver, outputs });

@@ -1,0 +1,433 @@
+//! The folder of keys and certificates, and whom we trust.
+//!
+//! | place | what |
+//! | --- | --- |
+//! | `own/cert.der` | our certificate: what a server has to trust |
+//! | `private/private.pem` | its key, for its owner alone |
+//! | `trusted/` | certificates of servers that we talk to |
+//! | `rejected/` | those of servers that nobody has decided about, or that somebody has decided against |
+//!
+//! Trust is by the exact certificate: who signed it does not matter. Nothing here asks the network.
+
+use crate::certificate::Certificate;
+use crate::config::Exception;
+use crate::limits::{CERTIFICATE_BYTES_MAX, KEY_BITS, OWN_DAYS, REJECTED_MAX};
+use crate::security::private;
+use opcua::crypto::{PrivateKey, X509, X509Data};
+use opcua::sync::Mutex;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Our name among applications; it stands in our certificate too.
+pub(crate) const APPLICATION_URI: &str = "urn:penstock:client";
+/// Shortest part of a thumbprint that names a certificate.
+const THUMBPRINT_MIN: usize = 6;
+/// A folder is prepared by one at a time: two devices that start together share our certificate.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Where a certificate lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// Ours.
+    Own,
+    /// A server's that we talk to.
+    Trusted,
+    /// A server's that we do not talk to.
+    Rejected,
+}
+
+impl Place {
+    /// The name of its folder.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Place::Own => "own",
+            Place::Trusted => "trusted",
+            Place::Rejected => "rejected",
+        }
+    }
+}
+
+/// A file of the folder.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Where it lies.
+    pub place: Place,
+    /// The file.
+    pub path: PathBuf,
+    /// What is in it, or why it cannot be read.
+    pub certificate: Result<Certificate, String>,
+}
+
+/// What cannot be done with the folder.
+#[derive(Debug, thiserror::Error)]
+pub enum PkiError {
+    /// A file or folder cannot be used.
+    #[error("{path}")]
+    File {
+        /// The file or folder.
+        path: String,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Everything else, in words for a person.
+    #[error("{0}")]
+    Other(String),
+}
+
+fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> PkiError {
+    let path = path.display().to_string();
+    |source| PkiError::File { path, source }
+}
+
+fn other(text: impl Into<String>) -> PkiError {
+    PkiError::Other(text.into())
+}
+
+/// What becomes of our certificate when one is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Make {
+    /// Only where there is none.
+    Missing,
+    /// A new certificate for the same key: servers have to trust it anew.
+    Renew,
+}
+
+/// A PKI folder. Nothing is made before it is needed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pki {
+    folder: PathBuf,
+}
+
+impl Pki {
+    /// The folder at a path, which need not exist yet.
+    #[must_use]
+    pub fn at(folder: impl Into<PathBuf>) -> Pki {
+        Pki { folder: folder.into() }
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Our certificate's file.
+    #[must_use]
+    pub fn own_path(&self) -> PathBuf {
+        self.folder.join("own/cert.der")
+    }
+
+    fn key_path(&self) -> PathBuf {
+        self.folder.join("private/private.pem")
+    }
+
+    fn dir(&self, place: Place) -> PathBuf {
+        self.folder.join(place.as_str())
+    }
+
+    /// Our certificate; `None` where none was made yet.
+    ///
+    /// # Errors
+    /// When the file is there and is no certificate.
+    pub fn own(&self) -> Result<Option<Certificate>, PkiError> {
+        let path = self.own_path();
+        if !path.exists() {
+            return Ok(None);
+        }
+        read(&path).map(Some)
+    }
+
+    /// Makes the folder, our key and our certificate where they are missing, or renews the certificate. A key takes a
+    /// second or two: not for an async thread. `days` is how long it is valid.
+    ///
+    /// # Errors
+    /// When the folder cannot be written, or a certificate lies there without its key.
+    pub fn make(&self, how: Make, days: Option<u32>) -> Result<Certificate, PkiError> {
+        let _one = ONE_AT_A_TIME.lock();
+        for (name, mode) in [("", 0o700), ("own", 0o755), ("private", 0o700), ("trusted", 0o755), ("rejected", 0o755)] {
+            let path = self.folder.join(name);
+            make_folder(&path, mode).map_err(file_error(&path))?;
+        }
+        let (own, key_file) = (self.own_path(), self.key_path());
+        if own.exists() && !key_file.exists() {
+            return Err(other(format!(
+                "{} has lost its key, {}: put it back, or remove the certificate and have a new one made",
+                own.display(),
+                key_file.display()
+            )));
+        }
+        if key_file.exists() {
+            guard_key(&key_file)?;
+            if own.exists() && how == Make::Missing {
+                return read(&own);
+            }
+        } else {
+            let key = PrivateKey::new(KEY_BITS).map_err(|e| other(format!("no key can be made: {e}")))?;
+            let pem = key.to_der().and_then(|der| Ok(der.to_pem("PRIVATE KEY", Default::default())?));
+            let pem = pem.map_err(|e| other(format!("the key cannot be encoded: {e}")))?;
+            write(&key_file, pem.as_bytes(), 0o600)?;
+        }
+        let key = PrivateKey::read_pem_file(&key_file)
+            .map_err(|_| other(format!("{} is no private key", key_file.display())))?;
+        let data = X509Data {
+            key_size: KEY_BITS,
+            common_name: "Penstock".to_owned(),
+            organization: "Penstock".to_owned(),
+            organizational_unit: String::new(),
+            country: String::new(),
+            state: String::new(),
+            alt_host_names: X509Data::alt_host_names(APPLICATION_URI, None, true, true, false),
+            certificate_duration_days: days.unwrap_or(OWN_DAYS),
+        };
+        let der = X509::from_pkey(&key, &data).map_err(other)?.to_der();
+        write(&own, &der.map_err(|_| other("the certificate cannot be encoded"))?, 0o644)?;
+        read(&own)
+    }
+
+    /// Every certificate of the folder: ours, the trusted ones, the rejected ones, each by name.
+    ///
+    /// # Errors
+    /// When a folder cannot be read. One that is not there is empty.
+    pub fn list(&self) -> Result<Vec<Entry>, PkiError> {
+        let mut all = Vec::new();
+        for place in [Place::Own, Place::Trusted, Place::Rejected] {
+            all.extend(self.files(place)?.into_iter().map(|path| {
+                let certificate = read(&path).map_err(|e| penstock_model::with_causes(&e));
+                Entry { place, path, certificate }
+            }));
+        }
+        Ok(all)
+    }
+
+    fn files(&self, place: Place) -> Result<Vec<PathBuf>, PkiError> {
+        let dir = self.dir(place);
+        let entries = match fs::read_dir(&dir) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(file_error(&dir)(e)),
+        };
+        let mut files: Vec<PathBuf> = entries.filter_map(|e| e.ok().map(|e| e.path())).collect();
+        files.retain(|p| p.extension().is_some_and(|e| e == "der" || e == "pem" || e == "crt" || e == "cer"));
+        files.sort();
+        Ok(files)
+    }
+
+    /// The certificate that a person names: by its thumbprint or the beginning of one.
+    ///
+    /// # Errors
+    /// When none or several fit; the message lists what is there.
+    pub fn find(&self, which: &str) -> Result<Entry, PkiError> {
+        let wanted = thumbprint_text(which);
+        if wanted.len() < THUMBPRINT_MIN {
+            return Err(other(format!(
+                "`{which}` is too short: give {THUMBPRINT_MIN} digits of the thumbprint or more"
+            )));
+        }
+        let mut hits: Vec<Entry> = self
+            .list()?
+            .into_iter()
+            .filter(|e| e.certificate.as_ref().is_ok_and(|c| c.thumbprint.starts_with(&wanted)))
+            .collect();
+        let first = hits.first().and_then(|e| e.certificate.as_ref().ok()).map(|c| c.thumbprint.clone());
+        let same = hits.iter().all(|e| e.certificate.as_ref().ok().map(|c| &c.thumbprint) == first.as_ref());
+        match hits.len() {
+            0 => Err(other(format!("no certificate in {} has a thumbprint of {which}", self.folder.display()))),
+            // One that is trusted and rejected is one certificate: what is decided is decided for both files.
+            _ if same => Ok(hits.remove(hits.len() - 1)),
+            n => Err(other(format!("{n} certificates have a thumbprint that begins with {which}: give more of it"))),
+        }
+    }
+
+    /// Trusts a certificate: one of `rejected/` by its thumbprint, or a file.
+    ///
+    /// # Errors
+    /// When there is no such certificate, or the folder cannot be written.
+    pub fn trust(&self, which: &str) -> Result<Certificate, PkiError> {
+        self.decide(which, Place::Trusted)
+    }
+
+    /// Stops trusting a certificate, by its thumbprint or file; links that use it end at their next connection.
+    ///
+    /// # Errors
+    /// When there is no such certificate, or the folder cannot be written.
+    pub fn reject(&self, which: &str) -> Result<Certificate, PkiError> {
+        self.decide(which, Place::Rejected)
+    }
+
+    fn decide(&self, which: &str, to: Place) -> Result<Certificate, PkiError> {
+        let path = Path::new(which);
+        let certificate = if path.extension().is_some() && path.is_file() {
+            read(path)?
+        } else {
+            let entry = self.find(which)?;
+            if entry.place == Place::Own {
+                return Err(other("that is our own certificate: servers trust it, we do not need to"));
+            }
+            entry.certificate.map_err(other)?
+        };
+        let from = if to == Place::Trusted { Place::Rejected } else { Place::Trusted };
+        self.store(&certificate, to)?;
+        self.remove(&certificate, from)?;
+        Ok(certificate)
+    }
+
+    /// Writes a certificate under the name by which the library looks for it.
+    fn store(&self, certificate: &Certificate, place: Place) -> Result<(), PkiError> {
+        let dir = self.dir(place);
+        make_folder(&dir, 0o755).map_err(file_error(&dir))?;
+        let path = dir.join(&certificate.file_name);
+        if fs::read(&path).is_ok_and(|bytes| bytes == certificate.der) {
+            return Ok(());
+        }
+        write(&path, &certificate.der, 0o644)
+    }
+
+    /// Removes every file of a place that holds the certificate, whatever its name.
+    fn remove(&self, certificate: &Certificate, place: Place) -> Result<(), PkiError> {
+        for path in self.holding(certificate, place)? {
+            fs::remove_file(&path).map_err(file_error(&path))?;
+        }
+        Ok(())
+    }
+
+    fn holding(&self, certificate: &Certificate, place: Place) -> Result<Vec<PathBuf>, PkiError> {
+        let mut files = self.files(place)?;
+        files.retain(|path| read(path).is_ok_and(|c| c.der == certificate.der));
+        Ok(files)
+    }
+
+    /// Whether we talk to the server that shows this certificate. An unknown one is kept in `rejected/`.
+    ///
+    /// # Errors
+    /// Why not, and what to do, in words for a person.
+    pub(crate) fn judge(
+        &self,
+        der: &[u8],
+        host: &str,
+        application_uri: &str,
+        exceptions: &[Exception],
+    ) -> Result<Certificate, String> {
+        let certificate = Certificate::from_der(der).map_err(|why| format!("the server's certificate {why}"))?;
+        let in_words = |e: PkiError| penstock_model::with_causes(&e);
+        let trusted = !self.holding(&certificate, Place::Trusted).map_err(in_words)?.is_empty();
+        let rejected = !self.holding(&certificate, Place::Rejected).map_err(in_words)?.is_empty();
+        let Certificate { thumbprint, subject, .. } = &certificate;
+        if !trusted || rejected {
+            if !rejected {
+                self.store(&certificate, Place::Rejected).map_err(in_words)?;
+                self.prune_rejected();
+            }
+            return Err(format!(
+                "the server's certificate is not trusted: {subject}, {}, valid until {}, thumbprint {thumbprint}. If that \
+                 is the right server: penstock pki trust {thumbprint} --pki {}",
+                certificate.known_as(),
+                certificate.until(),
+                self.folder.display()
+            ));
+        }
+        // Put there by hand under a name of its own; the library wants its own.
+        self.store(&certificate, Place::Trusted).map_err(in_words)?;
+        if let Err(why) = certificate.valid_now() {
+            if !exceptions.contains(&Exception::Expired) {
+                return Err(format!(
+                    "the server's certificate {why} ({subject}, thumbprint {thumbprint}): have it renewed on the server; \
+                     until then accept_certificate: [expired] in the device's file lets it pass"
+                ));
+            }
+            tracing::warn!(%thumbprint, %why, "the server's certificate is let pass although it is not valid, as configured");
+        }
+        if !certificate.is_for_host(host) && !exceptions.contains(&Exception::HostName) {
+            return Err(format!(
+                "the server's certificate is for {}, not for `{host}` (thumbprint {thumbprint}): reach it by that name, \
+                 have its certificate made for this one, or set accept_certificate: [host-name] in the device's file",
+                certificate.hosts_text()
+            ));
+        }
+        if certificate.application_uri != application_uri {
+            return Err(format!(
+                "the server calls itself `{application_uri}`, its certificate is `{}`'s (thumbprint {thumbprint}): it shows \
+                 a certificate that is not its own",
+                certificate.application_uri
+            ));
+        }
+        Ok(certificate)
+    }
+
+    /// Forgets the oldest rejected certificates beyond the bound.
+    fn prune_rejected(&self) {
+        let Ok(files) = self.files(Place::Rejected) else { return };
+        let Some(surplus) = files.len().checked_sub(REJECTED_MAX).filter(|n| *n > 0) else { return };
+        let mut by_age: Vec<_> =
+            files.into_iter().map(|p| (fs::metadata(&p).and_then(|m| m.modified()).ok(), p)).collect();
+        by_age.sort();
+        for (_, path) in by_age.into_iter().take(surplus) {
+            tracing::warn!(path = %path.display(), "too many rejected certificates; the oldest is forgotten");
+            // One that stays is forgotten with the next.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Hexadecimal digits of a thumbprint as people copy them: with colons, blanks, in capitals.
+fn thumbprint_text(text: &str) -> String {
+    text.chars().filter(char::is_ascii_hexdigit).collect::<String>().to_ascii_lowercase()
+}
+
+fn read(path: &Path) -> Result<Certificate, PkiError> {
+    let size = fs::metadata(path).map_err(file_error(path))?.len();
+    if size > CERTIFICATE_BYTES_MAX {
+        return Err(other(format!("{} is no certificate: it has {size} bytes", path.display())));
+    }
+    let bytes = fs::read(path).map_err(file_error(path))?;
+    let parsed =
+        if bytes.starts_with(b"-----") { Certificate::from_pem(&bytes) } else { Certificate::from_der(&bytes) };
+    parsed.map_err(|why| other(format!("{} {why}", path.display())))
+}
+
+/// A key of ours that others may read was made by an older version, or by hand: closed, and told of.
+fn guard_key(path: &Path) -> Result<(), PkiError> {
+    if private(path).is_ok() {
+        return Ok(());
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(file_error(path))?;
+    }
+    tracing::warn!(path = %path.display(), "others could read our private key; its rights were taken back. Renew it if they did");
+    Ok(())
+}
+
+/// Makes a folder that may be there already.
+fn make_folder(path: &Path, mode: u32) -> std::io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, mode);
+    #[cfg(not(unix))]
+    let _ = mode;
+    builder.create(path)
+}
+
+/// Writes a file whole or not at all, with the rights it is to have from its first byte on.
+fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), PkiError> {
+    let part = path.with_extension("part");
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    #[cfg(not(unix))]
+    let _ = mode;
+    // What a process that died left behind.
+    let _ = fs::remove_file(&part);
+    let mut file = options.open(&part).map_err(file_error(&part))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(file_error(&part))?;
+    fs::rename(&part, path).map_err(file_error(path))
+}
+
+#[cfg(test)]
+#[path = "pki_tests.rs"]
+mod tests;

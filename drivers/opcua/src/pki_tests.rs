@@ -1,0 +1,122 @@
+use super::*;
+use penstock_model::Utc;
+
+fn a_certificate(name: &str, host: &str, days: u32) -> Certificate {
+    let key = PrivateKey::new(KEY_BITS).unwrap();
+    let data = X509Data {
+        key_size: KEY_BITS,
+        common_name: name.to_owned(),
+        organization: String::new(),
+        organizational_unit: String::new(),
+        country: String::new(),
+        state: String::new(),
+        alt_host_names: X509Data::alt_host_names("urn:maker:plc", Some(vec![host.to_owned()]), false, false, false),
+        certificate_duration_days: days,
+    };
+    Certificate::from_der(&X509::from_pkey(&key, &data).unwrap().to_der().unwrap()).unwrap()
+}
+
+#[test]
+fn an_unknown_certificate_is_kept_until_somebody_decides() {
+    let dir = tempfile::tempdir().unwrap();
+    let pki = Pki::at(dir.path().join("pki"));
+    let server = a_certificate("Line 3", "10.0.0.8", 30);
+    assert_eq!(
+        (server.hosts.as_slice(), server.application_uri.as_str()),
+        (&["10.0.0.8".to_owned()][..], "urn:maker:plc")
+    );
+    let judge = |host: &str, uri: &str| pki.judge(&server.der, host, uri, &[]);
+    for _ in 0..2 {
+        let why = judge("10.0.0.8", "urn:maker:plc").unwrap_err();
+        for part in ["not trusted", "CN=Line 3", "urn:maker:plc", "penstock pki trust", &server.thumbprint] {
+            assert!(why.contains(part), "{part}: {why}");
+        }
+    }
+    let list = pki.list().unwrap();
+    assert_eq!(list.iter().map(|e| e.place).collect::<Vec<_>>(), [Place::Rejected]);
+
+    // By the beginning of its thumbprint, as people copy it.
+    let short = format!("{}:{}", &server.thumbprint[..4].to_uppercase(), &server.thumbprint[4..8]);
+    assert_eq!(pki.trust(&short).unwrap(), server);
+    assert_eq!(judge("10.0.0.8", "urn:maker:plc").unwrap(), server);
+    assert!(judge("10.0.0.9", "urn:maker:plc").unwrap_err().contains("is for 10.0.0.8"));
+    assert!(pki.judge(&server.der, "10.0.0.9", "urn:maker:plc", &[Exception::HostName]).is_ok());
+    assert!(judge("10.0.0.8", "urn:another").unwrap_err().contains("not its own"));
+
+    assert_eq!(pki.reject(&server.thumbprint).unwrap(), server);
+    assert!(judge("10.0.0.8", "urn:maker:plc").unwrap_err().contains("not trusted"));
+    assert_eq!(pki.list().unwrap().len(), 1);
+    assert!(pki.trust("abc").unwrap_err().to_string().contains("too short"));
+    assert!(pki.trust("00000000").unwrap_err().to_string().contains("no certificate"));
+}
+
+#[test]
+fn a_file_put_into_trusted_by_hand_counts_whatever_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let pki = Pki::at(dir.path());
+    let server = a_certificate("Line 4", "plc", 30);
+    fs::create_dir(dir.path().join("trusted")).unwrap();
+    fs::write(dir.path().join("trusted/from-the-maker.crt"), &server.der).unwrap();
+    assert!(pki.judge(&server.der, "PLC", "urn:maker:plc", &[]).is_ok());
+    // In both places, the refusal wins; deciding again clears it.
+    pki.store(&server, Place::Rejected).unwrap();
+    assert!(pki.judge(&server.der, "plc", "urn:maker:plc", &[]).is_err());
+    pki.trust(&server.thumbprint).unwrap();
+    assert!(pki.judge(&server.der, "plc", "urn:maker:plc", &[]).is_ok());
+}
+
+#[test]
+fn an_expired_certificate_passes_by_exception_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let pki = Pki::at(dir.path());
+    let server = a_certificate("Old", "plc", 0);
+    pki.store(&server, Place::Trusted).unwrap();
+    // Valid for no time at all, but times in it are whole seconds.
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    let why = pki.judge(&server.der, "plc", "urn:maker:plc", &[]).unwrap_err();
+    assert!(why.contains("has expired on") && why.contains("accept_certificate"), "{why}");
+    assert!(pki.judge(&server.der, "plc", "urn:maker:plc", &[Exception::Expired]).is_ok());
+    assert!(server.days_left(Utc(server.to.0 + 1_000_000_000)) < 0.0);
+}
+
+#[test]
+fn our_certificate_is_made_once_renewed_on_request_and_its_key_is_ours_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let pki = Pki::at(dir.path().join("deep/pki"));
+    assert!(pki.own().unwrap().is_none());
+    let first = pki.make(Make::Missing, Some(10)).unwrap();
+    assert_eq!(first.application_uri, APPLICATION_URI);
+    assert!((9.0..=10.0).contains(&first.days_left(first.from)), "{}", first.days_left(first.from));
+    assert_eq!(pki.make(Make::Missing, None).unwrap(), first);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = || fs::metadata(pki.key_path()).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(), 0o600);
+        fs::set_permissions(pki.key_path(), fs::Permissions::from_mode(0o644)).unwrap();
+        pki.make(Make::Missing, None).unwrap();
+        assert_eq!(mode(), 0o600);
+    }
+    let key = fs::read(pki.key_path()).unwrap();
+    let renewed = pki.make(Make::Renew, None).unwrap();
+    assert_ne!(renewed.thumbprint, first.thumbprint);
+    assert_eq!(fs::read(pki.key_path()).unwrap(), key);
+    assert!(pki.trust(&renewed.thumbprint).unwrap_err().to_string().contains("our own"));
+    fs::remove_file(pki.key_path()).unwrap();
+    assert!(pki.make(Make::Missing, None).unwrap_err().to_string().contains("lost its key"));
+}
+
+#[test]
+fn rejected_certificates_do_not_pile_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let pki = Pki::at(dir.path());
+    let rejected = dir.path().join("rejected");
+    fs::create_dir(&rejected).unwrap();
+    for n in 0..REJECTED_MAX + 5 {
+        fs::write(rejected.join(format!("{n}.der")), b"no certificate").unwrap();
+    }
+    let server = a_certificate("New", "plc", 30);
+    assert!(pki.judge(&server.der, "plc", "urn:maker:plc", &[]).is_err());
+    assert_eq!(fs::read_dir(&rejected).unwrap().count(), REJECTED_MAX);
+    assert!(rejected.join(&server.file_name).exists(), "the newest stays");
+}
