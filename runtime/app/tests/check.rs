@@ -447,7 +447,11 @@ fn the_small_site_loads_as_written() {
     assert_eq!(site.tasks.iter().map(|t| &*t.name).collect::<Vec<_>>(), ["normal", "slow"]);
     let names: Vec<&str> = site.devices.iter().map(|d| &*d.name).collect();
     assert_eq!(names, ["meter", "plc", "server"]);
-    assert!(site.mqtt.as_ref().is_some_and(|m| m.port == 1883 && m.tags.len() == 4), "{:?}", site.mqtt);
+    assert!(
+        site.mqtt.as_ref().is_some_and(|m| m.config.brokers[0].port == 1883 && m.config.tags.len() == 4),
+        "{:?}",
+        site.mqtt
+    );
     assert_eq!(site.pages["pages"][0]["items"][0]["tag"], "tank/level");
     assert_eq!(site.config_hash.len(), 12);
 }

@@ -23,6 +23,8 @@ pub(crate) mod text;
 mod writes;
 
 pub use files::{SCHEMA_KINDS, schema};
+pub(crate) use mqtt::MqttFile;
+pub use mqtt::{MqttSettings, RemoteUser};
 pub use recorder::RecorderSettings;
 pub use retain::RetainSettings;
 pub use text::parse_duration as duration;
@@ -86,7 +88,7 @@ pub struct Site {
     /// What watches over the runtime's process.
     pub supervisor: SupervisorSettings,
     /// Publication over MQTT, where the site asks for it.
-    pub mqtt: Option<penstock_mqtt::Config>,
+    pub mqtt: Option<MqttSettings>,
     /// What is kept, and for how long.
     pub historian: HistorianSettings,
     /// What programs remember over a restart.
@@ -219,7 +221,7 @@ fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize
     let devices = read_devices(reader, &mut tags, dir, file, &form, &include, overrides);
     read_tags(reader, &mut tags, dir, file, &include);
     let ledger = read_accounts(reader, &mut tags, dir, file, &include, &time_zone);
-    add_system_tags(reader, &mut tags, &tasks, &devices);
+    add_system_tags(reader, &mut tags, &tasks, &devices, form.mqtt.as_ref().map(|m| &m.value));
     writes::bind_feedback(reader, &mut tags);
     let supervisor = writes::supervisor(reader, file, form.supervisor.as_ref());
     if tags.list.iter().all(|t| t.kind == Kind::Own) && !reader.lost.any_tag && reader.lost.tags.is_empty() {
@@ -248,7 +250,7 @@ fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize
     }
     let alarms = alarms.list;
     let loops = loops(reader, file, &form.loops, &tags);
-    let mqtt = form.mqtt.as_ref().and_then(|m| mqtt::settings(reader, file, m, &tags));
+    let mqtt = form.mqtt.as_ref().and_then(|m| mqtt::settings(reader, file, dir, &m.value, m.pos, &tags));
     let historian = historian(reader, file, form.historian.as_ref());
     let retain = retain::settings(reader, file, form.retain.as_ref());
     let recorder = recorder::settings(reader, file, form.recorder.as_ref());
@@ -443,7 +445,13 @@ fn own_tag(path: &str, title: Text, unit: Unit, value_type: penstock_model::Valu
     def
 }
 
-fn add_system_tags(reader: &mut Reader, tags: &mut Tags, tasks: &[TaskDef], devices: &[Device]) {
+fn add_system_tags(
+    reader: &mut Reader,
+    tags: &mut Tags,
+    tasks: &[TaskDef],
+    devices: &[Device],
+    mqtt: Option<&mqtt::MqttFile>,
+) {
     let tasks: Vec<Arc<str>> = tasks.iter().map(|t| t.name.clone()).collect();
     let devices: Vec<Arc<str>> = devices.iter().map(|d| d.name.clone()).collect();
     for tag in penstock_engine::system_tags(&tasks, &devices) {
@@ -453,7 +461,7 @@ fn add_system_tags(reader: &mut Reader, tags: &mut Tags, tasks: &[TaskDef], devi
         tags.add(reader, Draft { def, kind: Kind::Own, place: None, writer: None });
     }
     let own = crate::run::history::HEALTH_TAGS.iter().chain(crate::change::control::CHANGE_TAGS);
-    let own = own.chain(crate::recorder::RECORDER_TAGS);
+    let own = own.chain(crate::recorder::RECORDER_TAGS).chain(crate::run::mqtt::tags(mqtt));
     for (path, zh, en, unit, value_type) in own {
         let unit = Unit::parse(unit).unwrap_or(Unit::NONE);
         let mut def = own_tag(path, Text::new(zh, en), unit, *value_type);

@@ -2,7 +2,8 @@
 
 use crate::config::{DriverConfig, Site};
 use penstock_engine::Engine;
-use penstock_model::{Clock, Command, DeviceId, LinkRecord, LinkState, TagSample};
+use penstock_ledger::ActionLog;
+use penstock_model::{Clock, Command, DeviceId, LinkRecord, LinkState};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -15,6 +16,7 @@ pub fn start(
     clock: &Arc<dyn Clock>,
     stop: &watch::Receiver<bool>,
     state: &std::path::Path,
+    actions: &Arc<ActionLog>,
 ) -> Vec<JoinHandle<()>> {
     let mut tasks = Vec::new();
     for (device, commands) in site.devices.iter().zip(receivers) {
@@ -30,20 +32,11 @@ pub fn start(
         };
         tasks.push(tokio::spawn(watch_over(driver, device.id, device.name.clone(), engine.clone(), clock)));
     }
-    if let Some(config) = &site.mqtt {
-        let source = Arc::new(EngineMetrics(engine.clone()));
-        tasks.push(tokio::spawn(penstock_mqtt::run(config.clone(), source, clock.clone(), stop.clone())));
+    if let Some(settings) = &site.mqtt {
+        let (config, source) = super::mqtt::node(settings, engine, clock, actions, state);
+        tasks.push(tokio::spawn(penstock_mqtt::run(config, source, clock.clone(), stop.clone())));
     }
     tasks
-}
-
-/// The engine's tags as a Sparkplug edge node's metrics.
-struct EngineMetrics(Engine);
-
-impl penstock_mqtt::MetricSource for EngineMetrics {
-    fn changed_since(&self, version: u64) -> (u64, Vec<TagSample>) {
-        self.0.changed_since(version)
-    }
 }
 
 /// Waits for a driver. One that breaks is a defect of ours, and would otherwise go unseen: the link is reported down, so

@@ -6,6 +6,7 @@ mod drivers;
 mod fanout;
 pub mod history;
 mod ledger;
+pub(crate) mod mqtt;
 mod objects;
 mod pace;
 mod realtime;
@@ -173,7 +174,7 @@ impl Runtime {
             tracing::error!("the supervisor could not be asked for the outputs");
         }
         let (drivers_stop, stopped) = watch::channel(false);
-        let drivers = drivers::start(&site, &engine, receivers, &clock, &stopped, state);
+        let drivers = drivers::start(&site, &engine, receivers, &clock, &stopped, state, &actions);
 
         let workers_stop = Arc::new(AtomicBool::new(false));
         let history_stop = Arc::new(AtomicBool::new(false));
