@@ -132,7 +132,8 @@ pub(crate) fn explain(error: &(dyn std::error::Error + 'static), ca: &Path) -> O
         let tls = inner.and_then(|e| e.downcast_ref::<Error>()).or_else(|| error.downcast_ref::<Error>());
         let ca = ca.display();
         match tls {
-            Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            // A CA of the same name with another key shows as a wrong signature.
+            Some(Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)) => {
                 return Some(format!(
                     "the broker's certificate is signed by nobody in {ca}: it is another broker, or `ca` is not its CA"
                 ));
