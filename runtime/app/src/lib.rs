@@ -10,6 +10,7 @@ pub mod config;
 mod demo;
 pub mod diagnostics;
 mod recorder;
+mod registers;
 mod replay;
 pub mod run;
 mod signals;

@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
 
+#[path = "check_cases/modbus_server.rs"]
+mod modbus_server;
 #[path = "check_cases/mqtt.rs"]
 mod mqtt;
 
@@ -75,6 +77,7 @@ fn cases() -> Vec<(&'static str, usize, Vec<Edit>)> {
     all.extend(alarms_and_accounts());
     all.extend(objects());
     all.extend(mqtt::cases());
+    all.extend(modbus_server::cases());
     all
 }
 

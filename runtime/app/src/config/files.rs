@@ -552,6 +552,7 @@ pub fn schema(kind: &str) -> Option<serde_json::Value> {
         "alarms" => schemars::schema_for!(Vec<AlarmFile>),
         "energy" => schemars::schema_for!(EnergyFile),
         "carbon" => schemars::schema_for!(CarbonFile),
+        "modbus-server" => schemars::schema_for!(super::modbus_server::ModbusServerFile),
         "cases" => schemars::schema_for!(Vec<CaseFile>),
         _ => return None,
     };
@@ -560,5 +561,16 @@ pub fn schema(kind: &str) -> Option<serde_json::Value> {
 }
 
 /// The kinds of files that have a schema.
-pub const SCHEMA_KINDS: [&str; 10] =
-    ["site", "device", "profile", "tags", "programs", "objects", "alarms", "energy", "carbon", "cases"];
+pub const SCHEMA_KINDS: [&str; 11] = [
+    "site",
+    "device",
+    "profile",
+    "tags",
+    "programs",
+    "objects",
+    "alarms",
+    "energy",
+    "carbon",
+    "modbus-server",
+    "cases",
+];

@@ -9,6 +9,7 @@ pub(crate) mod bindings;
 pub(crate) mod case_files;
 mod devices;
 pub(crate) mod files;
+pub(crate) mod modbus_server;
 mod mqtt;
 mod object_files;
 mod objects;
@@ -89,6 +90,8 @@ pub struct Site {
     pub supervisor: SupervisorSettings,
     /// Publication over MQTT, where the site asks for it.
     pub mqtt: Option<MqttSettings>,
+    /// Tags served to a foreign system in registers, where the site has a `modbus-server.yaml`.
+    pub modbus_server: Option<penstock_modbus_server::Config>,
     /// What is kept, and for how long.
     pub historian: HistorianSettings,
     /// What programs remember over a restart.
@@ -221,7 +224,9 @@ fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize
     let devices = read_devices(reader, &mut tags, dir, file, &form, &include, overrides);
     read_tags(reader, &mut tags, dir, file, &include);
     let ledger = read_accounts(reader, &mut tags, dir, file, &include, &time_zone);
+    let served = read_modbus_server(reader, dir);
     add_system_tags(reader, &mut tags, &tasks, &devices, form.mqtt.as_ref().map(|m| &m.value));
+    add_own_tags(reader, &mut tags, crate::run::modbus_server::tags(served.is_some()).iter());
     writes::bind_feedback(reader, &mut tags);
     let supervisor = writes::supervisor(reader, file, form.supervisor.as_ref());
     if tags.list.iter().all(|t| t.kind == Kind::Own) && !reader.lost.any_tag && reader.lost.tags.is_empty() {
@@ -251,6 +256,7 @@ fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize
     let alarms = alarms.list;
     let loops = loops(reader, file, &form.loops, &tags);
     let mqtt = form.mqtt.as_ref().and_then(|m| mqtt::settings(reader, file, dir, &m.value, m.pos, &tags));
+    let modbus_server = served.and_then(|(file, form)| modbus_server::settings(reader, file, &form, &tags));
     let historian = historian(reader, file, form.historian.as_ref());
     let retain = retain::settings(reader, file, form.retain.as_ref());
     let recorder = recorder::settings(reader, file, form.recorder.as_ref());
@@ -281,6 +287,7 @@ fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize
         loops,
         supervisor,
         mqtt,
+        modbus_server,
         historian,
         retain,
         recorder,
@@ -438,6 +445,16 @@ fn read_accounts(
     Some(config)
 }
 
+/// `modbus-server.yaml`, where the site has one.
+fn read_modbus_server(reader: &mut Reader, dir: &Path) -> Option<(FileId, modbus_server::ModbusServerFile)> {
+    let path = dir.join("modbus-server.yaml");
+    if !path.exists() {
+        return None;
+    }
+    let (file, text) = reader.text(&path, None)?;
+    Some((file, reader.form(file, &text)?))
+}
+
 fn own_tag(path: &str, title: Text, unit: Unit, value_type: penstock_model::ValueType) -> TagDef {
     let mut def = TagDef::float(TagId(0), path, unit, Source::System);
     def.title = title;
@@ -462,6 +479,15 @@ fn add_system_tags(
     }
     let own = crate::run::history::HEALTH_TAGS.iter().chain(crate::change::control::CHANGE_TAGS);
     let own = own.chain(crate::recorder::RECORDER_TAGS).chain(crate::run::mqtt::tags(mqtt));
+    add_own_tags(reader, tags, own);
+}
+
+/// Tags that the runtime publishes: path, Chinese, English, unit, type.
+fn add_own_tags<'a>(
+    reader: &mut Reader,
+    tags: &mut Tags,
+    own: impl Iterator<Item = &'a (&'a str, &'a str, &'a str, &'a str, penstock_model::ValueType)>,
+) {
     for (path, zh, en, unit, value_type) in own {
         let unit = Unit::parse(unit).unwrap_or(Unit::NONE);
         let mut def = own_tag(path, Text::new(zh, en), unit, *value_type);

@@ -32,6 +32,10 @@ pub fn start(
         };
         tasks.push(tokio::spawn(watch_over(driver, device.id, device.name.clone(), engine.clone(), clock)));
     }
+    if let Some(config) = &site.modbus_server {
+        let source = Arc::new(super::modbus_server::EngineRegisters::new(engine, clock));
+        tasks.push(tokio::spawn(penstock_modbus_server::run(config.clone(), source, stop.clone(), None)));
+    }
     if let Some(settings) = &site.mqtt {
         let (config, source) = super::mqtt::node(settings, engine, clock, actions, state);
         tasks.push(tokio::spawn(penstock_mqtt::run(config, source, clock.clone(), stop.clone())));

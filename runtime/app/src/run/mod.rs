@@ -6,6 +6,7 @@ mod drivers;
 mod fanout;
 pub mod history;
 mod ledger;
+pub(crate) mod modbus_server;
 pub(crate) mod mqtt;
 mod objects;
 mod pace;

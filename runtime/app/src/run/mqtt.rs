@@ -181,7 +181,11 @@ impl Desk {
             let metric = order.path.to_string();
             match self.carry_out(&order) {
                 Ok(what) => self.answers.done(&what),
-                Err(why) => self.answers.refuse(&Refusal { metric, why }),
+                Err(why) => {
+                    // A refused claim names its tag, and so does a refusal.
+                    let why = why.strip_prefix(&format!("`{metric}`: ")).unwrap_or(&why).to_owned();
+                    self.answers.refuse(&Refusal { metric, why });
+                }
             }
         }
     }
