@@ -211,7 +211,7 @@ impl Map {
             let mut cells: Vec<(u32, Cell)> = Vec::new();
             if point.form == Form::Bit {
                 if let Some(other) = bits.insert(point.at, place) {
-                    return Err((place, format!("bit {} is that of `{}` already", point.at, points[other].path)));
+                    return Err((place, format!("bit PDU {} is that of `{}` already", point.at, points[other].path)));
                 }
             } else {
                 cells.extend(
@@ -224,7 +224,14 @@ impl Map {
                     return Err((place, "it goes beyond the last register, 65535".to_owned()));
                 };
                 if let Some(other) = registers.insert(at, cell) {
-                    return Err((place, format!("register {at} is that of {} already", said(&other, &points))));
+                    return Err((
+                        place,
+                        format!(
+                            "register PDU {at} (HR{}) is that of {} already",
+                            u32::from(at) + 1,
+                            said(&other, &points)
+                        ),
+                    ));
                 }
             }
         }

@@ -104,9 +104,9 @@ fn bits_are_bits() {
 fn two_things_never_share_a_register() {
     let wrong = |points: Vec<Point>, heartbeat| Map::new(points, heartbeat).err().unwrap();
     let (place, why) = wrong(vec![point(0, 10, Form::F32), point(1, 11, Form::U16)], None);
-    assert_eq!((place, why.as_str()), (1, "register 11 is that of `t0` already"));
+    assert_eq!((place, why.as_str()), (1, "register PDU 11 (HR12) is that of `t0` already"));
     let (_, why) = wrong(vec![point(0, 10, Form::F32)], Some(11));
-    assert_eq!(why, "register 11 is that of the heartbeat already");
+    assert_eq!(why, "register PDU 11 (HR12) is that of the heartbeat already");
     let quality = Point { quality_at: Some(10), ..point(0, 10, Form::U16) };
     assert!(wrong(vec![quality], None).1.contains("already"));
     assert!(wrong(vec![point(0, 65_535, Form::F32)], None).1.contains("beyond the last register"));
