@@ -13,6 +13,7 @@ pub(crate) mod modbus_server;
 mod mqtt;
 mod object_files;
 mod objects;
+mod own_tags;
 mod points;
 pub(crate) mod read;
 mod recorder;
@@ -37,10 +38,11 @@ use accounts::Accounts;
 use bindings::{Alarms, Programs};
 use devices::Devices;
 use files::{HistorianFile, IncludeFile, LoopFile, SiteFile, TagsFile};
+use own_tags::{add_own_tags, add_system_tags, own_tag};
 use penstock_engine::{ObjectDef, ProgramDef, TaskDef};
 use penstock_ledger::LedgerConfig;
 use penstock_model::limits::TAGS_MAX;
-use penstock_model::{AlarmDef, Category, DeviceId, HoldTimes, Source, TagDef, TagId, TagTable, Text, Unit};
+use penstock_model::{AlarmDef, DeviceId, HoldTimes, TagId, TagTable, Text};
 use read::Reader;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -224,7 +226,7 @@ fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize
     let devices = read_devices(reader, &mut tags, dir, file, &form, &include, overrides);
     read_tags(reader, &mut tags, dir, file, &include);
     let ledger = read_accounts(reader, &mut tags, dir, file, &include, &time_zone);
-    let served = read_modbus_server(reader, dir);
+    let served = modbus_server::read(reader, dir);
     add_system_tags(reader, &mut tags, &tasks, &devices, form.mqtt.as_ref().map(|m| &m.value));
     add_own_tags(reader, &mut tags, crate::run::modbus_server::tags(served.is_some()).iter());
     writes::bind_feedback(reader, &mut tags);
@@ -443,58 +445,6 @@ fn read_accounts(
         tags.add(reader, Draft { def, kind: Kind::Own, place: None, writer: None });
     }
     Some(config)
-}
-
-/// `modbus-server.yaml`, where the site has one.
-fn read_modbus_server(reader: &mut Reader, dir: &Path) -> Option<(FileId, modbus_server::ModbusServerFile)> {
-    let path = dir.join("modbus-server.yaml");
-    if !path.exists() {
-        return None;
-    }
-    let (file, text) = reader.text(&path, None)?;
-    Some((file, reader.form(file, &text)?))
-}
-
-fn own_tag(path: &str, title: Text, unit: Unit, value_type: penstock_model::ValueType) -> TagDef {
-    let mut def = TagDef::float(TagId(0), path, unit, Source::System);
-    def.title = title;
-    def.value_type = value_type;
-    def
-}
-
-fn add_system_tags(
-    reader: &mut Reader,
-    tags: &mut Tags,
-    tasks: &[TaskDef],
-    devices: &[Device],
-    mqtt: Option<&mqtt::MqttFile>,
-) {
-    let tasks: Vec<Arc<str>> = tasks.iter().map(|t| t.name.clone()).collect();
-    let devices: Vec<Arc<str>> = devices.iter().map(|d| d.name.clone()).collect();
-    for tag in penstock_engine::system_tags(&tasks, &devices) {
-        let mut def = own_tag(&tag.path, tag.title, tag.unit, tag.value_type);
-        def.category = Category::System;
-        def.decimals = 0;
-        tags.add(reader, Draft { def, kind: Kind::Own, place: None, writer: None });
-    }
-    let own = crate::run::history::HEALTH_TAGS.iter().chain(crate::change::control::CHANGE_TAGS);
-    let own = own.chain(crate::recorder::RECORDER_TAGS).chain(crate::run::mqtt::tags(mqtt));
-    add_own_tags(reader, tags, own);
-}
-
-/// Tags that the runtime publishes: path, Chinese, English, unit, type.
-fn add_own_tags<'a>(
-    reader: &mut Reader,
-    tags: &mut Tags,
-    own: impl Iterator<Item = &'a (&'a str, &'a str, &'a str, &'a str, penstock_model::ValueType)>,
-) {
-    for (path, zh, en, unit, value_type) in own {
-        let unit = Unit::parse(unit).unwrap_or(Unit::NONE);
-        let mut def = own_tag(path, Text::new(zh, en), unit, *value_type);
-        def.category = Category::System;
-        def.decimals = 0;
-        tags.add(reader, Draft { def, kind: Kind::Own, place: None, writer: None });
-    }
 }
 
 fn loops(reader: &mut Reader, file: FileId, named: &[LoopFile], tags: &Tags) -> Vec<ControlLoop> {

@@ -11,6 +11,7 @@ use penstock_model::{TagDef, ValueType};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 /// Default of `address`: this machine alone, and a port that needs no privilege.
@@ -71,6 +72,16 @@ pub enum BadFile {
     Number(f64),
     /// `mark`, `last` or `exception`.
     Word(String),
+}
+
+/// `modbus-server.yaml`, where the site has one.
+pub fn read(reader: &mut Reader, dir: &Path) -> Option<(FileId, ModbusServerFile)> {
+    let path = dir.join("modbus-server.yaml");
+    if !path.exists() {
+        return None;
+    }
+    let (file, text) = reader.text(&path, None)?;
+    Some((file, reader.form(file, &text)?))
 }
 
 /// What the server of a site runs on; `None` where that cannot be meant.
