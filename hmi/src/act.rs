@@ -58,7 +58,7 @@ pub(crate) async fn one_at_a_time<T: Send + 'static>(
     let app = app.clone();
     let done = tokio::task::spawn_blocking(move || {
         let _place = place;
-        let _one = app.acting.lock();
+        let _one = app.ctx.actions.turn();
         act(&app)
     });
     done.await.map_err(|e| ApiError::internal("操作失败", "the action failed", &e))?

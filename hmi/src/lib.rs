@@ -31,7 +31,6 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
-use parking_lot::Mutex;
 use penstock_engine::Engine;
 use penstock_historian::Historian;
 use penstock_ledger::{ActionLog, Ledger};
@@ -148,8 +147,6 @@ pub(crate) struct App {
     pub(crate) sessions: Sessions,
     pub(crate) backoff: Backoff,
     pub(crate) counts: Counts,
-    /// One operator action at a time: the log and the engine see them in one order.
-    pub(crate) acting: Mutex<()>,
     pub(crate) action_places: Arc<Semaphore>,
     pub(crate) note_places: Arc<Semaphore>,
     pub(crate) query_places: Arc<Semaphore>,
@@ -192,7 +189,6 @@ pub async fn serve(
         sessions: Sessions::default(),
         backoff: Backoff::default(),
         counts: Counts::default(),
-        acting: Mutex::new(()),
         action_places: Arc::new(Semaphore::new(limits::ACTIONS_WAITING_MAX)),
         note_places: Arc::new(Semaphore::new(limits::NOTES_WAITING_MAX)),
         query_places: Arc::new(Semaphore::new(limits::QUERIES_MAX)),

@@ -14,7 +14,7 @@ const INSTALLED: &str = "node_modules/.penstock-installed-lock.json";
 
 /// The step `tools`: installs everything. Every missing thing is named, not only the first.
 pub fn everything(context: &Context) -> Result<(), String> {
-    let missing: Vec<String> = [modules(context), browser(), chinese_font(), peers(context).map(drop)]
+    let missing: Vec<String> = [modules(context), browser(), chinese_font(), broker(), peers(context).map(drop)]
         .into_iter()
         .filter_map(Result::err)
         .collect();
@@ -69,6 +69,20 @@ pub fn browser() -> Result<(), String> {
 fn browser_path() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).flat_map(|dir| BROWSERS.iter().map(move |b| dir.join(b))).find(|p| p.is_file())
+}
+
+/// An MQTT broker for the tests of the edge node. Debian puts it where only the administrator's path leads.
+pub fn broker() -> Result<(), String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = || {
+        let dirs = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
+        dirs.map(|dir| dir.join("mosquitto")).any(|p| p.is_file())
+    };
+    if is_there() {
+        return Ok(());
+    }
+    install("the broker mosquitto", &["mosquitto"])?;
+    if is_there() { Ok(()) } else { Err("mosquitto was installed but is not found".to_owned()) }
 }
 
 /// Python with its environments: Debian's comes without the part that puts pip into one.

@@ -21,7 +21,7 @@ pub const STEPS: &[Step] = &[
     Step { name: "clippy", title: "no lint warns", run: clippy },
     Step { name: "test", title: "tests of every crate", run: test },
     Step { name: "build", title: "the binary", run: build },
-    Step { name: "peers", title: "the simulators against clients written by others", run: peers },
+    Step { name: "peers", title: "simulators and edge node against clients written by others", run: peers },
     Step { name: "check", title: "every site under configs/ is free of mistakes", run: check },
     Step { name: "scripts", title: "the cases of every control program", run: scripts },
     Step { name: "web-check", title: "types of the front end", run: web_check },
@@ -125,6 +125,7 @@ fn build(context: &Context) -> Result<(), String> {
 
 fn peers(context: &Context) -> Result<(), String> {
     let python = need::peers(context)?;
+    need::broker()?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     // The whole workspace, as for every other build: one package alone would compile half of the dependencies again.

@@ -5,8 +5,14 @@ use prost::{Message, Oneof};
 
 /// Data types of metrics and properties, by their number in the specification.
 pub(crate) mod datatype {
+    pub const INT8: u32 = 1;
+    pub const INT16: u32 = 2;
     pub const INT32: u32 = 3;
     pub const INT64: u32 = 4;
+    pub const UINT8: u32 = 5;
+    pub const UINT16: u32 = 6;
+    pub const UINT32: u32 = 7;
+    pub const UINT64: u32 = 8;
     pub const DOUBLE: u32 = 10;
     pub const BOOLEAN: u32 = 11;
     pub const STRING: u32 = 12;
@@ -37,6 +43,9 @@ pub(crate) struct Metric {
     pub timestamp: Option<u64>,
     #[prost(uint32, optional, tag = "4")]
     pub datatype: Option<u32>,
+    /// True for a value that was true once, and is told late: it must not become the present one.
+    #[prost(bool, optional, tag = "5")]
+    pub is_historical: Option<bool>,
     #[prost(bool, optional, tag = "7")]
     pub is_null: Option<bool>,
     #[prost(message, optional, tag = "9")]
@@ -78,7 +87,7 @@ pub(crate) struct PropertyValue {
     /// Data type, as for metrics.
     #[prost(uint32, optional, tag = "1")]
     pub kind: Option<u32>,
-    #[prost(oneof = "Property", tags = "3, 8")]
+    #[prost(oneof = "Property", tags = "3, 6, 7, 8")]
     pub value: Option<Property>,
 }
 
@@ -87,6 +96,10 @@ pub(crate) struct PropertyValue {
 pub(crate) enum Property {
     #[prost(uint32, tag = "3")]
     Int(u32),
+    #[prost(double, tag = "6")]
+    Double(f64),
+    #[prost(bool, tag = "7")]
+    Boolean(bool),
     #[prost(string, tag = "8")]
     String(String),
 }

@@ -4,9 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use penstock_model::{
-    BadReason, Clock, Instant, Now, Quality, Sample, SystemClock, TagId, TagSample, Utc, Value, ValueType,
+    BadReason, Clock, Instant, Now, Quality, Sample, SystemClock, TagId, TagSample, TagTable, Utc, Value, ValueType,
 };
-use penstock_mqtt::{Config, MetricSource, TagMeta};
+use penstock_mqtt::{Broker, Config, MetricSource, TagMeta};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -114,7 +114,7 @@ impl Fields {
 }
 
 /// The broker: one client at a time.
-struct Broker {
+struct Listener {
     listener: TcpListener,
 }
 
@@ -124,9 +124,9 @@ struct Link {
     reader: tokio::task::JoinHandle<()>,
 }
 
-impl Broker {
-    async fn new() -> Broker {
-        Broker { listener: TcpListener::bind("127.0.0.1:0").await.unwrap() }
+impl Listener {
+    async fn new() -> Listener {
+        Listener { listener: TcpListener::bind("127.0.0.1:0").await.unwrap() }
     }
 
     fn port(&self) -> u16 {
@@ -248,6 +248,7 @@ fn understand(kind: u8, body: &[u8]) -> (Option<Seen>, Vec<u8>) {
 #[derive(Default)]
 struct Plant {
     samples: Mutex<(u64, Vec<(u64, TagSample)>)>,
+    table: Arc<TagTable>,
 }
 
 impl Plant {
@@ -269,6 +270,10 @@ impl MetricSource for Plant {
         let table = self.samples.lock().unwrap();
         (table.0, table.1.iter().filter(|(version, _)| *version > v).map(|(_, s)| s.clone()).collect())
     }
+
+    fn tags(&self) -> Arc<TagTable> {
+        self.table.clone()
+    }
 }
 
 fn now() -> Now {
@@ -289,20 +294,15 @@ fn start(port: u16) -> Running {
     let plant = Arc::new(Plant::default());
     plant.good(0, 2.0);
     plant.good(1, true);
-    let meta = |tag, path: &str, value_type| TagMeta { tag: TagId(tag), path: path.into(), value_type };
-    let config = Config {
-        host: "127.0.0.1".into(),
-        port,
-        group: "plant".into(),
-        edge: "jinan".into(),
-        client_id: "penstock".into(),
-        publish_every: Duration::from_millis(10),
-        tags: vec![
-            meta(0, "aer/do", ValueType::Float),
-            meta(1, "aer/run", ValueType::Bool),
-            meta(2, "aer/mode", ValueType::Int),
-        ],
-    };
+    let meta = |tag, path: &str, value_type| TagMeta::new(TagId(tag), path, value_type);
+    let tags = vec![
+        meta(0, "aer/do", ValueType::Float),
+        meta(1, "aer/run", ValueType::Bool),
+        meta(2, "aer/mode", ValueType::Int),
+    ];
+    let mut config = Config::new(Broker { host: "127.0.0.1".into(), port }, "plant", "jinan", tags);
+    config.client_id = "penstock".into();
+    config.publish_every = Duration::from_millis(10);
     let (stop, stopped) = watch::channel(false);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let node = tokio::spawn(penstock_mqtt::run(config, plant.clone(), clock, stopped));
@@ -318,7 +318,7 @@ fn rebirth() -> Vec<u8> {
 
 #[tokio::test]
 async fn birth_data_quality_and_goodbye() {
-    let broker = Broker::new().await;
+    let broker = Listener::new().await;
     let run = start(broker.port());
     let mut link = broker.accept().await;
     let (will, birth) = link.greet().await;
@@ -350,7 +350,7 @@ async fn birth_data_quality_and_goodbye() {
 
 #[tokio::test]
 async fn a_host_may_ask_for_a_birth_and_for_nothing_else() {
-    let broker = Broker::new().await;
+    let broker = Listener::new().await;
     let run = start(broker.port());
     let mut link = broker.accept().await;
     link.greet().await;
@@ -369,7 +369,7 @@ async fn a_host_may_ask_for_a_birth_and_for_nothing_else() {
 
 #[tokio::test]
 async fn a_lost_broker_is_found_again_with_the_latest_values() {
-    let broker = Broker::new().await;
+    let broker = Listener::new().await;
     let run = start(broker.port());
     let mut link = broker.accept().await;
     link.greet().await;
@@ -394,7 +394,7 @@ async fn a_lost_broker_is_found_again_with_the_latest_values() {
 
 #[tokio::test]
 async fn a_node_without_a_broker_stops_at_once() {
-    let broker = Broker::new().await;
+    let broker = Listener::new().await;
     let port = broker.port();
     drop(broker);
     let run = start(port);

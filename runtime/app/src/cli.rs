@@ -51,6 +51,8 @@ enum Verb {
     Shadow(crate::replay::ShadowArgs),
     /// Tell why a tag stands as it stands, now or at a recorded moment.
     Why(crate::replay::WhyArgs),
+    /// Print the registers in which the Modbus server serves tags, as a table for the other side.
+    Registers(crate::registers::RegistersArgs),
     /// Print the JSON schema of a configuration file for an editor.
     Schema {
         /// Kind of file; all kinds are listed when absent.
@@ -147,6 +149,7 @@ fn carry_out(verb: Verb) -> ExitCode {
         Verb::Replay(args) => done(crate::replay::replay(&args)),
         Verb::Shadow(args) => done(crate::replay::shadow(&args)),
         Verb::Why(args) => done(crate::replay::why(&args)),
+        Verb::Registers(args) => done(crate::registers::run(&args)),
         Verb::Schema { kind } => schema(kind.as_deref()),
         Verb::Test { path } => test(&path),
         Verb::User(verb) => done(crate::users::run(verb)),

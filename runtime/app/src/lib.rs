@@ -13,6 +13,7 @@ pub mod diagnostics;
 mod log;
 mod pki;
 mod recorder;
+mod registers;
 mod replay;
 pub mod run;
 mod signals;

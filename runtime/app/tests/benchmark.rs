@@ -101,13 +101,25 @@ fn precise_aeration_keeps_its_limits_in_every_scenario() {
 #[test]
 fn precise_aeration_beats_the_default_loops_in_weather_it_was_not_tuned_for() {
     for weather in ["dry", "storm"] {
-        let run = |site| simulate_site(site, &["--days", "14", "--settle-hours", "168", "--weather", weather, "--seed", "5"]);
+        let run =
+            |site| simulate_site(site, &["--days", "14", "--settle-hours", "168", "--weather", weather, "--seed", "5"]);
         let (default, precise) = (run("bsm1"), run("bsm1-precise"));
         let ratio = |name| figure(&precise, name) / figure(&default, name);
         assert!(ratio("ae") < 0.93, "{weather}: air {}", ratio("ae"));
         assert!(ratio("eqi") < 1.0, "{weather}: effluent quality {}", ratio("eqi"));
-        assert_eq!(precise["alarms"].as_object().unwrap().keys().filter(|name| name.contains('/')).filter(|name| {
-            ["missing", "stale", "range", "spike", "flat"].iter().any(|cause| name.ends_with(cause))
-        }).count(), 0, "a healthy probe was doubted: {}", precise["alarms"]);
+        assert_eq!(
+            precise["alarms"]
+                .as_object()
+                .unwrap()
+                .keys()
+                .filter(|name| name.contains('/'))
+                .filter(|name| {
+                    ["missing", "stale", "range", "spike", "flat"].iter().any(|cause| name.ends_with(cause))
+                })
+                .count(),
+            0,
+            "a healthy probe was doubted: {}",
+            precise["alarms"]
+        );
     }
 }

@@ -4,6 +4,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
 
+#[path = "check_cases/modbus_server.rs"]
+mod modbus_server;
+#[path = "check_cases/mqtt.rs"]
+mod mqtt;
 #[path = "common/opcua_cases.rs"]
 mod opcua_cases;
 
@@ -75,6 +79,8 @@ fn cases() -> Vec<(&'static str, usize, Vec<Edit>)> {
     all.extend(alarms_and_accounts());
     all.extend(objects());
     all.extend(opcua_cases::opcua_servers());
+    all.extend(mqtt::cases());
+    all.extend(modbus_server::cases());
     all
 }
 
@@ -451,7 +457,11 @@ fn the_small_site_loads_as_written() {
     assert_eq!(site.tasks.iter().map(|t| &*t.name).collect::<Vec<_>>(), ["normal", "slow"]);
     let names: Vec<&str> = site.devices.iter().map(|d| &*d.name).collect();
     assert_eq!(names, ["meter", "plc", "server"]);
-    assert!(site.mqtt.as_ref().is_some_and(|m| m.port == 1883 && m.tags.len() == 4), "{:?}", site.mqtt);
+    assert!(
+        site.mqtt.as_ref().is_some_and(|m| m.config.brokers[0].port == 1883 && m.config.tags.len() == 4),
+        "{:?}",
+        site.mqtt
+    );
     assert_eq!(site.pages["pages"][0]["items"][0]["tag"], "tank/level");
     assert_eq!(site.config_hash.len(), 12);
 }

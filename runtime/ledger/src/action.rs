@@ -151,6 +151,7 @@ pub struct Hold {
 #[derive(Debug)]
 pub struct ActionLog {
     inner: Mutex<Inner>,
+    turn: Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -199,7 +200,14 @@ impl ActionLog {
             }
         })?;
         memory.broken = report.broken.as_ref().map(|b| b.seq);
-        Ok((ActionLog { inner: Mutex::new(Inner { chain, memory }) }, report))
+        Ok((ActionLog { inner: Mutex::new(Inner { chain, memory }), turn: Mutex::new(()) }, report))
+    }
+
+    /// Waits until nobody else acts. Whoever checks, records and carries out an action holds this meanwhile, so that the
+    /// log and the engine see all actions in one order, whether they come from a page or from a foreign system.
+    #[must_use]
+    pub fn turn(&self) -> impl Drop + '_ {
+        self.turn.lock()
     }
 
     /// Appends an action; on return it is on disk. The result is its number.

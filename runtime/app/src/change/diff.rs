@@ -348,7 +348,7 @@ impl Finder<'_> {
             let path = |tag: TagId| site.tags.get(tag).path.clone();
             site.loops.iter().map(|l| (path(l.measured), path(l.set_point))).collect::<Vec<_>>()
         };
-        let rows: [(&str, &str, bool); 13] = [
+        let rows: [(&str, &str, bool); 14] = [
             ("任务", "tasks", tasks(old) == tasks(new)),
             ("受控对象、联锁与许可", "controlled objects, interlocks and permissives", objects(old) == objects(new)),
             ("手动保持时间", "times of holds by hand", old.hold == new.hold),
@@ -359,6 +359,7 @@ impl Finder<'_> {
             ("能源与碳账户", "energy and carbon accounts", said(&old.ledger) == said(&new.ledger)),
             ("汇总回路", "loops of the summary", held(old) == held(new)),
             ("MQTT 发布", "publication over MQTT", said(&old.mqtt) == said(&new.mqtt)),
+            ("Modbus 服务", "Modbus server", said(&old.modbus_server) == said(&new.modbus_server)),
             ("历史库设置", "historian", old.historian == new.historian),
             ("状态保持设置", "retained state", old.retain == new.retain),
             ("画面", "pages", old.pages == new.pages),

@@ -47,7 +47,7 @@ pub struct SiteFile {
     /// How long an output may be held by hand.
     pub hold: Option<HoldFile>,
     /// Publication over MQTT Sparkplug B.
-    pub mqtt: Option<MqttFile>,
+    pub mqtt: Option<At<super::mqtt::MqttFile>>,
     /// What watches over the runtime's process, and what it does when that dies.
     pub supervisor: Option<SupervisorFile>,
 }
@@ -104,24 +104,6 @@ pub struct RetainFile {
     pub every: Text,
     /// Older than this at a start, and controllers start fresh; totals and hours always come back. Default `24h`.
     pub max_age: Text,
-}
-
-/// `mqtt:` of `site.yaml`
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct MqttFile {
-    /// Broker, `host:port`.
-    pub broker: At<String>,
-    /// Sparkplug group.
-    pub group: At<String>,
-    /// Sparkplug edge node.
-    pub edge: At<String>,
-    /// MQTT client id. Default: group and edge.
-    pub client_id: Text,
-    /// How often changes are published. Default `1s`.
-    pub publish_every: Text,
-    /// Tags published; `*` stands for any part of a path. Default all.
-    pub tags: Option<Vec<At<String>>>,
 }
 
 /// Which kind of device a file is about: read first.
@@ -483,6 +465,7 @@ pub fn schema(kind: &str) -> Option<serde_json::Value> {
         "alarms" => schemars::schema_for!(Vec<AlarmFile>),
         "energy" => schemars::schema_for!(EnergyFile),
         "carbon" => schemars::schema_for!(CarbonFile),
+        "modbus-server" => schemars::schema_for!(super::modbus_server::ModbusServerFile),
         "cases" => schemars::schema_for!(Vec<CaseFile>),
         _ => return None,
     };
@@ -491,5 +474,16 @@ pub fn schema(kind: &str) -> Option<serde_json::Value> {
 }
 
 /// The kinds of files that have a schema.
-pub const SCHEMA_KINDS: [&str; 10] =
-    ["site", "device", "profile", "tags", "programs", "objects", "alarms", "energy", "carbon", "cases"];
+pub const SCHEMA_KINDS: [&str; 11] = [
+    "site",
+    "device",
+    "profile",
+    "tags",
+    "programs",
+    "objects",
+    "alarms",
+    "energy",
+    "carbon",
+    "modbus-server",
+    "cases",
+];

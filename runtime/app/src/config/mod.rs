@@ -9,11 +9,13 @@ pub(crate) mod bindings;
 pub(crate) mod case_files;
 mod devices;
 pub(crate) mod files;
+pub(crate) mod modbus_server;
 mod mqtt;
 mod object_files;
 mod objects;
 mod opcua;
 mod opcua_files;
+mod own_tags;
 mod points;
 pub(crate) mod read;
 mod recorder;
@@ -25,6 +27,8 @@ pub(crate) mod text;
 mod writes;
 
 pub use files::{SCHEMA_KINDS, schema};
+pub(crate) use mqtt::MqttFile;
+pub use mqtt::{MqttSettings, RemoteUser};
 pub use recorder::RecorderSettings;
 pub use retain::RetainSettings;
 pub use text::parse_duration as duration;
@@ -36,10 +40,11 @@ use accounts::Accounts;
 use bindings::{Alarms, Programs};
 use devices::Devices;
 use files::{HistorianFile, IncludeFile, LoopFile, SiteFile, TagsFile};
+use own_tags::{add_own_tags, add_system_tags, own_tag};
 use penstock_engine::{ObjectDef, ProgramDef, TaskDef};
 use penstock_ledger::LedgerConfig;
 use penstock_model::limits::TAGS_MAX;
-use penstock_model::{AlarmDef, Category, DeviceId, HoldTimes, Source, TagDef, TagId, TagTable, Text, Unit};
+use penstock_model::{AlarmDef, DeviceId, HoldTimes, TagId, TagTable, Text};
 use read::Reader;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -88,7 +93,9 @@ pub struct Site {
     /// What watches over the runtime's process.
     pub supervisor: SupervisorSettings,
     /// Publication over MQTT, where the site asks for it.
-    pub mqtt: Option<penstock_mqtt::Config>,
+    pub mqtt: Option<MqttSettings>,
+    /// Tags served to a foreign system in registers, where the site has a `modbus-server.yaml`.
+    pub modbus_server: Option<penstock_modbus_server::Config>,
     /// What is kept, and for how long.
     pub historian: HistorianSettings,
     /// What programs remember over a restart.
@@ -221,7 +228,9 @@ fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize
     let devices = read_devices(reader, &mut tags, dir, file, &form, &include, overrides);
     read_tags(reader, &mut tags, dir, file, &include);
     let ledger = read_accounts(reader, &mut tags, dir, file, &include, &time_zone);
-    add_system_tags(reader, &mut tags, &tasks, &devices);
+    let served = modbus_server::read(reader, dir);
+    add_system_tags(reader, &mut tags, &tasks, &devices, form.mqtt.as_ref().map(|m| &m.value));
+    add_own_tags(reader, &mut tags, crate::run::modbus_server::tags(served.is_some()).iter());
     writes::bind_feedback(reader, &mut tags);
     let supervisor = writes::supervisor(reader, file, form.supervisor.as_ref());
     if tags.list.iter().all(|t| t.kind == Kind::Own) && !reader.lost.any_tag && reader.lost.tags.is_empty() {
@@ -256,7 +265,8 @@ fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize
     }
     let alarms = alarms.list;
     let loops = loops(reader, file, &form.loops, &tags);
-    let mqtt = form.mqtt.as_ref().and_then(|m| mqtt::settings(reader, file, m, &tags));
+    let mqtt = form.mqtt.as_ref().and_then(|m| mqtt::settings(reader, file, dir, &m.value, m.pos, &tags));
+    let modbus_server = served.and_then(|(file, form)| modbus_server::settings(reader, file, &form, &tags));
     let historian = historian(reader, file, form.historian.as_ref());
     let retain = retain::settings(reader, file, form.retain.as_ref());
     let recorder = recorder::settings(reader, file, form.recorder.as_ref());
@@ -287,6 +297,7 @@ fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize
         loops,
         supervisor,
         mqtt,
+        modbus_server,
         historian,
         retain,
         recorder,
@@ -442,33 +453,6 @@ fn read_accounts(
         tags.add(reader, Draft { def, kind: Kind::Own, place: None, writer: None });
     }
     Some(config)
-}
-
-fn own_tag(path: &str, title: Text, unit: Unit, value_type: penstock_model::ValueType) -> TagDef {
-    let mut def = TagDef::float(TagId(0), path, unit, Source::System);
-    def.title = title;
-    def.value_type = value_type;
-    def
-}
-
-fn add_system_tags(reader: &mut Reader, tags: &mut Tags, tasks: &[TaskDef], devices: &[Device]) {
-    let tasks: Vec<Arc<str>> = tasks.iter().map(|t| t.name.clone()).collect();
-    let devices: Vec<Arc<str>> = devices.iter().map(|d| d.name.clone()).collect();
-    for tag in penstock_engine::system_tags(&tasks, &devices) {
-        let mut def = own_tag(&tag.path, tag.title, tag.unit, tag.value_type);
-        def.category = Category::System;
-        def.decimals = 0;
-        tags.add(reader, Draft { def, kind: Kind::Own, place: None, writer: None });
-    }
-    let own = crate::run::history::HEALTH_TAGS.iter().chain(crate::change::control::CHANGE_TAGS);
-    let own = own.chain(crate::recorder::RECORDER_TAGS).chain(crate::log::LOG_TAGS);
-    for (path, zh, en, unit, value_type) in own {
-        let unit = Unit::parse(unit).unwrap_or(Unit::NONE);
-        let mut def = own_tag(path, Text::new(zh, en), unit, *value_type);
-        def.category = Category::System;
-        def.decimals = 0;
-        tags.add(reader, Draft { def, kind: Kind::Own, place: None, writer: None });
-    }
 }
 
 fn loops(reader: &mut Reader, file: FileId, named: &[LoopFile], tags: &Tags) -> Vec<ControlLoop> {

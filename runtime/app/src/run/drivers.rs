@@ -2,7 +2,8 @@
 
 use crate::config::{DriverConfig, Site};
 use penstock_engine::Engine;
-use penstock_model::{Clock, Command, DeviceId, LinkRecord, LinkState, TagSample};
+use penstock_ledger::ActionLog;
+use penstock_model::{Clock, Command, DeviceId, LinkRecord, LinkState};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -45,16 +46,27 @@ impl Drop for Threads {
 /// Two: a driver that computes for long, in a large birth or a large plan, leaves another for the rest.
 const THREADS: usize = 2;
 
-/// Starts a task per device, and the publication over MQTT where the site has one.
+/// What drivers are given of the runtime around them.
+pub struct Around<'a> {
+    /// Time of samples and waits.
+    pub clock: &'a Arc<dyn Clock>,
+    /// Becomes true when they shall end.
+    pub stop: &'a watch::Receiver<bool>,
+    /// The state folder.
+    pub state: &'a std::path::Path,
+    /// Where the wishes of hosts are written down.
+    pub actions: &'a Arc<ActionLog>,
+}
+
+/// Starts a task per device, the publication over MQTT and the registers for a foreign system where the site has them.
 pub fn start(
     threads: &Threads,
     site: &Site,
     engine: &Engine,
     receivers: Vec<mpsc::Receiver<Command>>,
-    clock: &Arc<dyn Clock>,
-    stop: &watch::Receiver<bool>,
-    state: &std::path::Path,
+    around: &Around<'_>,
 ) -> Vec<JoinHandle<()>> {
+    let Around { clock, stop, state, actions } = *around;
     let mut tasks = Vec::new();
     for (device, commands) in site.devices.iter().zip(receivers) {
         let (sink, clock, stop) = (engine.sink(), clock.clone(), stop.clone());
@@ -69,20 +81,15 @@ pub fn start(
         };
         tasks.push(threads.spawn(watch_over(driver, device.id, device.name.clone(), engine.clone(), clock)));
     }
-    if let Some(config) = &site.mqtt {
-        let source = Arc::new(EngineMetrics(engine.clone()));
-        tasks.push(threads.spawn(penstock_mqtt::run(config.clone(), source, clock.clone(), stop.clone())));
+    if let Some(config) = &site.modbus_server {
+        let source = Arc::new(super::modbus_server::EngineRegisters::new(engine, clock));
+        tasks.push(threads.spawn(penstock_modbus_server::run(config.clone(), source, stop.clone(), None)));
+    }
+    if let Some(settings) = &site.mqtt {
+        let (config, source) = super::mqtt::node(settings, engine, clock, actions, state);
+        tasks.push(threads.spawn(penstock_mqtt::run(config, source, clock.clone(), stop.clone())));
     }
     tasks
-}
-
-/// The engine's tags as a Sparkplug edge node's metrics.
-struct EngineMetrics(Engine);
-
-impl penstock_mqtt::MetricSource for EngineMetrics {
-    fn changed_since(&self, version: u64) -> (u64, Vec<TagSample>) {
-        self.0.changed_since(version)
-    }
 }
 
 /// Waits for a driver. One that breaks is a defect of ours, and would otherwise go unseen: the link is reported down, so

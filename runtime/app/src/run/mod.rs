@@ -6,6 +6,8 @@ mod drivers;
 mod fanout;
 pub mod history;
 mod ledger;
+pub(crate) mod modbus_server;
+pub(crate) mod mqtt;
 mod objects;
 mod pace;
 mod realtime;
@@ -180,7 +182,13 @@ impl Runtime {
         }
         let (drivers_stop, stopped) = watch::channel(false);
         let driver_threads = drivers::Threads::start().map_err(|source| io("the drivers' threads".into(), source))?;
-        let drivers = drivers::start(&driver_threads, &site, &engine, receivers, &clock, &stopped, state);
+        let drivers = drivers::start(
+            &driver_threads,
+            &site,
+            &engine,
+            receivers,
+            &drivers::Around { clock: &clock, stop: &stopped, state, actions: &actions },
+        );
 
         let workers_stop = Arc::new(AtomicBool::new(false));
         let history_stop = Arc::new(AtomicBool::new(false));

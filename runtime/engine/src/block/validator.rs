@@ -35,8 +35,7 @@ const MEDIAN_OF: usize = 5;
 const SUDDEN: &[&str] = &["", "spike", "rate"];
 
 /// Every cause by its number, which can be a tag where a word cannot: alarms and trends are of numbers.
-const CAUSES: &[&str] =
-    &["", "missing", "maintenance", "stale", "range", "spike", "rate", "flat", "vote", "returning"];
+const CAUSES: &[&str] = &["", "missing", "maintenance", "stale", "range", "spike", "rate", "flat", "vote", "returning"];
 
 /// The number of a cause; of several sensors, that of the first one named.
 fn code(cause: &str) -> usize {

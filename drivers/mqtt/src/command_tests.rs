@@ -1,0 +1,157 @@
+use super::*;
+use crate::{Broker, TagMeta};
+use penstock_model::{TagId, ValueType};
+use proptest::prelude::*;
+use std::sync::Arc;
+
+const NOW: i64 = 1_700_000_000_000;
+
+fn config() -> Config {
+    let meta = |tag, path: &str, value_type| TagMeta::new(TagId(tag), path, value_type);
+    let mut tags = vec![
+        meta(0, "aer/do_sp", ValueType::Float),
+        meta(1, "aer/do", ValueType::Float),
+        meta(2, "aer/n", ValueType::Int),
+        meta(3, "pump/on", ValueType::Bool),
+    ];
+    for place in [0, 2, 3] {
+        tags[place].writable = true;
+    }
+    tags[3].device = Some(0);
+    let mut config = Config::new(Broker { host: "h".into(), port: 1 }, "g", "e", tags);
+    config.devices = vec!["pumps".into()];
+    config.takes_commands = true;
+    config
+}
+
+fn ask(config: &Config, command: &Command) -> Asked {
+    let node = Node::new(Arc::new(config.clone()), None);
+    read(config, &node, command, Utc::from_millis(NOW))
+}
+
+fn named(name: &str, value: MetricValue) -> Metric {
+    Metric { name: Some(name.to_owned()), value: Some(value), ..Metric::default() }
+}
+
+fn sent(metrics: Vec<Metric>) -> Command {
+    let timestamp = Some(NOW.cast_unsigned());
+    let payload = Payload { timestamp, metrics, seq: None }.encode_to_vec();
+    Command { device: None, retained: false, payload }
+}
+
+/// The orders as tag and value, and the reasons of what was refused.
+fn came_to(asked: &Asked) -> (Vec<(u32, Option<Value>)>, Vec<String>) {
+    let orders = asked.orders.iter().map(|(_, o)| (o.tag.0, o.value.clone())).collect();
+    (orders, asked.refused.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn a_rebirth_is_asked_for_by_true_alone() {
+    for (value, rebirth) in
+        [(MetricValue::Boolean(true), true), (MetricValue::Boolean(false), false), (MetricValue::Int(1), false)]
+    {
+        let asked = ask(&config(), &sent(vec![named(REBIRTH, value)]));
+        assert_eq!(asked, Asked { rebirth, ..Asked::default() });
+    }
+}
+
+#[test]
+fn values_are_taken_by_name_or_alias_and_null_is_a_release() {
+    let by_alias =
+        Metric { alias: Some(3), value: Some(MetricValue::Long((-4i64).cast_unsigned())), ..Metric::default() };
+    let null = Metric { name: Some("aer/do_sp".into()), is_null: Some(true), ..Metric::default() };
+    let asked = ask(&config(), &sent(vec![named("aer/do_sp", MetricValue::Float(1.5)), by_alias, null]));
+    let orders = vec![(0, Some(Value::Float(1.5))), (2, Some(Value::Int(-4))), (0, None)];
+    assert_eq!(came_to(&asked), (orders, Vec::new()));
+}
+
+#[test]
+fn a_device_is_commanded_at_its_own_topic_alone() {
+    let on = named("pump/on", MetricValue::Boolean(true));
+    assert_eq!(came_to(&ask(&config(), &sent(vec![on.clone()]))).1, ["pump/on: no such metric here"]);
+    let command = Command { device: Some("pumps".into()), ..sent(vec![on]) };
+    assert_eq!(came_to(&ask(&config(), &command)).0, [(3, Some(Value::Bool(true)))]);
+}
+
+#[test]
+fn whole_numbers_have_the_width_that_their_type_names() {
+    let rows = [
+        (None, 0xffff_fffe, -2),
+        (Some(datatype::INT32), 0xffff_fffe, -2),
+        (Some(datatype::INT16), 0x0000_fffe, -2),
+        (Some(datatype::INT8), 0x0000_00fe, -2),
+        (Some(datatype::UINT8), 0xfe, 254),
+        (Some(datatype::UINT32), 0xffff_fffe, 4_294_967_294),
+        (Some(datatype::INT64), 5, 5),
+    ];
+    for (datatype, raw, value) in rows {
+        let metric = Metric { datatype, ..named("aer/n", MetricValue::Int(raw)) };
+        assert_eq!(came_to(&ask(&config(), &sent(vec![metric]))).0, [(2, Some(Value::Int(value)))], "{datatype:?}");
+    }
+    let large = Metric { datatype: Some(datatype::UINT64), ..named("aer/n", MetricValue::Long(u64::MAX)) };
+    assert!(came_to(&ask(&config(), &sent(vec![large]))).1[0].contains("too large"));
+}
+
+#[test]
+fn what_is_not_allowed_says_why() {
+    let write = || named("aer/do_sp", MetricValue::Double(2.0));
+    let mut off = config();
+    off.takes_commands = false;
+    let reason = |config: &Config, command: Command| {
+        let asked = ask(config, &command);
+        assert!(asked.orders.is_empty(), "{asked:?}");
+        asked.refused[0].to_string()
+    };
+    assert!(reason(&off, sent(vec![write()])).contains("takes no commands"));
+    assert!(reason(&config(), sent(vec![named("aer/do", MetricValue::Double(2.0))])).contains("not among those"));
+    assert!(reason(&config(), sent(vec![named("no/such", MetricValue::Double(2.0))])).contains("no such metric"));
+    assert!(reason(&config(), Command { retained: true, ..sent(vec![write()]) }).contains("retain"));
+    let at = |ms: i64| Metric { timestamp: Some(ms.cast_unsigned()), ..write() };
+    assert!(reason(&config(), sent(vec![at(NOW - 61_000)])).contains("61 s old"));
+    assert!(reason(&config(), sent(vec![at(NOW + 90_000)])).contains("90 s ahead of our clock"));
+    assert!(reason(&config(), sent(vec![Metric { value: None, ..write() }])).contains("no value"));
+    let long = Command { payload: vec![0; COMMAND_BYTES_MAX + 1], ..sent(Vec::new()) };
+    assert!(reason(&config(), long).contains("at most 65536 are read"));
+    assert!(reason(&config(), sent(vec![write(); COMMAND_METRICS_MAX + 1])).contains("101 metrics"));
+    assert!(reason(&config(), Command { payload: vec![0xff; 3], ..sent(Vec::new()) }).contains("no Sparkplug payload"));
+}
+
+#[test]
+fn commands_are_allowed_so_many_a_second() {
+    let mut allowance = Allowance::default();
+    let at = |ms: u64| Instant(ms * 1_000_000);
+    assert_eq!((0..30).filter(|_| allowance.take(at(5))).count(), COMMANDS_PER_S_MAX as usize);
+    assert!(!allowance.take(at(1_004)) && allowance.take(at(1_005)));
+}
+
+proptest! {
+    #[test]
+    fn garbage_is_refused_and_never_a_panic(
+        payload in proptest::collection::vec(any::<u8>(), 0..400),
+        retained in any::<bool>(),
+    ) {
+        let asked = ask(&config(), &Command { device: None, retained, payload });
+        prop_assert!(asked.orders.iter().all(|(place, _)| config().tags[*place].writable));
+    }
+
+    /// A sound payload with some of its bytes changed: whatever still decodes keeps the rules.
+    #[test]
+    fn a_damaged_command_orders_nothing_that_is_not_allowed(
+        changes in proptest::collection::vec((0usize..200, any::<u8>()), 0..12),
+        cut in 0usize..200,
+    ) {
+        let metrics = vec![
+            named("aer/do_sp", MetricValue::Double(2.0)),
+            Metric { alias: Some(3), datatype: Some(4), value: Some(MetricValue::Long(7)), ..Metric::default() },
+            named("aer/do", MetricValue::String("x".into())),
+        ];
+        let mut command = sent(metrics);
+        for (at, byte) in changes {
+            let length = command.payload.len();
+            command.payload[at % length] = byte;
+        }
+        command.payload.truncate(command.payload.len().saturating_sub(cut));
+        let asked = ask(&config(), &command);
+        prop_assert!(asked.orders.iter().all(|(place, o)| [0, 2].contains(place) && o.tag.0 as usize == *place));
+    }
+}
