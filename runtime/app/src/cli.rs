@@ -45,6 +45,8 @@ enum Verb {
     History(client::HistoryArgs),
     /// Have the running site go back to an earlier configuration.
     Rollback(client::RollbackArgs),
+    /// Have the running site end the fault of a task: its programs start fresh, and take over from what is granted.
+    Reset(client::ResetArgs),
     /// Run a past window of scans again, with the scripts of then or with others, and compare.
     Replay(crate::replay::ReplayArgs),
     /// Run another program beside the live one on its inputs, and report what it would have done.
@@ -146,6 +148,7 @@ fn carry_out(verb: Verb) -> ExitCode {
         Verb::Apply(args) => done(client::apply(&args)),
         Verb::History(args) => done(client::history(&args)),
         Verb::Rollback(args) => done(client::rollback(&args)),
+        Verb::Reset(args) => done(client::reset(&args)),
         Verb::Replay(args) => done(crate::replay::replay(&args)),
         Verb::Shadow(args) => done(crate::replay::shadow(&args)),
         Verb::Why(args) => done(crate::replay::why(&args)),

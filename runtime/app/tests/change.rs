@@ -151,7 +151,8 @@ async fn a_script_that_breaks_within_its_probation_is_gone_back_from_by_itself()
         "io.y = io.sp + 1.0 / (io.count % 10); if io.count % 10 == 0 { io.y = 1 / 0; }",
     );
     let (ok, text) = works.run("apply", &["--yes", "--comment", "a slip"]);
-    assert!(ok && text.contains("on probation for"), "{text}");
+    // The answer waits for the slow task: it may have gone back by then.
+    assert!(if ok { text.contains("on probation for") } else { text.contains("went back by itself") }, "{text}");
     live.until("it went back", LIMIT, |l| l.value("sys/config/went_back").is_some_and(|v| v.value == true)).await;
     let counted = live.number("n").unwrap();
     live.until("the task runs again", LIMIT, |l| {

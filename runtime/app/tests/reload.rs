@@ -101,9 +101,10 @@ fn version(folder: &Path, high: bool, plc: &Recorder) -> PathBuf {
 }
 
 /// Asks as `penstock apply` does, with its default probation.
-fn apply(state: &Path, site: &Path, hash: &str, comment: &str) {
-    let question =
-        json!({"ask": "apply", "site": site, "hash": hash, "by": "Li", "comment": comment, "probation_s": 600});
+fn apply(state: &Path, site: &Path, (hash, base): (&str, &str), comment: &str) {
+    // One on top of the other, without waiting for the probation of the one before.
+    let question = json!({"ask": "apply", "site": site, "hash": hash, "base": base, "by": "Li", "comment": comment,
+        "probation_s": 600, "keep": true});
     let mut stream = UnixStream::connect(state.join("control.sock")).unwrap();
     stream.set_read_timeout(Some(SOON)).unwrap();
     writeln!(stream, "{question}").unwrap();
@@ -180,7 +181,7 @@ async fn a_hundred_changes_under_load_cost_no_step_no_scan_and_no_memory() {
     for swap in 0..SWAPS {
         let (site, hash) = &versions[(swap + 1) % 2];
         let at = Instant::now();
-        apply(&state, site, hash, &format!("swap {swap}"));
+        apply(&state, site, (hash, &versions[swap % 2].1), &format!("swap {swap}"));
         // Time for the outputs to move: several scans of every task.
         std::thread::sleep(Duration::from_millis(150).saturating_sub(at.elapsed()));
     }

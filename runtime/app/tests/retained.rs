@@ -146,3 +146,28 @@ async fn of_an_old_state_totals_alone_come_back() {
     assert!(log.contains("too old for controllers") && log.contains("kept aside"), "{log}");
     plant.kill();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_file_of_another_name_loses_nothing_and_a_program_that_is_gone_is_kept_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let (site, state) = (site(dir.path()), dir.path().join("state"));
+    run_and_kill(&site, &state).await;
+    let (count, hours, _) = kept(&state);
+    std::fs::rename(site.join("scripts/count.rhai"), site.join("scripts/counting.rhai")).unwrap();
+    common::edit(&site.join("programs.yaml"), "count.rhai", "counting.rhai");
+    let mut plant = Plant::start_alone(&site, &state);
+    let live = look(&plant).await;
+    assert!(live.number("n").unwrap() > count && live.number("hours").unwrap() > hours);
+    assert!(!log(&state).contains("kept aside"), "{}", log(&state));
+    let file = state.join("retained.json");
+    live.until("the state is on the disk", LIMIT, |_| file.exists() && kept(&state).0 > count).await;
+    plant.kill();
+
+    common::edit(&site.join("programs.yaml"), "program: count", "program: recount");
+    let mut plant = Plant::start_alone(&site, &state);
+    let live = look(&plant).await;
+    assert!(live.number("n").unwrap() < count, "another program");
+    let log = log(&state);
+    assert!(log.contains("a program that the site no longer has") && log.contains("retained-unused-"), "{log}");
+    plant.kill();
+}

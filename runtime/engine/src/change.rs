@@ -40,6 +40,13 @@ pub struct Change {
     running: Arc<Running>,
     /// The running configuration it was made against.
     base: Arc<Running>,
+    /// For the way back: what ran before `base`, and runs on in every task that has not taken `base`.
+    before: Option<Arc<Running>>,
+}
+
+/// A change that was handed to the tasks: what is needed to go back from it.
+pub struct Handed {
+    before: Arc<Running>,
 }
 
 /// What one task takes over at the beginning of a scan, and afterwards what it had before.
@@ -48,6 +55,8 @@ pub(crate) struct TaskChange {
     pub carry: Carry,
     /// The change ends a fault of the task.
     pub end_fault: bool,
+    /// Which configuration it is, counted from the start.
+    pub generation: u32,
 }
 
 impl Change {
@@ -66,51 +75,103 @@ impl Engine {
     /// # Errors
     /// When the configuration contradicts itself, or alters what cannot change while the engine runs.
     pub fn prepare(&self, config: EngineConfig, now: Now) -> Result<Change, ChangeError> {
+        self.prepare_on(self.shared.running.read().clone(), config, now)
+    }
+
+    /// Builds the way back from a change, as [`Engine::prepare`] does. It can be applied at any time until another change is,
+    /// also while some tasks have not taken the one that it goes back from: those never will, and run on as they are.
+    ///
+    /// # Errors
+    /// As [`Engine::prepare`].
+    pub fn prepare_return(&self, handed: &Handed, now: Now) -> Result<Change, ChangeError> {
         let base = self.shared.running.read().clone();
+        let change = self.prepare_on(base, handed.before.config.clone(), now)?;
+        Ok(Change { before: Some(handed.before.clone()), ..change })
+    }
+
+    fn prepare_on(&self, base: Arc<Running>, config: EngineConfig, now: Now) -> Result<Change, ChangeError> {
         let plan = plan(&config)?;
         let reasons = needs_restart(&base, &config, &plan);
         if !reasons.is_empty() {
             return Err(ChangeError::Restart(reasons));
         }
         let views = program_views(&config);
+        let generation = base.generation + 1;
         let tasks = (0..config.tasks.len()).map(|task| {
             let core = TaskCore::new(&self.shared, &config, &plan, &views, task, now);
             let carry = carry(&base, &config, &plan, task, &core);
-            Box::new(TaskChange { core, carry, end_fault: false })
+            Box::new(TaskChange { core, carry, end_fault: false, generation })
         });
         let tasks: Vec<_> = tasks.collect();
         let layouts = tasks.iter().map(|t| t.core.layout()).collect();
-        let running = Arc::new(Running { config, order: plan.order, owner: plan.owner, programs: views, layouts });
-        Ok(Change { tasks, running, base })
+        let (order, owner) = (plan.order, plan.owner);
+        let running = Arc::new(Running { config, order, owner, programs: views, layouts, generation });
+        Ok(Change { tasks, running, base, before: None })
     }
 
     /// Hands a prepared change to the tasks; each takes it at the beginning of its next scan.
     ///
     /// # Errors
-    /// Gives the change back where an earlier one has not been taken by every task yet, or where another was applied
-    /// since it was prepared: it has to be prepared anew then.
-    pub fn apply(&self, change: Change) -> Result<(), Change> {
+    /// Gives the change back where an earlier one has not been taken by every task yet (a way back does not wait for
+    /// that), or where another was applied since it was prepared: it has to be prepared anew then.
+    pub fn apply(&self, mut change: Change) -> Result<Handed, Change> {
         let mut running = self.shared.running.write();
-        if !Arc::ptr_eq(&running, &change.base) || !self.change_is_taken() {
+        if !Arc::ptr_eq(&running, &change.base) || (change.before.is_none() && !self.change_is_taken()) {
             return Err(change);
         }
-        *running = change.running;
-        for (task, change) in self.shared.tasks.iter().zip(change.tasks) {
-            // Empty, as was just seen, and filled by nobody else while `running` is held.
-            task.change.under_way.store(true, Ordering::Release);
-            let _ = task.change.next.push(change);
+        let mut untaken = Vec::new();
+        let tasks = std::mem::take(&mut change.tasks);
+        let mut handed = Vec::with_capacity(tasks.len());
+        for (index, change) in tasks.into_iter().enumerate() {
+            let slot = &self.shared.tasks[index].change;
+            // Either the task gets what waits, or this does: one that has not begun to take the change never will.
+            match slot.next.pop() {
+                Some(waited) => {
+                    slot.under_way.fetch_sub(1, Ordering::AcqRel);
+                    untaken.push((index, waited));
+                }
+                None => handed.push((slot, change)),
+            }
         }
-        Ok(())
+        if let (Some(before), Some(new)) = (&change.before, Arc::get_mut(&mut change.running)) {
+            for (index, _) in &untaken {
+                new.layouts[*index].clone_from(&before.layouts[*index]);
+                for place in &before.order[*index] {
+                    new.programs[*place] = before.programs[*place].clone();
+                }
+            }
+        }
+        let before = std::mem::replace(&mut *running, change.running);
+        for (slot, change) in handed {
+            // Empty, as was just seen, and filled by nobody else while `running` is held. A task that is in the middle of
+            // taking the change that is gone back from finds this one at its next scan.
+            slot.under_way.fetch_add(1, Ordering::AcqRel);
+            let _ = slot.next.push(change);
+        }
+        drop(running);
+        drop(untaken);
+        Ok(Handed { before })
     }
 
     /// True once every task runs what was applied last. Drops what the tasks had before.
     #[must_use]
     pub fn change_is_taken(&self) -> bool {
-        self.shared.tasks.iter().fold(true, |all, task| {
-            let taken = !task.change.under_way.load(Ordering::Acquire);
-            drop(task.change.old.pop());
-            all && taken
-        })
+        self.waits_for().is_empty()
+    }
+
+    /// The tasks that have not taken yet what was applied last. Drops what the others had before.
+    #[must_use]
+    pub fn waits_for(&self) -> Vec<penstock_model::TaskId> {
+        let mut waiting = Vec::new();
+        for task in &self.shared.tasks {
+            if task.change.under_way.load(Ordering::Acquire) > 0 {
+                waiting.push(task.def.id);
+            }
+            while let Some(old) = task.change.old.pop() {
+                drop(old);
+            }
+        }
+        waiting
     }
 
     /// The configuration that runs, as it was built or applied last.

@@ -25,7 +25,7 @@ use penstock_model::{
 };
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// What others leave for a task until its next scan, and what it shows of itself.
@@ -52,8 +52,9 @@ pub(crate) struct Snapshot {
 pub(crate) struct ChangeSlot {
     pub next: ArrayQueue<Box<TaskChange>>,
     pub old: ArrayQueue<Box<TaskChange>>,
-    /// From before a change is put into `next` until its old objects are in `old`.
-    pub under_way: AtomicBool,
+    /// Changes from before they are put into `next` until their old objects are in `old`: two where one is gone back from
+    /// while the task is taking it.
+    pub under_way: AtomicUsize,
 }
 
 /// The configuration that runs, and how the tasks were laid out for it. No scan thread looks at it.
@@ -67,6 +68,8 @@ pub(crate) struct Running {
     pub programs: Vec<Arc<Mutex<ProgramView>>>,
     /// Per task: the tags of its places.
     pub layouts: Vec<Vec<TagId>>,
+    /// Counted from the start, which is 0.
+    pub generation: u32,
 }
 
 /// What a task counts of itself, since the start. Nothing here can make a scan wait for a reader, but for the fault's
@@ -148,6 +151,7 @@ impl Engine {
             owner: plan.owner.clone(),
             programs: views.clone(),
             layouts: Vec::new(),
+            generation: 0,
             config: config.clone(),
         };
         let shared = Arc::new(Shared {
@@ -463,7 +467,7 @@ impl TaskShared {
             orders: ArrayQueue::new(limits::ORDERS_WAITING_MAX),
             reset: AtomicBool::new(false),
             questions: ArrayQueue::new(QUESTIONS_WAITING_MAX),
-            change: ChangeSlot { next: ArrayQueue::new(1), old: ArrayQueue::new(1), under_way: AtomicBool::new(false) },
+            change: ChangeSlot { next: ArrayQueue::new(1), old: ArrayQueue::new(2), under_way: AtomicUsize::new(0) },
             snapshot: Snapshot { wanted: AtomicBool::new(false), ready: ArrayQueue::new(1) },
             journal: JournalSlot::default(),
             stats: TaskStats::default(),

@@ -50,7 +50,7 @@ mod words;
 
 pub use bench::{Bench, BenchResult};
 pub use block::{BlockKind, BlockMemory, Field};
-pub use change::{Change, ChangeError};
+pub use change::{Change, ChangeError, Handed};
 pub use condition::{Condition, ConditionError, TagFacts};
 pub use config::{BuildError, EngineConfig, OverrunPolicy, ProgramDef, TaskDef};
 pub use declare::{Declaration, ParamDecl, PortDecl};

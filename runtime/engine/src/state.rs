@@ -89,6 +89,8 @@ pub struct LeftFresh {
     pub name: String,
     /// Why, in words.
     pub reason: String,
+    /// Something was stored of it, and is lost.
+    pub lost: bool,
 }
 
 impl fmt::Display for LeftFresh {
@@ -135,6 +137,9 @@ pub(crate) fn save(
     (blocks.collect(), states.collect())
 }
 
+/// The reason of what is new in a script.
+const NOT_STORED: &str = "nothing is stored of it";
+
 /// Takes up of `state` what fits, by name and by type; the rest of `blocks` and `states` stays as it is and is told.
 /// What the script does not declare any more is told too: it is lost.
 pub(crate) fn load(
@@ -145,13 +150,16 @@ pub(crate) fn load(
     take: Take,
 ) -> Vec<LeftFresh> {
     let mut fresh = Vec::new();
-    let mut left = |name: &str, reason: String| fresh.push(LeftFresh { name: name.to_owned(), reason });
+    let mut left = |name: &str, reason: String| {
+        let lost = reason != NOT_STORED;
+        fresh.push(LeftFresh { name: name.to_owned(), reason, lost });
+    };
     for ((name, kind), block) in declaration.blocks.iter().zip(blocks) {
         if take == Take::Totals && !kind.is_total() {
             continue;
         }
         match state.blocks.iter().find(|b| b.name == *name) {
-            None => left(name, "nothing is stored of it".to_owned()),
+            None => left(name, NOT_STORED.to_owned()),
             Some(stored) if stored.kind != *kind => {
                 left(name, format!("it is a {}, and was a {}", kind.as_str(), stored.kind.as_str()));
             }
@@ -163,7 +171,7 @@ pub(crate) fn load(
     }
     for ((name, initial), value) in declaration.states.iter().zip(states).filter(|_| take == Take::All) {
         match state.states.iter().find(|(n, _)| n == name).map(|(_, v)| v) {
-            None => left(name, "nothing is stored of it".to_owned()),
+            None => left(name, NOT_STORED.to_owned()),
             Some(stored) if stored.value_type() != initial.value_type() => {
                 let (is, was): (ValueType, ValueType) = (initial.value_type(), stored.value_type());
                 left(name, format!("it is a {is}, and was a {was}"));

@@ -191,3 +191,98 @@ fn a_fault_stays_over_a_change_unless_the_change_ends_it() {
     assert!((plant.value("y0") - before).abs() <= 0.2 + 1e-9 && plant.quality("y0") == "good");
     assert_eq!(plant.faults(), [("task fast".to_owned(), true), ("task fast".to_owned(), false)]);
 }
+
+#[test]
+fn a_slow_task_that_has_not_taken_a_change_never_does_when_it_is_gone_back_from() {
+    let mut site = site();
+    site.output("ys", FallbackAction::Hold);
+    site.program("slow", 1, LOOP, "x=x y=ys");
+    let mut plant = site.build();
+    plant.engine.record_scans();
+    plant.feed("x", 20.0);
+    for _ in 0..20 {
+        plant.scan(0, 100);
+    }
+    plant.scan(1, 0);
+    let broken = Script::compile("broken", &LOOP.replace("io.n += 1;", "io.n += 1; let z = io.n / 0;")).unwrap();
+    let mut config = plant.engine.config();
+    for program in &mut config.programs {
+        program.script = broken.clone();
+    }
+    let change = plant.engine.prepare(config, at(plant.ms)).unwrap();
+    let Ok(handed) = plant.engine.apply(change) else { panic!("the first change") };
+    let mut back = plant.engine.prepare_return(&handed, at(plant.ms)).unwrap();
+    plant.scan(0, 100);
+    assert!(plant.engine.tasks()[0].fault.is_some());
+    assert_eq!(plant.engine.waits_for(), [TaskId(1)]);
+    back.end_fault(TaskId(0));
+    assert!(plant.engine.apply(back).is_ok(), "it does not wait for the slow task");
+    assert_eq!(plant.engine.waits_for(), [TaskId(0)], "the slow one runs on as it is");
+    plant.scan(0, 100);
+    plant.scan(1, 0);
+    assert!(plant.engine.change_is_taken());
+    assert!(plant.engine.tasks().iter().all(|t| t.fault.is_none()));
+    let slow = plant.tasks[1].save(at(plant.ms));
+    assert_eq!(slow.programs[0].state.states[0].1, Value::Int(2), "not one scan of the broken script");
+    let shown = plant.engine.programs();
+    assert!(shown.iter().all(|p| &*p.script != "broken"), "{shown:?}");
+    // The records say which configuration each scan ran, and the next change fits every task.
+    change_all(&plant);
+    plant.scan(0, 100);
+    plant.scan(1, 0);
+    let mut ran = [Vec::new(), Vec::new()];
+    for (task, ran) in ran.iter_mut().enumerate() {
+        while let Some(journal) = plant.engine.take_journal(TaskId(u8::try_from(task).unwrap())) {
+            ran.push(journal.changes);
+        }
+        ran.dedup();
+    }
+    assert_eq!(ran, [vec![0, 1, 2, 3], vec![0, 3]]);
+    assert_eq!(plant.tasks[1].save(at(plant.ms)).programs[0].state.states[0].1, Value::Int(3));
+}
+
+fn change_all(plant: &Plant) {
+    change(plant, |config| {
+        for program in &mut config.programs {
+            program.params = vec![("sp".into(), Value::Float(31.0))];
+        }
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_way_back_meets_a_task_that_is_taking_the_change_at_that_moment() {
+    for round in 0..40 {
+        let mut plant = site().build();
+        plant.feed("x", 20.0);
+        plant.scan(0, 100);
+        plant.scan(1, 0);
+        let good = plant.engine.config();
+        let mut config = good.clone();
+        config.programs[0].params = vec![("sp".into(), Value::Float(77.0))];
+        let change = plant.engine.prepare(config, at(plant.ms)).unwrap();
+        let Ok(handed) = plant.engine.apply(change) else { panic!("the first change") };
+        let back = plant.engine.prepare_return(&handed, at(plant.ms)).unwrap();
+        let engine = plant.engine.clone();
+        std::thread::scope(|scope| {
+            let returning = scope.spawn(move || {
+                for _ in 0..round * 200 {
+                    std::hint::spin_loop();
+                }
+                assert!(engine.apply(back).is_ok());
+            });
+            plant.scan(0, 100);
+            plant.scan(1, 0);
+            returning.join().unwrap();
+        });
+        plant.scan(0, 100);
+        plant.scan(1, 0);
+        assert!(plant.engine.change_is_taken());
+        assert_eq!(plant.engine.config().programs[0].params, good.programs[0].params);
+        change_all(&plant);
+        plant.scan(0, 100);
+        plant.scan(1, 0);
+        assert!(plant.engine.change_is_taken());
+        assert_eq!(state(&mut plant, 0, "n"), Value::Int(4), "every scan counted, whatever was taken when");
+    }
+}

@@ -142,20 +142,38 @@ fn of_a_faulted_task_and_of_an_old_state_totals_alone_come_back() {
 }
 
 #[test]
-fn a_state_of_another_site_changes_nothing() {
+fn a_script_of_another_name_goes_on_by_name_and_type_and_tells_what_is_lost() {
+    let mut before = plant();
+    before.feed("x", 20.0);
+    for _ in 0..5 {
+        before.scan(0, 1_000);
+    }
+    let mut state = before.tasks[0].save(common::at(before.ms));
+    state.programs[0].script = "before.rhai".into();
+    state.programs[0].state.states.push(("gone".into(), Value::Int(1)));
+    let mut after = plant();
+    let fresh = after.tasks[0].restore(&state, Take::All, Duration::ZERO);
+    assert_eq!(fresh.iter().map(|(_, f)| (f.name.as_str(), f.lost)).collect::<Vec<_>>(), [("gone", true)]);
+    let now = after.tasks[0].save(common::at(0));
+    assert_eq!(now.programs[0].state.blocks, state.programs[0].state.blocks);
+    assert_eq!(now.programs[0].state.states[0].1, Value::Int(5));
+}
+
+#[test]
+fn outputs_of_another_site_change_nothing() {
     let mut state = plant().tasks[0].save(common::at(0));
     let mut donor = plant();
     donor.feed("x", 20.0);
     donor.scan(0, 1_000);
     let saved = donor.tasks[0].save(common::at(1_000));
     state.programs = saved.programs.clone();
-    state.programs[0].script = "other".into();
+    state.programs[0].name = "other".into();
     state.outputs = saved.outputs.clone();
     state.outputs[0].tag = TagId(900);
     state.outputs[1].granted = Value::Int(7);
     let mut after = plant();
     let fresh = after.tasks[0].restore(&state, Take::All, Duration::ZERO);
-    assert_eq!(fresh[0].1.reason, "it ran other, and runs loop now");
+    assert_eq!(fresh, []);
     let now = after.tasks[0].save(common::at(0));
     assert!(now.outputs.is_empty() && now.programs[0].state.first);
 }

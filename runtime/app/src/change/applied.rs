@@ -79,7 +79,7 @@ pub struct Choice {
 /// In words, where neither can be run.
 pub fn choose(site: &Path, state: &Path, overrides: &Overrides) -> Result<Choice, String> {
     let folder = load(site, overrides);
-    let last = match history::list(state) {
+    let last = match history::ran(state) {
         Ok((entries, _)) => entries.into_iter().next_back(),
         Err(error) => {
             tracing::error!(%error, "the history of configurations cannot be read");

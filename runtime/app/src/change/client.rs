@@ -2,12 +2,12 @@
 
 use super::control::{self, Answer, Order, Question};
 use super::diff::{Difference, differences};
-use super::history::{self, Entry, Kind};
+use super::history::{self, Entry, Kind, Outcome};
 use super::words::Words;
 use crate::config::{Loaded, Overrides, load};
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long an answer may take: a large site is read, checked and taken by slow tasks.
@@ -53,6 +53,33 @@ pub struct OrderArgs {
     /// For this long a fault or an overrun of what was changed leads back by itself; 0s: never.
     #[arg(long, default_value = "10min", value_parser = crate::cli::duration)]
     probation: Duration,
+    /// Ends the probation of the change before, and keeps that change.
+    #[arg(long)]
+    keep: bool,
+}
+
+/// `penstock reset`
+#[derive(Debug, clap::Args)]
+pub struct ResetArgs {
+    /// Name of the task.
+    task: String,
+    /// State folder of the running site, as given to `run`.
+    #[arg(long, default_value = "var/penstock")]
+    state: PathBuf,
+    /// Who is responsible; beside the account of the operating system.
+    #[arg(long)]
+    by: Option<String>,
+    /// Language of what is printed: zh or en. Default: that of the environment, else en.
+    #[arg(long, value_parser = ["zh", "en"])]
+    lang: Option<String>,
+}
+
+/// What was compared with the folder.
+struct Compared {
+    /// The configuration that runs, or ran last.
+    entry: Entry,
+    new: Loaded,
+    found: Vec<Difference>,
 }
 
 /// `penstock apply`
@@ -88,45 +115,73 @@ pub struct RollbackArgs {
     order: OrderArgs,
 }
 
+fn language(given: Option<&str>) -> &str {
+    let chinese = ["LC_ALL", "LC_MESSAGES", "LANG"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
+        .is_some_and(|v| v.starts_with("zh"));
+    given.unwrap_or(if chinese { "zh" } else { "en" })
+}
+
 impl Common {
     fn language(&self) -> &str {
-        let chinese = ["LC_ALL", "LC_MESSAGES", "LANG"]
-            .iter()
-            .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
-            .is_some_and(|v| v.starts_with("zh"));
-        self.lang.as_deref().unwrap_or(if chinese { "zh" } else { "en" })
+        language(self.lang.as_deref())
     }
 
     fn load(&self) -> Result<Loaded, String> {
         load(&self.site, &Overrides::default()).map_err(|d| d.to_string())
     }
 
-    /// The newest entry of the history: what runs, or ran last.
-    fn last(&self) -> Result<Entry, String> {
-        let (entries, _) = history::list(&self.state)?;
-        entries.into_iter().next_back().ok_or_else(|| {
-            format!(
+    /// Compares the folder with the configuration of this number, which runs, or with the one that ran last. Where its copy
+    /// is damaged, with the newest one before it that is whole, which is said.
+    fn compared(&self, running: Option<u32>) -> Result<Compared, String> {
+        let new = self.load()?;
+        let (entries, broken) = history::ran(&self.state)?;
+        for name in broken {
+            complain!("warning: entry {name} of the history cannot be read");
+        }
+        let newest = entries.iter().rev().find(|e| running.is_none_or(|number| e.number <= number));
+        let Some(newest) = newest else {
+            return Err(format!(
                 "{} holds no configuration that ran: give the state folder of the running site with --state",
                 self.state.display()
-            )
-        })
-    }
-
-    fn compared(&self) -> Result<(Entry, Loaded, Vec<Difference>), String> {
-        let new = self.load()?;
-        let last = self.last()?;
-        if last.site_id != new.site.id {
+            ));
+        };
+        if newest.site_id != new.site.id {
             return Err(format!(
                 "the state folder {} is of the site `{}`, and {} is `{}`",
                 self.state.display(),
-                last.site_id,
+                newest.site_id,
                 self.site.display(),
                 new.site.id
             ));
         }
-        let old = history::configuration(&self.state, &last, &Overrides::default())?;
-        let found = differences(&old.site, &new.site);
-        Ok((last, new, found))
+        let wanted = running.unwrap_or(newest.number);
+        let mut wrong = (newest.number != wanted).then(|| format!("configuration {wanted} is not in the history"));
+        for entry in entries.iter().rev().filter(|e| e.number <= wanted && e.site_id == newest.site_id) {
+            match history::configuration(&self.state, entry, &Overrides::default()) {
+                Ok(old) => {
+                    if let Some(why) = wrong {
+                        let n = entry.number;
+                        complain!(
+                            "{}",
+                            Words::new(
+                                format!("警告：{why}。以下是与较早的配置 {n} 的差异，而不是与运行配置 {wanted} 的差异"),
+                                format!(
+                                    "warning: {why}. What follows differs from configuration {n}, the newest whole one, and not \
+                                     from configuration {wanted}, which runs or ran last"
+                                ),
+                            )
+                            .of(self.language())
+                        );
+                    }
+                    let found = differences(&old.site, &new.site);
+                    return Ok(Compared { entry: entry.clone(), new, found });
+                }
+                Err(why) => wrong = Some(wrong.unwrap_or(why)),
+            }
+        }
+        Err(format!("no configuration in {} can be compared with: {}", self.state.display(), wrong.unwrap_or_default()))
     }
 
     fn say(&self, words: &Words) {
@@ -154,7 +209,9 @@ impl Common {
 /// # Errors
 /// In words for a person.
 pub fn diff(args: &DiffArgs) -> Result<(), String> {
-    let (last, new, found) = args.common.compared()?;
+    // Where nothing runs, what ran last is compared.
+    let running = ask(&args.common.state, &Question::Status).ok().map(|status| status.number);
+    let Compared { entry: last, new, found } = args.common.compared(running.filter(|n| *n > 0))?;
     if args.json {
         let rows: Vec<_> = found
             .iter()
@@ -190,7 +247,9 @@ pub fn diff(args: &DiffArgs) -> Result<(), String> {
 /// In words for a person; nothing was changed then.
 pub fn apply(args: &ApplyArgs) -> Result<(), String> {
     let common = &args.common;
-    let (_, new, found) = common.compared()?;
+    // Asked before the differences are shown: another change in between is refused.
+    let status = ask(&common.state, &Question::Status)?;
+    let Compared { new, found, .. } = common.compared(Some(status.number).filter(|n| *n > 0))?;
     if !new.warnings.is_empty() {
         complain!("{}", new.warnings);
     }
@@ -200,7 +259,8 @@ pub fn apply(args: &ApplyArgs) -> Result<(), String> {
     }
     let site = std::path::absolute(&common.site).map_err(|e| format!("{}: {e}", common.site.display()))?;
     let order = args.order.order();
-    let answer = ask(common, &Question::Apply { site, hash: new.site.config_hash, order })?;
+    let (hash, base) = (new.site.config_hash, status.hash);
+    let answer = ask(&common.state, &Question::Apply { site, hash, base, order })?;
     finish(common, &answer)
 }
 
@@ -210,12 +270,26 @@ pub fn apply(args: &ApplyArgs) -> Result<(), String> {
 /// In words for a person; nothing was changed then.
 pub fn rollback(args: &RollbackArgs) -> Result<(), String> {
     confirm(&args.common, &args.order)?;
-    let answer = ask(&args.common, &Question::Rollback { number: args.number, order: args.order.order() })?;
+    let answer = ask(&args.common.state, &Question::Rollback { number: args.number, order: args.order.order() })?;
     finish(&args.common, &answer)?;
     args.common.say(&Words::new(
         "注意：站点文件夹未被改动；人工启动时以文件夹为准（崩溃后自动重启则沿用本配置）",
         "mind: the site's folder was not changed, and whoever starts the site runs what is in the folder (a restart after a crash runs this configuration)",
     ));
+    Ok(())
+}
+
+/// Has the running site end the fault of a task.
+///
+/// # Errors
+/// In words for a person.
+pub fn reset(args: &ResetArgs) -> Result<(), String> {
+    let answer = ask(&args.state, &Question::Reset { task: args.task.clone(), by: args.by.clone() })?;
+    let words = answer.words.of(language(args.lang.as_deref())).to_owned();
+    if !answer.ok {
+        return Err(words);
+    }
+    say!("{words}");
     Ok(())
 }
 
@@ -252,15 +326,31 @@ pub fn history(args: &HistoryArgs) -> Result<(), String> {
         let of = e.of.map_or(String::new(), |n| format!(" → {n}"));
         let time = control::shown_time(e.at_ms, &zone);
         say!("{:>4}  {time}  {kind}{of}  {}  {}  {}", e.number, e.hash, e.who, e.comment);
+        if let Some(words) = never_ran(e) {
+            say!("      {}", words.of(language));
+        }
         for line in &e.lines {
             say!("      {}", line.of(language));
         }
     }
-    match entries.last() {
+    match entries.iter().rev().find(|e| e.outcome == Outcome::Ran) {
         None => common.say(&Words::new("没有运行过的配置", "nothing has run on this state folder")),
         Some(last) => tell_folder(common, last, folder.as_ref().map(|l| l.site.config_hash.as_str()).ok()),
     }
     Ok(())
+}
+
+/// What to tell of an entry that did not run.
+fn never_ran(entry: &Entry) -> Option<Words> {
+    let empty = Words::new("", "");
+    let why = entry.why.as_ref().unwrap_or(&empty);
+    match entry.outcome {
+        Outcome::Ran => None,
+        Outcome::Asked => Some(Words::new("已请求，未确认生效", "asked for; it is not known to have run")),
+        Outcome::Refused => {
+            Some(Words::new(format!("已拒绝，从未运行：{}", why.zh), format!("refused, never ran: {}", why.en)))
+        }
+    }
 }
 
 /// Says where the folder, of this hash or with mistakes, is not what ran last.
@@ -281,7 +371,12 @@ fn tell_folder(common: &Common, last: &Entry, hash: Option<&str>) {
 
 impl OrderArgs {
     fn order(&self) -> Order {
-        Order { by: self.by.clone(), comment: self.comment.clone(), probation_s: self.probation.as_secs() }
+        Order {
+            by: self.by.clone(),
+            comment: self.comment.clone(),
+            probation_s: self.probation.as_secs(),
+            keep: self.keep,
+        }
     }
 }
 
@@ -299,8 +394,8 @@ fn confirm(common: &Common, order: &OrderArgs) -> Result<(), String> {
     if line.trim() == "yes" { Ok(()) } else { Err("not confirmed; nothing was changed".to_owned()) }
 }
 
-fn ask(common: &Common, question: &Question) -> Result<Answer, String> {
-    let path = control::socket(&common.state);
+fn ask(state: &Path, question: &Question) -> Result<Answer, String> {
+    let path = control::socket(state);
     let gone = |e: std::io::Error| {
         format!("{}: {e}: does the site run, with this state folder, and as this user?", path.display())
     };
@@ -319,6 +414,9 @@ fn finish(common: &Common, answer: &Answer) -> Result<(), String> {
         return Err(answer.words.of(common.language()).to_owned());
     }
     common.say(&answer.words);
+    for line in &answer.lines {
+        common.say(line);
+    }
     if let Some(left) = answer.probation_s {
         common.say(&Words::new(
             format!("试运行 {left} s：期间出错将自动回退"),

@@ -1,5 +1,6 @@
 //! What differs between two configurations of a site, in the words of the plant, and what of it needs a restart.
 
+use super::diff_parts;
 use super::words::Words;
 use crate::config::Site;
 use penstock_engine::{ObjectDef, ObjectStart, ProgramDef, Script};
@@ -105,10 +106,23 @@ impl Finder<'_> {
         }
         for gone in old.programs.iter().filter(|o| !new.programs.iter().any(|p| p.name == o.name)) {
             let (name, wrote) = (&gone.name, bound(&gone.outputs, &old.tags));
+            let heir = new
+                .programs
+                .iter()
+                .find(|p| p.script.name() == gone.script.name() && !old.programs.iter().any(|o| o.name == p.name));
+            let (zh, en) = heir.map_or((String::new(), String::new()), |p| {
+                (
+                    format!("。若只是改名为 {}：新名称即新程序，不继承这些值", p.name),
+                    format!(
+                        ". If it is {} under another name: that is another program, and takes none of them over",
+                        p.name
+                    ),
+                )
+            });
             self.live(
                 Some(name),
-                format!("程序 {name}：删除（原写 {wrote}）"),
-                format!("program {name} is removed (wrote {wrote})"),
+                format!("程序 {name}：删除（原写 {wrote}），其累计、运行时间与状态将丢失{zh}"),
+                format!("program {name} is removed (wrote {wrote}); its totals, hours and states are lost{en}"),
             );
         }
     }
@@ -321,6 +335,11 @@ impl Finder<'_> {
                 Some(was)
                     if was.address != is.address || was.title != is.title || points(was, old) != points(is, new) =>
                 {
+                    let named = diff_parts::device(was, is);
+                    if !named.is_empty() {
+                        named.into_iter().for_each(|words| self.restart(words.zh, words.en, drivers()));
+                        continue;
+                    }
                     self.restart(
                         format!("设备 {name}：地址、点或通讯设置改动"),
                         format!("device {name}: another address, point or setting"),
@@ -348,9 +367,23 @@ impl Finder<'_> {
             let path = |tag: TagId| site.tags.get(tag).path.clone();
             site.loops.iter().map(|l| (path(l.measured), path(l.set_point))).collect::<Vec<_>>()
         };
+        let declared = diff_parts::objects(old, new);
+        let unnamed = declared.is_empty();
+        declared.into_iter().for_each(|words| self.restart(words.zh, words.en, at_start()));
+        let recorder = |site: &Site| {
+            site.recorder.map_or("–".to_owned(), |r| format!("{} MB, {:?}", r.bytes_max / 1_000_000, r.keep))
+        };
+        let (from, to) = (recorder(old), recorder(new));
+        if old.recorder != new.recorder {
+            self.restart(format!("扫描记录：{from} → {to}"), format!("recorder: {from} → {to}"), at_start());
+        }
         let rows: [(&str, &str, bool); 14] = [
             ("任务", "tasks", tasks(old) == tasks(new)),
-            ("受控对象、联锁与许可", "controlled objects, interlocks and permissives", objects(old) == objects(new)),
+            (
+                "受控对象、联锁与许可",
+                "controlled objects, interlocks and permissives",
+                !unnamed || objects(old) == objects(new),
+            ),
             ("手动保持时间", "times of holds by hand", old.hold == new.hold),
             ("监护进程", "supervisor", old.supervisor == new.supervisor),
             ("站点名称", "name of the site", (&old.id, &old.name) == (&new.id, &new.name)),
@@ -476,6 +509,52 @@ mod tests {
             assert_eq!(differences(&one, &other), []);
             assert_eq!(one.config_hash, other.config_hash);
         }
+    }
+
+    #[test]
+    fn limits_of_interlocks_settings_of_points_the_record_and_a_new_name_are_told_in_words() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let beside = tempfile::tempdir().unwrap();
+        for folder in ["configs", "scripts"] {
+            copy(&root.join(folder), &beside.path().join(folder));
+        }
+        let site = beside.path().join("configs/jinan-wwtp");
+        let load =
+            || crate::config::load(&site, &crate::config::Overrides::default()).unwrap_or_else(|e| panic!("{e}")).site;
+        let (old, mut new) = (load(), load());
+        let object = new.objects.iter_mut().find(|o| !o.interlocks.is_empty()).unwrap();
+        let (name, was) = (object.name.clone(), object.interlocks[0].bad.as_str());
+        let other = penstock_engine::BadPolicy::ALL.into_iter().find(|b| b.as_str() != was).unwrap();
+        object.interlocks[0].bad = other;
+        new.recorder = None;
+        let program = &mut new.programs[0].name;
+        let renamed = program.clone();
+        *program = "another".into();
+        let mut point = String::new();
+        for device in &mut new.devices {
+            if let crate::config::DriverConfig::Modbus(c) = &mut device.driver {
+                c.groups[0].every *= 3;
+                let written = c.points.iter_mut().find(|p| p.write.is_some());
+                if let Some(p) = written.filter(|_| point.is_empty()) {
+                    p.write.as_mut().unwrap().tolerance = 0.77;
+                    point = format!("device {}: point {} tolerance", device.name, p.path);
+                }
+            }
+        }
+        let found = differences(&old, &new);
+        let has = |parts: &[&str]| found.iter().any(|d| parts.iter().all(|p| d.words.en.contains(p)));
+        assert!(has(&[&format!("object {name}: interlock"), &format!("bad {was} → {}", other.as_str())]), "{found:#?}");
+        assert!(has(&[&point, "→ 0.77"]) && has(&["group", "every", "→"]), "{found:#?}");
+        assert!(
+            has(&["recorder: ", "→ –"])
+                && found.iter().filter(|d| d.words.en.contains("recorder")).all(|d| d.restart.is_some())
+        );
+        assert!(has(&[
+            &format!("program {renamed} is removed"),
+            "totals, hours and states are lost",
+            "another under another name"
+        ]));
+        assert!(!has(&["other settings"]) && !has(&["another address"]), "{found:#?}");
     }
 
     fn copy(from: &std::path::Path, to: &std::path::Path) {

@@ -2,8 +2,9 @@
 //!
 //! An entry is a folder `changes/<number>/` with `entry.json` and, under `files/`, a copy of every file the configuration
 //! was read from, in their places relative to each other. It is written beside, synced and renamed, so that there is a
-//! whole entry or none. The newest entry is what runs, or ran last. The files are kept of the newest entries alone; what
-//! happened is kept for longer.
+//! whole entry or none. A change is entered as asked for before it is handed to the tasks, and as run once they have it: the
+//! newest entry that ran is what runs, or ran last. The files are kept of the newest entries alone; what happened is kept
+//! for longer.
 
 use super::words::Words;
 use crate::config::{Loaded, Overrides, Site, load};
@@ -22,6 +23,9 @@ const TEXT_CHARS_MAX: usize = 500;
 /// Lines of differences kept of one entry.
 const LINES_MAX: usize = 500;
 
+/// Beside `entry.json` of what was asked for: what takes its place when the tasks have it.
+const READY: &str = "entry.ran";
+
 /// How a configuration came to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -38,7 +42,20 @@ pub enum Kind {
     Restart,
 }
 
-/// One configuration that ran.
+/// What became of a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It was asked for, and nobody noted what became of it: it counts as never run.
+    Asked,
+    /// It was refused, and never ran.
+    Refused,
+    /// The tasks took it.
+    #[default]
+    Ran,
+}
+
+/// One configuration that ran, or was asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// Its number, from 1.
@@ -61,6 +78,12 @@ pub struct Entry {
     pub lines: Vec<Words>,
     /// The site's folder below `files/`.
     pub site: PathBuf,
+    /// What became of it. Entries of older versions have run.
+    #[serde(default)]
+    pub outcome: Outcome,
+    /// Why it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<Words>,
 }
 
 /// Reads the list, oldest first. Folders that are no whole entry are passed over and named.
@@ -85,6 +108,17 @@ pub fn list(state_dir: &Path) -> Result<(Vec<Entry>, Vec<String>), String> {
         }
     }
     entries.sort_by_key(|e| e.number);
+    Ok((entries, broken))
+}
+
+/// The list without what was only asked for or refused: what can be compared with and gone back to. The newest is what
+/// runs, or ran last.
+///
+/// # Errors
+/// Where the folder cannot be read.
+pub fn ran(state_dir: &Path) -> Result<(Vec<Entry>, Vec<String>), String> {
+    let (mut entries, broken) = list(state_dir)?;
+    entries.retain(|e| e.outcome == Outcome::Ran);
     Ok((entries, broken))
 }
 
@@ -125,11 +159,56 @@ pub struct Note {
     pub lines: Vec<Words>,
 }
 
-/// Adds an entry for this site, the newest; on return it is on the disk. The oldest go where there are too many.
+/// Adds an entry for this site that runs already, the newest; on return it is on the disk. The oldest go where there are
+/// too many.
 ///
 /// # Errors
 /// In words, where the disk does not take it.
 pub fn add(state_dir: &Path, site: &Site, note: Note) -> Result<Entry, String> {
+    enter(state_dir, site, note, Outcome::Ran)
+}
+
+/// Adds an entry for a site that is about to be handed to the tasks. It counts as never run until [`took`].
+///
+/// # Errors
+/// In words, where the disk does not take it.
+pub fn ask(state_dir: &Path, site: &Site, note: Note) -> Result<Entry, String> {
+    enter(state_dir, site, note, Outcome::Asked)
+}
+
+/// Notes that what was asked for runs. The words lie ready on the disk: a full one takes this too.
+///
+/// # Errors
+/// In words; the entry counts as never run then.
+pub fn took(state_dir: &Path, number: u32) -> Result<(), String> {
+    let dir = folder(state_dir, number);
+    let renamed = std::fs::rename(dir.join(READY), dir.join("entry.json"));
+    renamed.and_then(|()| std::fs::File::open(&dir)?.sync_all()).map_err(|e| format!("{}: {e}", dir.display()))
+}
+
+/// Notes that what was asked for was refused.
+///
+/// # Errors
+/// In words; the entry says that it was asked for and counts as never run.
+pub fn refuse(state_dir: &Path, entry: &Entry, why: Words) -> Result<(), String> {
+    let dir = folder(state_dir, entry.number);
+    let refused = Entry { outcome: Outcome::Refused, why: Some(why), ..entry.clone() };
+    let write = || -> std::io::Result<()> {
+        match std::fs::remove_file(dir.join(READY)) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        let beside = dir.join("entry.new");
+        let mut file = std::fs::File::create(&beside)?;
+        file.write_all(&serde_json::to_vec_pretty(&refused)?)?;
+        file.sync_all()?;
+        std::fs::rename(&beside, dir.join("entry.json"))?;
+        std::fs::File::open(&dir)?.sync_all()
+    };
+    write().map_err(|e| format!("{}: {e}", dir.display()))
+}
+
+fn enter(state_dir: &Path, site: &Site, note: Note, outcome: Outcome) -> Result<Entry, String> {
     let (entries, broken) = list(state_dir)?;
     let used = broken.iter().filter_map(|name| name.parse().ok());
     let number = entries.iter().map(|e| e.number).chain(used).max().unwrap_or(0) + 1;
@@ -148,6 +227,8 @@ pub fn add(state_dir: &Path, site: &Site, note: Note) -> Result<Entry, String> {
         of: note.of,
         lines,
         site: place,
+        outcome,
+        why: None,
     };
     write(state_dir, &entry, &files)
         .map_err(|e| format!("the history of configurations in {}: {e}", state_dir.display()))?;
@@ -170,12 +251,16 @@ fn prune(state_dir: &Path, entries: &[Entry]) {
     }
 }
 
-/// The highest number used on this state folder; 0 where there is none.
+/// The highest number of a configuration that ran on this state folder; 0 where there is none.
 #[must_use]
 pub fn newest(state_dir: &Path) -> u32 {
     let Ok(folders) = std::fs::read_dir(state_dir.join("changes")) else { return 0 };
-    let numbers = folders.filter_map(Result::ok).filter_map(|f| f.file_name().to_str()?.parse().ok());
-    numbers.max().unwrap_or(0)
+    let numbers = folders.filter_map(Result::ok).filter_map(|f| f.file_name().to_str()?.parse::<u32>().ok());
+    let mut numbers: Vec<u32> = numbers.collect();
+    numbers.sort_unstable_by(|a, b| b.cmp(a));
+    let entry = |number: u32| std::fs::read(folder(state_dir, number).join("entry.json")).ok();
+    let ran = |bytes: Vec<u8>| serde_json::from_slice::<Entry>(&bytes).is_ok_and(|e| e.outcome == Outcome::Ran);
+    numbers.into_iter().find(|number| entry(*number).is_some_and(ran)).unwrap_or(0)
 }
 
 fn folder(state_dir: &Path, number: u32) -> PathBuf {
@@ -198,6 +283,10 @@ fn write(state_dir: &Path, entry: &Entry, files: &BTreeMap<PathBuf, &[u8]>) -> s
         put(&beside.join("files").join(path), bytes)?;
     }
     put(&beside.join("entry.json"), &serde_json::to_vec_pretty(entry)?)?;
+    if entry.outcome == Outcome::Asked {
+        let taken = Entry { outcome: Outcome::Ran, ..entry.clone() };
+        put(&beside.join(READY), &serde_json::to_vec_pretty(&taken)?)?;
+    }
     std::fs::rename(&beside, &target)?;
     std::fs::File::open(state_dir.join("changes"))?.sync_all()
 }

@@ -4,7 +4,8 @@
 use super::applied::Applied;
 use super::control::{Context, account};
 use super::diff::differences;
-use super::history::{self, Kind, Note};
+use super::history::{self, Kind, Note, Outcome};
+use super::words::Words;
 
 /// Notes in the history what is started, and tells what differs from what ran last. To be called once at the start.
 pub fn started(context: &Context) -> u32 {
@@ -18,7 +19,14 @@ pub fn started(context: &Context) -> u32 {
 fn note_start(context: &Context) -> u32 {
     let (site, state) = (&context.site, &context.state_dir);
     let last = match history::list(state) {
-        Ok((entries, broken)) => {
+        Ok((mut entries, broken)) => {
+            for asked in entries.iter().filter(|e| e.outcome == Outcome::Asked) {
+                let why = Words::new("未知是否生效：运行时在其间结束", "the runtime ended before it was known to run");
+                if let Err(error) = history::refuse(state, asked, why) {
+                    tracing::warn!(%error, number = asked.number, "the end of a change could not be noted in the history");
+                }
+            }
+            entries.retain(|e| e.outcome == Outcome::Ran);
             for name in broken {
                 tracing::warn!(%name, "an entry of the history of configurations cannot be read; it is passed over");
             }

@@ -81,24 +81,24 @@ impl Recorder {
             run: now.0,
         };
         std::fs::create_dir_all(recorder.dir.join("configs"))?;
-        recorder.configuration(site)?;
+        recorder.keep(site)?;
+        recorder.next(site);
         Names::of(site).write(&recorder.dir, recorder.run)?;
         engine.record_scans();
         Ok(Some(recorder))
     }
 
-    /// Keeps a configuration that the tasks take next. To be called for each, in their order, before it is applied.
+    /// Keeps the files of a configuration.
     ///
     /// # Errors
     /// When the disk does not take it. Its scans are recorded all the same; a replay of them needs the files.
-    pub fn configuration(&self, site: &Site) -> std::io::Result<()> {
-        self.configs.lock().push(ring::config_bytes(&site.config_hash));
+    pub fn keep(&self, site: &Site) -> std::io::Result<()> {
         Bundle::of(site).write(&self.dir)
     }
 
-    /// Takes back the last configuration: it was not applied after all.
-    pub fn not_applied(&self) {
-        self.configs.lock().pop();
+    /// Names the configuration that was just handed to the tasks. To be called for each, in their order.
+    pub fn next(&self, site: &Site) {
+        self.configs.lock().push(ring::config_bytes(&site.config_hash));
     }
 
     /// Starts the thread that writes. It ends when `stop` is set.

@@ -121,12 +121,12 @@ pub fn restore(site: &Site, state_dir: &Path, cores: &mut [TaskCore], now: Utc) 
             return;
         }
     };
-    let mut old = false;
+    let mut aside = false;
     for Retained { task, state } in &retained {
         let age = age(state.at, now);
         let take = take(age, &site.retain);
         if take == Take::Totals {
-            old = true;
+            aside = true;
             tracing::warn!(
                 %task,
                 age = age.map_or_else(|| "unknown: it was written by a later clock".to_owned(), |age| format!("{age:?}")),
@@ -137,16 +137,30 @@ pub fn restore(site: &Site, state_dir: &Path, cores: &mut [TaskCore], now: Utc) 
             tracing::warn!(%task, "the task was faulted when its state was kept: its controllers start fresh, totals and hours come back");
         }
         for core in cores.iter_mut() {
-            for (program, LeftFresh { name, reason }) in core.restore(state, take, age.unwrap_or_default()) {
+            for (program, LeftFresh { name, reason, lost }) in core.restore(state, take, age.unwrap_or_default()) {
+                aside |= lost;
                 tracing::warn!(%program, %name, %reason, "not taken up from the retained state: it starts fresh");
             }
         }
+        let gone = state.programs.iter().filter(|saved| !site.programs.iter().any(|p| p.name == saved.name));
+        for program in gone.map(|saved| &saved.name) {
+            aside = true;
+            tracing::warn!(
+                %program,
+                "retained state is of a program that the site no longer has: its totals, hours and states are not taken up. Where it \
+                 only has another name now, stop, give it the old name, and start again"
+            );
+        }
     }
-    if old {
+    if aside {
         // A copy: the totals that come back are on the disk at any moment.
         match retain_file::copy_aside(state_dir, now) {
-            Ok(kept) => tracing::warn!(kept = %kept.display(), "the old retained state is kept aside"),
-            Err(error) => tracing::warn!(%error, "the old retained state could not be kept aside"),
+            Ok(kept) => {
+                tracing::warn!(kept = %kept.display(), "what was not taken up of the retained state is kept aside")
+            }
+            Err(error) => {
+                tracing::error!(%error, "what was not taken up of the retained state could not be kept aside")
+            }
         }
     } else {
         let programs: usize = retained.iter().map(|r| r.state.programs.len()).sum();

@@ -40,7 +40,7 @@ impl Running {
     /// A site that is about to be started for the first time.
     pub fn new(site: &Site, launch: &Launch) -> Running {
         let before = history::newest(&launch.state);
-        let entry = history::list(&launch.state).ok().and_then(|(entries, _)| entries.into_iter().next_back());
+        let entry = history::ran(&launch.state).ok().and_then(|(entries, _)| entries.into_iter().next_back());
         let same = entry.is_some_and(|e| e.number == before && e.hash == site.config_hash);
         Running {
             settings: site.supervisor,

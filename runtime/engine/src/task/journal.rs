@@ -17,7 +17,7 @@ type Noted = Option<(Option<Value>, Quality, Option<Value>)>;
 pub(super) struct Recording {
     /// The scan that is under way.
     journal: Option<Box<ScanJournal>>,
-    /// Configurations taken since the start.
+    /// The configuration that runs, counted from the start.
     changes: u32,
     /// The next journal needs no keyframe: the one before it was left.
     joined: bool,
@@ -45,9 +45,10 @@ impl Recording {
         self.note(|j| j.stop = Some(TimeStop { program: program.cloned(), message: message.clone() }));
     }
 
-    /// The task has taken a configuration; `old` is the record of the one before.
-    pub fn changed(&mut self, old: &Recording) {
-        self.changes = old.changes + 1;
+    /// The task has taken a configuration, the one of this number. Numbers may be left out: a task that was slow has never
+    /// run what the others have gone back from.
+    pub fn changed(&mut self, generation: u32) {
+        self.changes = generation;
         self.joined = false;
     }
 

@@ -37,19 +37,14 @@ impl TaskCore {
     }
 
     /// Takes up what fits of a saved state. Before the first scan. The time of the last scan is not taken up, for it
-    /// was on another run's clock; `away` is for how long the task was not scanned. Tells what was left fresh, by
-    /// program.
+    /// was on another run's clock; `away` is for how long the task was not scanned. What a program ran is not compared: state
+    /// goes by the program's name and by name and type within it, as over a change while running. Tells what was left fresh,
+    /// by program.
     pub fn restore(&mut self, state: &TaskState, take: Take, away: Duration) -> Vec<(String, LeftFresh)> {
         let mut fresh = Vec::new();
         let take = if state.faulted { Take::Totals } else { take };
         for program in &mut self.programs {
             let Some(saved) = state.programs.iter().find(|p| p.name == program.name) else { continue };
-            if *saved.script != *program.instance.script_name() {
-                let reason = format!("it ran {}, and runs {} now", saved.script, program.instance.script_name());
-                let left = LeftFresh { name: "all".to_owned(), reason };
-                fresh.push((program.name.to_string(), left));
-                continue;
-            }
             let mut saved = saved.state.clone();
             saved.last = None;
             let left = program.instance.load(&saved, take);

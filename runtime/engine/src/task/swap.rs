@@ -39,7 +39,7 @@ impl TaskCore {
         std::mem::swap(self, &mut change.core);
         let old = &mut change.core;
         self.started = old.started;
-        self.recording.changed(&old.recording);
+        self.recording.changed(change.generation);
         self.fault = old.fault.take();
         self.shown_fault = old.shown_fault.take();
         #[cfg(debug_assertions)]
@@ -81,8 +81,8 @@ impl TaskCore {
         if change.end_fault && self.fault.take().is_some() {
             self.publish_fault("", false, now);
         }
-        // Empty: whoever handed the change over has seen to it.
+        // There is room: whoever hands changes over has seen to it.
         let _ = slot.old.push(change);
-        slot.under_way.store(false, Ordering::Release);
+        slot.under_way.fetch_sub(1, Ordering::AcqRel);
     }
 }
