@@ -67,6 +67,8 @@ pub struct LoopFile {
 pub struct IncludeFile {
     /// Default `devices/*.yaml`.
     pub devices: Option<Vec<At<String>>>,
+    /// Default `channels.yaml`.
+    pub channels: Option<Vec<At<String>>>,
     /// Default `tags.yaml`.
     pub tags: Option<Vec<At<String>>>,
     /// Default `programs.yaml`.
@@ -139,16 +141,21 @@ pub struct ModbusFile {
     pub device: Text,
     /// What a person calls it.
     pub title: Option<Label>,
-    /// `modbus-tcp`
+    /// `modbus-tcp`, `modbus-rtu` (a serial port of its own), `modbus-rtu-tcp` (a serial device server), or `modbus`: the
+    /// channel says which.
     pub driver: Text,
     /// In a device: the profile it follows. In a profile: its own name.
     pub profile: Text,
     /// Put before every tag of the profile: `met/grid`.
     pub prefix: Text,
-    /// `host:port`
+    /// `host:port`, or the path of a serial port: `/dev/ttyUSB0`.
     pub address: Text,
-    /// Name of the gateway whose address this device shares.
+    /// Name of the gateway whose address and connection this device shares.
     pub gateway: Text,
+    /// Name of a channel of `channels.yaml`, in place of an address.
+    pub channel: Text,
+    /// How characters go over a serial port of its own.
+    pub line: Option<At<super::channels::LineFile>>,
     /// Unit identifier. Default 1.
     pub unit: Option<At<u8>>,
     /// Byte order of values over more than one register: `ABCD`, `CDAB`, `BADC`, `DCBA`. Default `ABCD`.
@@ -159,6 +166,24 @@ pub struct ModbusFile {
     pub timeout: Text,
     /// Wait after connecting. Default none.
     pub pause_after_connect: Text,
+    /// Wait after each answer of this device. Default none.
+    pub pause_between_requests: Text,
+    /// Wait after a write. Default none.
+    pub pause_after_write: Text,
+    /// How long a write may take to be confirmed. Default as `timeout`.
+    pub write_timeout: Text,
+    /// True where a request may ask for one point alone.
+    pub one_by_one: Option<bool>,
+    /// Which functions write: `auto` (default), `single` (5 and 6 only), `multiple` (15 and 16 only), `read_write` (23).
+    pub write_with: Text,
+    /// True where single bits of a register are written with function 22.
+    pub mask_write: Option<bool>,
+    /// Something is read when nothing was asked for so long, so that the device does not close the connection.
+    pub keep_alive: Text,
+    /// True to ask the device what it is (function 43/14) when it comes; the log tells.
+    pub identify: Option<bool>,
+    /// How often a question without an answer is repeated. Default 0 over TCP, 1 on a serial line.
+    pub retries: Option<At<u8>>,
     /// A register that is counted up so that the device notices when we fall silent.
     pub heartbeat: Option<HeartbeatFile>,
     /// Most registers per request. Default 125.
@@ -216,6 +241,8 @@ pub struct ModbusPoint {
     pub scale: Number,
     /// See `scale`.
     pub offset: Number,
+    /// In place of scale and offset: the wire values at the ends of `range`, `[0, 27648]`.
+    pub raw: Span,
     /// Poll group. Default: the first.
     pub group: Text,
     /// Path of the tag.
