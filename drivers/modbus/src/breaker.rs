@@ -68,6 +68,11 @@ impl Purse {
         self.seconds = (self.seconds - lost.as_secs_f64()).max(-floor);
     }
 
+    /// Forgives what is owed.
+    pub(crate) fn fill(&mut self) {
+        self.seconds = self.most.as_secs_f64();
+    }
+
     /// When a probe may be paid for.
     pub(crate) fn ready_at(&mut self, now: Instant) -> Instant {
         self.refill(now);

@@ -139,6 +139,7 @@ impl Channel {
     /// The connection is gone, and everybody on it.
     fn lose(&mut self, reason: &str) {
         self.wire = None;
+        self.purse.fill();
         self.units.iter_mut().for_each(|u| u.lose(reason));
         self.retry_at = Some(Instant::now() + self.wait);
         self.wait = (self.wait * 2).min(RECONNECT_WAIT_MAX);
@@ -230,6 +231,10 @@ impl Channel {
                     self.silent = 0;
                 }
             }
+        }
+        if self.units.iter().all(|u| u.breaker.open_until().is_some()) {
+            // Nobody is left to be spared: who comes back first must not keep the others waiting for an old debt.
+            self.purse.fill();
         }
     }
 

@@ -278,6 +278,19 @@ async fn the_dead_are_told_apart_and_come_back_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_an_outage_of_all_everybody_is_back_at_once() {
+    let mut bench = Bench::twenty(Duration::from_secs(1), Duration::from_millis(300));
+    bench.with(|g| g.unreachable.extend(1..=20));
+    bench.run(120).await;
+    assert!((1..=20).all(|unit| bench.link(unit).state == LinkState::Down));
+    bench.with(|g| g.unreachable.clear());
+    bench.with(|g| g.takes = Duration::from_millis(10));
+    // The longest wait between two probes of a unit.
+    bench.run(RECONNECT_WAIT_MAX.as_secs() + 1).await;
+    assert!((1..=20).all(|unit| bench.link(unit).state == LinkState::Up));
+}
+
+#[tokio::test(start_paused = true)]
 async fn writes_go_first_and_fast_groups_before_slow_ones_and_equals_take_turns() {
     let channel = ChannelConfig { name: Some("gateway".into()), ..ChannelConfig::default() };
     let groups = [Duration::from_millis(200), Duration::from_secs(5)];

@@ -9,7 +9,7 @@
 //!
 //! | module | duty |
 //! | --- | --- |
-//! | `address` | notations of an address |
+//! | `address`, `notation` | addresses as people and other products write them |
 //! | `wire` | wire types and byte orders |
 //! | `config` | what a site declares, and what cannot work |
 //! | `codec` | the one way between registers and values |
@@ -39,6 +39,7 @@ mod line;
 mod link;
 mod load;
 mod lockstep;
+mod notation;
 mod pdu;
 mod plan;
 mod quirks;
@@ -54,6 +55,7 @@ pub use config::{Beats, BeatsWhile, DeviceConfig, GroupConfig, Heartbeat, PointC
 pub use line::{ChannelConfig, Parity, Rts, SerialSettings, Transport};
 pub use load::{ChannelLoad, Dead, PlannedRequest, load};
 pub use lockstep::{Lockstep, Registers};
+pub use notation::{Place, parse_place};
 pub use plan::{Plan, ReadRequest};
 pub use quirks::{Quirks, WriteWith};
 pub use wire::{ByteOrder, WireError, WireType};

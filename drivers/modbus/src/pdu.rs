@@ -41,7 +41,7 @@ pub(crate) enum NoAnswer {
     Refused(u8),
     /// Of the function asked for, but not what was asked.
     Wrong(String),
-    /// Of another function, or no PDU at all.
+    /// Of another function, or no PDU at all: what came is broken, or somebody else's.
     Foreign(String),
 }
 
@@ -135,7 +135,7 @@ impl Request {
             _ => {}
         }
         let response = Response::try_from(Bytes::copy_from_slice(pdu))
-            .map_err(|e| NoAnswer::Wrong(format!("an answer to function {asked} that cannot be read: {e}")))?;
+            .map_err(|e| NoAnswer::Foreign(format!("an answer to function {asked} that cannot be read: {e}")))?;
         self.held_against(response)
     }
 
@@ -273,15 +273,16 @@ mod tests {
         let three = read(Area::Holding, 3);
         assert_eq!(three.answer(&[3, 6, 0, 1, 0, 2, 0, 3]), Ok(Answer::Words(vec![1, 2, 3])));
         assert_eq!(three.answer(&[0x83, 2]), Err(NoAnswer::Refused(2)));
-        for wrong in [&[3, 4, 0, 1, 0, 2][..], &[3, 6, 0, 1, 0, 2], &[3, 6, 0, 1, 0, 2, 0, 3, 9], &[3], &[3, 7, 0]] {
+        for wrong in [&[3, 4, 0, 1, 0, 2][..], &[3, 0], &[3, 8, 0, 1, 0, 2, 0, 3, 0, 4]] {
             assert!(matches!(three.answer(wrong), Err(NoAnswer::Wrong(_))), "{wrong:?}");
         }
-        for foreign in [&[][..], &[4, 6, 0, 1, 0, 2, 0, 3], &[0x84, 2], &[0x83]] {
+        let broken = [&[3, 6, 0, 1, 0, 2][..], &[3, 6, 0, 1, 0, 2, 0, 3, 9], &[3], &[3, 7, 0]];
+        for foreign in [&[][..], &[4, 6, 0, 1, 0, 2, 0, 3], &[0x84, 2], &[0x83]].iter().chain(&broken) {
             assert!(matches!(three.answer(foreign), Err(NoAnswer::Foreign(_))), "{foreign:?}");
         }
         let coil = Request::WriteCoil { at: 7, on: true, plural: false };
         assert_eq!(coil.answer(&[5, 0, 7, 0xFF, 0]), Ok(Answer::Written));
-        for wrong in [[5, 0, 8, 0xFF, 0], [5, 0, 7, 0, 0], [5, 0, 7, 1, 0]] {
+        for wrong in [[5, 0, 8, 0xFF, 0], [5, 0, 7, 0, 0]] {
             assert!(matches!(coil.answer(&wrong), Err(NoAnswer::Wrong(_))), "{wrong:?}");
         }
         let mask = Request::MaskWord { at: 4, mask: 0x000F, bits: 5 };

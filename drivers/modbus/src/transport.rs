@@ -3,12 +3,15 @@
 //! An answer counts only for its own question. Modbus TCP numbers them: a late one is told by its number and dropped,
 //! and the connection goes on. A serial line has no numbers: after an answer that did not come, and after anything that
 //! was no frame, the line must first be silent, and whatever arrives meanwhile is dropped; then an answer must have the
-//! right unit, function and length. A question given up half-way leaves the connection unclean in the same way.
+//! right unit, function and length. Before a unit is asked again for as many places as it still owes, it is asked for
+//! another number of them: devices answer in order, so with that answer everything owed has come or never will. A
+//! question given up half-way leaves the connection unclean in the same way.
 
 use crate::frame::{Found, Frame, rtu_frame, rtu_next, tcp_frame, tcp_next};
-use crate::limits::NOISE_MAX;
+use crate::limits::{BITS_MAX, NOISE_MAX, REGISTERS_MAX};
 use crate::line::{ChannelConfig, Parity, Rts, SerialSettings, Transport};
 use crate::pdu::{Answer, NoAnswer, OF_A_GATEWAY, Request};
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -78,6 +81,8 @@ pub(crate) struct Wire {
     echo: bool,
     /// Frames that were dropped because they belonged to no question, or another.
     late: u64,
+    /// On a line, answers that may still come: unit, function and bytes of the PDU.
+    owed: VecDeque<(u8, u8, usize)>,
 }
 
 /// Opens the connection of a channel at this address.
@@ -144,6 +149,7 @@ impl Wire {
             rts,
             echo,
             late: 0,
+            owed: VecDeque::new(),
         }
     }
 
@@ -172,7 +178,10 @@ impl Wire {
         }
         let result = match self.framing {
             Framing::Tcp => self.ask_tcp(unit, request, wait).await,
-            Framing::Rtu => self.ask_rtu(unit, request, wait).await,
+            Framing::Rtu => match self.settle(unit, request, wait).await {
+                Ok(()) => self.ask_line(unit, request, wait).await,
+                Err(error) => Err(error),
+            },
         };
         self.busy = false;
         match &result {
@@ -212,6 +221,38 @@ impl Wire {
                     });
                 }
             }
+        }
+    }
+
+    /// Asks on a line, and keeps account of what the unit owes.
+    async fn ask_line(&mut self, unit: u8, request: &Request, wait: Duration) -> Result<Answer, CallError> {
+        let given_up = (unit, request.function(), request.answer_bytes());
+        if self.owed.len() >= OWED_MAX {
+            self.owed.pop_front();
+        }
+        // Noted before, so that a question given up half-way is owed too.
+        self.owed.push_back(given_up);
+        let result = self.ask_rtu(unit, request, wait).await;
+        match &result {
+            Ok(_) | Err(CallError::Refused(_)) => self.owed.retain(|owed| owed.0 != unit),
+            Err(CallError::Unreachable(_) | CallError::Nonsense(_)) => {
+                self.owed.pop_back();
+            }
+            Err(CallError::Silent(_) | CallError::Damaged(_) | CallError::Lost(_)) => self.unclean = true,
+        }
+        result
+    }
+
+    /// Where an answer of this very shape may still come, asks for another shape first, so that none does.
+    async fn settle(&mut self, unit: u8, request: &Request, wait: Duration) -> Result<(), CallError> {
+        let owes = |request: &Request| self.owed.contains(&(unit, request.function(), request.answer_bytes()));
+        if request.writes() || !owes(request) {
+            return Ok(());
+        }
+        let Some(other) = other_shapes(request).into_iter().find(|other| !owes(other)) else { return Ok(()) };
+        match self.ask_line(unit, &other, wait).await {
+            Ok(_) | Err(CallError::Refused(_)) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
@@ -347,6 +388,18 @@ impl Wire {
             Ok(Err(e)) => Err(CallError::Lost(in_words(&e))),
         }
     }
+}
+
+/// Answers kept in mind that may still come; more than a busy line can owe.
+const OWED_MAX: usize = 64;
+
+/// Reads at the same place whose answers have other lengths.
+fn other_shapes(request: &Request) -> Vec<Request> {
+    let Request::Read { area, start, count } = *request else { return Vec::new() };
+    let (step, most) = if area.is_register() { (1, REGISTERS_MAX) } else { (8, BITS_MAX) };
+    let counts = [count.saturating_sub(step), count + step, count + 2 * step, count.saturating_sub(2 * step)];
+    let fits = |count: &u16| (1..=most).contains(count) && u32::from(start) + u32::from(*count) <= 65_536;
+    counts.into_iter().filter(fits).map(|count| Request::Read { area, start, count }).collect()
 }
 
 /// An exception, by who speaks: a gateway for itself, or the device.

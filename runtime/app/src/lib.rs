@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 mod demo;
 pub mod diagnostics;
+mod plan;
 mod recorder;
 mod replay;
 pub mod run;

@@ -3,7 +3,7 @@
 //! A device names its channel, or says its own address. Devices of one gateway, and devices on one serial port, share
 //! the connection although nobody declared a channel.
 
-use super::files::ModbusFile;
+use super::modbus_files::ModbusFile;
 use super::read::Reader;
 use super::tags::Ctx;
 use super::text::At;
@@ -119,7 +119,8 @@ impl Channels {
         overridden: Option<String>,
     ) -> Way {
         if let Some(channel) = &form.channel {
-            return self.named(ctx, form, channel, overridden);
+            let profile = base.and_then(|b| b.unit.as_ref()).map(|unit| unit.value);
+            return self.named(ctx, form, channel, (overridden, profile));
         }
         let pos = form.address.as_ref().map(|a| a.pos);
         let address = overridden.or_else(|| form.address.as_ref().map(|a| a.value.clone())).unwrap_or_else(|| {
@@ -150,14 +151,21 @@ impl Channels {
         };
         if let Some((key, at)) = shared {
             config.name = Some(key.as_str().into());
-            let unit = form.unit.as_ref().or(base.and_then(|b| b.unit.as_ref()));
+            let from_profile = base.and_then(|b| b.unit.as_ref()).map(|unit| (unit.value, at));
+            let unit = form.unit.as_ref().map(|unit| (unit.value, unit.pos)).or(from_profile).unwrap_or((1, at));
             self.share(ctx, (&key, at), &address, &config, unit);
         }
         Way { address, config, pos }
     }
 
     /// A device that names a declared channel.
-    fn named(&mut self, ctx: &mut Ctx<'_>, form: &ModbusFile, channel: &At<String>, overridden: Option<String>) -> Way {
+    fn named(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        form: &ModbusFile,
+        channel: &At<String>,
+        (overridden, profile_unit): (Option<String>, Option<u8>),
+    ) -> Way {
         let other = [&form.address, &form.gateway].into_iter().flatten().map(|at| at.pos);
         for pos in other.chain(form.line.as_ref().map(|line| line.pos)) {
             ctx.error(pos, format!("the device is on channel `{}`, which says this already", channel.value))
@@ -175,7 +183,7 @@ impl Channels {
             ctx.error(driver.pos, format!("channel `{}` is `{word}`, not `{}`", channel.value, driver.value))
                 .help("say driver: modbus, which leaves it to the channel");
         }
-        let unit = form.unit.as_ref().map_or((1, channel.pos), |at| (at.value, at.pos));
+        let unit = form.unit.as_ref().map_or((profile_unit.unwrap_or(1), channel.pos), |at| (at.value, at.pos));
         take_unit(ctx, known, unit, &channel.value);
         Way {
             address: overridden.unwrap_or_else(|| known.address.clone()),
@@ -191,7 +199,7 @@ impl Channels {
         (key, at): (&str, Pos),
         address: &str,
         config: &ChannelConfig,
-        unit: Option<&At<u8>>,
+        unit: (u8, Pos),
     ) {
         let fresh = || Known {
             file: ctx.file,
@@ -208,7 +216,6 @@ impl Channels {
                 .help("give all its devices one address and one transport, or declare it once in channels.yaml");
             return;
         }
-        let unit = unit.map_or((1, at), |at| (at.value, at.pos));
         take_unit(ctx, known, unit, key);
     }
 }

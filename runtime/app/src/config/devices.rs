@@ -1,7 +1,8 @@
 //! Device files: from what an engineer wrote to what a driver runs.
 
 use super::channels::{Channels, GroupPlaces, MODBUS_DRIVERS, Way, check_load, overridden};
-use super::files::{DeviceProbe, ModbusFile, ModbusPoint, OpcUaFile, OpcUaPoint};
+use super::files::{DeviceProbe, OpcUaFile, OpcUaPoint};
+use super::modbus_files::{ModbusFile, ModbusPoint};
 use super::points::{Declared, PointForm, PointPlace};
 use super::quirks::{group_places, quirks};
 use super::read::Reader;
@@ -235,6 +236,7 @@ impl<'a> Devices<'a> {
                     place: if own { None } else { Some((file, name.pos)) },
                     category,
                     groups: &groups,
+                    unit: config.unit,
                 };
                 if let Some(p) = self.modbus_point(&at, point, order, zero_based(form, base)) {
                     places.insert(p.path.clone(), (point_file, point.at.pos));
@@ -261,8 +263,10 @@ impl<'a> Devices<'a> {
         zero_based: bool,
     ) -> Option<modbus::PointConfig> {
         let mut ctx = Ctx { reader: self.reader, file: at.file };
-        let address = address_of(&mut ctx, &point.at, zero_based);
+        let place = place_of(&mut ctx, &point.at, zero_based, at.unit);
+        let address = place.map(|p| p.address);
         let wire = match (&point.wire, address) {
+            (None, _) if place.is_some_and(|p| p.wire.is_some()) => place.and_then(|p| p.wire),
             (Some(text), _) => modbus::WireType::parse(&text.value)
                 .map_err(|e| {
                     ctx.error(text.pos, format!("`{}` is not a wire type", text.value)).help(e.hint);
@@ -275,7 +279,9 @@ impl<'a> Devices<'a> {
                 None
             }
         };
-        let order = point.byte_order.as_ref().or(order).map_or(Some(modbus::ByteOrder::default()), |text| {
+        let order = point.byte_order.as_ref().or(order.filter(|_| place.is_none_or(|p| p.order.is_none())));
+        let named = place.and_then(|p| p.order).unwrap_or_default();
+        let order = order.map_or(Some(named), |text| {
             modbus::ByteOrder::parse(&text.value)
                 .map_err(|e| {
                     ctx.error(text.pos, format!("`{}` is not a byte order", text.value)).help(e.hint);
@@ -381,6 +387,7 @@ impl<'a> Devices<'a> {
             place: None,
             category,
             groups: &groups,
+            unit: 0,
         };
         let mut places = HashMap::new();
         for point in &form.points {
@@ -493,6 +500,22 @@ fn modbus_head(
 
 fn zero_based(form: &ModbusFile, base: Option<&ModbusFile>) -> bool {
     form.zero_based.or(base.and_then(|b| b.zero_based)).unwrap_or(false)
+}
+
+/// The place of a point in any notation; a unit it names is the device's own.
+fn place_of(ctx: &mut Ctx<'_>, text: &At<String>, zero_based: bool, unit: u8) -> Option<modbus::Place> {
+    match modbus::parse_place(&text.value, zero_based) {
+        Ok(place) if place.unit.is_some_and(|named| named != unit) => {
+            ctx.error(text.pos, format!("`{}` names another unit; this device is unit {unit}", text.value))
+                .help("a unit is a device: give it a file of its own");
+            None
+        }
+        Ok(place) => Some(place),
+        Err(e) => {
+            ctx.error(text.pos, format!("`{}` is not a Modbus address", text.value)).help(e.hint);
+            None
+        }
+    }
 }
 
 fn address_of(ctx: &mut Ctx<'_>, text: &At<String>, zero_based: bool) -> Option<modbus::Address> {

@@ -10,6 +10,7 @@ pub(crate) mod case_files;
 mod channels;
 mod devices;
 pub(crate) mod files;
+mod modbus_files;
 mod mqtt;
 mod object_files;
 mod objects;

@@ -1,7 +1,7 @@
 //! What is peculiar to a Modbus device, from its file or its profile; and how wire values become the tag's.
 
 use super::channels::GroupPlaces;
-use super::files::{ModbusFile, ModbusPoint};
+use super::modbus_files::{ModbusFile, ModbusPoint};
 use super::tags::Ctx;
 use super::text::At;
 use crate::diagnostics::FileId;
