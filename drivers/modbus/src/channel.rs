@@ -65,7 +65,7 @@ impl Channel {
 
     /// Runs until stopped.
     pub(crate) async fn run(mut self) {
-        while !self.stopped() {
+        while !self.units.is_empty() && !self.stopped() {
             self.turn().await;
         }
         self.finish().await;
@@ -152,7 +152,7 @@ impl Channel {
         let mut best: Option<((bool, Instant, u64), usize)> = None;
         for (index, unit) in self.units.iter_mut().enumerate() {
             let (later, deadline) = match unit.breaker.open_until() {
-                Some(at) if at.max(probe_at) <= now => (true, at + unit.fastest()),
+                Some(at) if at.max(probe_at).max(unit.ready_at()) <= now => (true, at + unit.fastest()),
                 Some(_) => continue,
                 None => match unit.due(now, reads_first) {
                     Some(due) => (!due.work.is_before_reads() && !reads_first, due.deadline),
@@ -186,17 +186,26 @@ impl Channel {
         }
         self.turns += 1;
         unit.served = self.turns;
-        let Some(due) = unit.due(now, reads_first) else {
-            if probing && unit.reads_nothing() {
+        let asked = unit.asked;
+        let mut done = None;
+        // A heart that rests and a group that is left alone ask nothing: a probe goes on until something was asked.
+        while let Some(due) = unit.due(now, reads_first) {
+            self.before_reads = if due.work.is_before_reads() { self.before_reads.saturating_add(1) } else { 0 };
+            done = Some((due.work, unit.work(due.work, wire).await));
+            if !probing || unit.asked > asked {
+                break;
+            }
+        }
+        match done {
+            Some((work, result)) => self.after(index, work, result),
+            None if probing && unit.reads_nothing() => {
                 unit.breaker.answered();
                 unit.away = false;
                 unit.link.up();
             }
-            return;
-        };
-        self.before_reads = if due.work.is_before_reads() { self.before_reads.saturating_add(1) } else { 0 };
-        let result = unit.work(due.work, wire).await;
-        self.after(index, due.work, result);
+            None if probing => unit.breaker.failed(now),
+            None => {}
+        }
     }
 
     /// What a piece of work has shown of its unit and of the connection.
@@ -209,6 +218,9 @@ impl Channel {
             self.wait = RECONNECT_WAIT_MIN;
             unit.breaker.answered();
             unit.away = false;
+        } else if result.is_ok() && unit.breaker.open_until().is_some() {
+            // Nothing was asked after all: the probe comes later.
+            unit.breaker.failed(now);
         }
         let lost = unit.take_lost();
         if !lost.is_zero() {
@@ -242,7 +254,7 @@ impl Channel {
     fn wakes_at(&mut self, now: Instant) -> Option<Instant> {
         let probe_at = self.probe_at(now);
         let of = |unit: &Unit| match unit.breaker.open_until() {
-            Some(at) => Some(at.max(probe_at)),
+            Some(at) => Some(at.max(probe_at).max(unit.ready_at())),
             None => unit.wakes_at(),
         };
         self.units.iter().filter_map(of).min()

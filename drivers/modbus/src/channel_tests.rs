@@ -96,6 +96,8 @@ struct Heard {
     last: Mutex<HashMap<TagId, Quality>>,
     outcomes: Mutex<Vec<Outcome>>,
     links: Mutex<HashMap<DeviceId, LinkRecord>>,
+    /// Control is not alive.
+    resting: std::sync::atomic::AtomicBool,
 }
 
 impl SampleSink for Heard {
@@ -107,6 +109,10 @@ impl SampleSink for Heard {
                 self.good.lock().unwrap().entry(*tag).or_default().push(at);
             }
         }
+    }
+    fn liveness(&self, _: DeviceId, _: penstock_model::Instant) -> penstock_model::Liveness {
+        let alive = !self.resting.load(std::sync::atomic::Ordering::Relaxed);
+        penstock_model::Liveness { scans: alive, healthy: alive }
     }
     fn outcome(&self, outcome: Outcome) {
         self.outcomes.lock().unwrap().push(outcome);
@@ -288,6 +294,28 @@ async fn after_an_outage_of_all_everybody_is_back_at_once() {
     // The longest wait between two probes of a unit.
     bench.run(RECONNECT_WAIT_MAX.as_secs() + 1).await;
     assert!((1..=20).all(|unit| bench.link(unit).state == LinkState::Up));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_unit_whose_heart_rests_comes_back_all_the_same() {
+    let channel = ChannelConfig { name: Some("gateway".into()), ..ChannelConfig::default() };
+    let mut configs: Vec<DeviceConfig> =
+        (1..=2).map(|unit| device(unit, &channel, &[Duration::from_secs(1)])).collect();
+    configs[1].heartbeat = Some(crate::Heartbeat {
+        address: parse_address("HR900", false).unwrap(),
+        every: Duration::from_secs(1),
+        values: crate::Beats::Count,
+        beats: crate::BeatsWhile::Healthy,
+    });
+    let mut bench = Bench::new(configs, Duration::from_millis(10));
+    bench.with(|g| g.unreachable.insert(2));
+    bench.run(10).await;
+    assert_eq!(bench.link(2).state, LinkState::Down);
+    // Control of everything stops; then the unit is mended.
+    bench.heard.resting.store(true, std::sync::atomic::Ordering::Relaxed);
+    bench.with(|g| g.unreachable.clear());
+    bench.run(20).await;
+    assert_eq!((bench.link(2).state, bench.quality(20)), (LinkState::Up, Some(Quality::Good)));
 }
 
 #[tokio::test(start_paused = true)]

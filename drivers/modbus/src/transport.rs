@@ -201,10 +201,16 @@ impl Wire {
             match tcp_next(&self.buffer) {
                 Found::More => {
                     if !self.more(until).await? {
-                        return Err(CallError::Silent(format!("no answer within {wait:?}")));
+                        // Whatever comes next would be taken for the rest of a frame that was begun.
+                        self.alive = self.buffer.is_empty();
+                        return Err(self.nothing_came(wait, None));
                     }
                 }
-                Found::Broken(what) => return Err(CallError::Lost(format!("an answer that is not Modbus: {what}"))),
+                Found::Broken(what) => {
+                    // Where the next frame begins cannot be known any more; the unit is to blame, not its neighbours.
+                    self.alive = false;
+                    return Err(CallError::Damaged(format!("an answer that is not Modbus: {what}")));
+                }
                 Found::Frame(frame) => {
                     self.buffer.drain(..frame.bytes);
                     if frame.transaction != self.transaction {

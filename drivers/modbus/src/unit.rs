@@ -33,6 +33,8 @@ pub(crate) struct Unit {
     pub(crate) breaker: Breaker,
     /// Number of the turn in which it was last served.
     pub(crate) served: u64,
+    /// Questions asked of it so far.
+    pub(crate) asked: u64,
     /// It was lost: what it was commanded is asserted again when it is back.
     pub(crate) away: bool,
     /// It has said what it is.
@@ -118,6 +120,7 @@ impl Unit {
             beat: Beat { silent: config.heartbeat.is_some(), ..Beat::default() },
             breaker: Breaker::new(),
             served: 0,
+            asked: 0,
             away: true,
             identified: !config.quirks.identify,
             config,
@@ -198,6 +201,11 @@ impl Unit {
         next.into_iter().flatten().min().map(|at| at.max(self.ready_at))
     }
 
+    /// Not asked before this.
+    pub(crate) fn ready_at(&self) -> Instant {
+        self.ready_at
+    }
+
     /// Its fastest poll period; its time-out where it polls nothing.
     pub(crate) fn fastest(&self) -> Duration {
         self.config.groups.iter().map(|g| g.every).min().unwrap_or(self.config.timeout)
@@ -233,6 +241,7 @@ impl Unit {
         loop {
             sleep_until(self.ready_at).await;
             let started = Instant::now();
+            self.asked += 1;
             let result = self.call(wire, request, wait, overdue).await;
             self.asked_at = Instant::now();
             self.ready_at =

@@ -208,15 +208,15 @@ fn the_plan_lists_every_request_with_its_cost_and_what_the_dead_cost() {
     // 8 bytes out, 9 back at 11 bits each and 9600 a second; 20 ms of thinking; two silences of 6 ms; 10 ms of pause.
     let expected = 17.0 * 11.0 / 9.6 + 20.0 + 12.0 + 10.0;
     let first = &line["requests"][0];
-    assert!((first["expected_ms"].as_f64().unwrap() - expected).abs() < 1e-6, "{first}");
+    assert!((first["expected_ms"].as_f64().unwrap() - expected).abs() < 1e-3, "{first}");
     let short = 15.0 * 11.0 / 9.6 + 42.0;
     let load = 3.0 * (expected / 2_000.0 + short / 10_000.0);
-    assert!((line["load"].as_f64().unwrap() - load).abs() < 1e-6);
+    assert!((line["load"].as_f64().unwrap() - load).abs() < 1e-3);
     // One dead: its neighbours' requests, and its own time-outs: once and a repetition, then a probe.
     let others = 2.0 * (expected + short);
     let dead = &line["dead"][0];
-    assert!((dead["at_first_ms"].as_f64().unwrap() - (others + 2.0 * 1_100.0)).abs() < 1e-6, "{dead}");
-    assert!((dead["then_ms"].as_f64().unwrap() - (others + 1_100.0)).abs() < 1e-6, "{dead}");
+    assert!((dead["at_first_ms"].as_f64().unwrap() - (others + 2.0 * 1_100.0)).abs() < 1e-3, "{dead}");
+    assert!((dead["then_ms"].as_f64().unwrap() - (others + 1_100.0)).abs() < 1e-3, "{dead}");
 }
 
 #[test]

@@ -18,10 +18,10 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 /// Far beyond what anything here takes, so that only a defect meets it.
 const PATIENCE: Duration = Duration::from_secs(60);
-const EVERY: Duration = Duration::from_millis(250);
+const EVERY: Duration = Duration::from_secs(1);
 const UNITS: std::ops::RangeInclusive<u8> = 11..=16;
 /// How long a fault lasts, in the simulator's words.
-const LASTS: &str = "5s";
+const LASTS: &str = "12s";
 
 #[derive(Default)]
 struct Heard {
@@ -95,7 +95,7 @@ fn meter(unit: u8, address: &str, channel: &ChannelConfig) -> DeviceConfig {
         name: format!("meter {unit}").into(),
         address: address.to_owned(),
         unit,
-        timeout: Duration::from_millis(400),
+        timeout: Duration::from_secs(1),
         groups: vec![GroupConfig { name: "normal".into(), every: EVERY }],
         points: vec![PointConfig {
             tag: TagId(unit.into()),
@@ -167,7 +167,7 @@ async fn sick(line: bool, faults: &[(u8, &str, Quality, &str)]) {
     tokio::time::timeout(PATIENCE, simulator).await.unwrap().unwrap().unwrap();
 }
 
-/// `mute {} for 5s` with the unit in place of the braces.
+/// `mute {} for 12s` with the unit in place of the braces.
 fn fault(unit: u8, text: &str) -> String {
     let (name, rest) = text.split_once(' ').unwrap_or((text, ""));
     format!("{name} power_meters/{unit} {rest} for {LASTS}")
@@ -195,7 +195,7 @@ async fn faults_of_units_on_a_serial_line() {
                 (13, "echo", LINK, "echo: true"),
                 (14, "garbage", LINK, ""),
                 (15, "exception 11", LINK, "behind the gateway"),
-                (16, "slow 900ms", LINK, ""),
+                (16, "slow 1150ms", LINK, ""),
             ]
         ),
     );
@@ -216,9 +216,9 @@ async fn faults_of_units_behind_a_gateway() {
         sick(
             false,
             &[
-                (12, "short", LINK, "cannot be read"),
+                (12, "short", LINK, "of an answer"),
                 (13, "exception 11", LINK, "behind the gateway"),
-                (14, "slow 900ms", LINK, "no answer"),
+                (14, "slow 1150ms", LINK, "no answer"),
                 (15, "exception 10", LINK, "no path"),
             ]
         ),

@@ -123,6 +123,7 @@ impl Channels {
             return self.named(ctx, form, channel, (overridden, profile));
         }
         let pos = form.address.as_ref().map(|a| a.pos);
+        let moved = overridden.is_some();
         let address = overridden.or_else(|| form.address.as_ref().map(|a| a.value.clone())).unwrap_or_else(|| {
             ctx.error(name.pos, format!("device `{}` has no address", name.value))
                 .help("add: address: <host>:502, or channel: <a channel of channels.yaml>");
@@ -145,6 +146,8 @@ impl Channels {
         }
         let mut config = ChannelConfig { transport, ..ChannelConfig::default() };
         let shared = match (&form.gateway, &config.transport) {
+            // Moved from outside, devices share what they are moved to.
+            (Some(gateway), _) if moved => Some((format!("{} at {address}", gateway.value), gateway.pos)),
             (Some(gateway), _) => Some((gateway.value.clone(), gateway.pos)),
             (None, Transport::Serial(_)) if !address.is_empty() => Some((address.clone(), pos.unwrap_or(name.pos))),
             _ => None,
@@ -185,11 +188,11 @@ impl Channels {
         }
         let unit = form.unit.as_ref().map_or((profile_unit.unwrap_or(1), channel.pos), |at| (at.value, at.pos));
         take_unit(ctx, known, unit, &channel.value);
-        Way {
-            address: overridden.unwrap_or_else(|| known.address.clone()),
-            config: known.config.clone(),
-            pos: Some(channel.pos),
+        let mut config = known.config.clone();
+        if let Some(address) = &overridden {
+            config.name = Some(format!("{} at {address}", channel.value).into());
         }
+        Way { address: overridden.unwrap_or_else(|| known.address.clone()), config, pos: Some(channel.pos) }
     }
 
     /// A device on a connection that others use without a declaration: all say the same of it.

@@ -449,6 +449,7 @@ pub fn schema(kind: &str) -> Option<serde_json::Value> {
         }
         "device-modbus" | "profile" => schemars::schema_for!(ModbusFile),
         "device-opcua" => schemars::schema_for!(OpcUaFile),
+        "channels" => schemars::schema_for!(Vec<super::channels::ChannelFile>),
         "tags" => schemars::schema_for!(TagsFile),
         "programs" => schemars::schema_for!(Vec<ProgramFile>),
         "objects" => schemars::schema_for!(Vec<ObjectFile>),
@@ -463,5 +464,5 @@ pub fn schema(kind: &str) -> Option<serde_json::Value> {
 }
 
 /// The kinds of files that have a schema.
-pub const SCHEMA_KINDS: [&str; 10] =
-    ["site", "device", "profile", "tags", "programs", "objects", "alarms", "energy", "carbon", "cases"];
+pub const SCHEMA_KINDS: [&str; 11] =
+    ["site", "device", "profile", "channels", "tags", "programs", "objects", "alarms", "energy", "carbon", "cases"];
