@@ -277,6 +277,10 @@ pub(crate) fn link_json(link: &LinkRecord, now: Instant) -> Json {
         "refused": link.refused,
         "reconnects": link.reconnects,
         "round_trip_ms": link.round_trip.as_secs_f64() * 1e3,
+        "retries": link.retries,
+        "demoted": link.demoted,
+        "quarantined": link.quarantined,
+        "note": &*link.note,
         "last_answer_age_ms": link.last_answer.map(|at| millis(now.since(at))),
     })
 }

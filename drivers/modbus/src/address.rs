@@ -1,10 +1,11 @@
 //! Modbus addresses as people write them, and as the wire counts them.
 //!
-//! Accepted: Modicon five digits (`40001`), six digits (`400001`), and the mnemonics `HR1 IR1 C1 DI1`, each with an
-//! optional `.bit` for one bit of a register. All count from 1 unless the caller says the device's documents count
+//! Accepted here: Modicon five digits (`40001`), six digits (`400001`), and the mnemonics `HR1 IR1 C1 DI1`, each with an
+//! optional `.bit` for one bit of a register; `notation` adds those of other products. All count from 1 unless the caller says the device's documents count
 //! from 0. One form is stored, the area and the protocol's own offset, and both forms are printed back: half of all
 //! Modbus mistakes are off by one, and nobody should have to guess which way.
 
+use crate::notation::parse_place;
 use std::fmt;
 
 /// The four tables of a Modbus device.
@@ -114,6 +115,16 @@ pub struct AddressError {
 /// # Errors
 /// When the text is none of the accepted forms, or outside the area. The hint says what to write.
 pub fn parse_address(text: &str, zero_based: bool) -> Result<Address, AddressError> {
+    let place = parse_place(text, zero_based)?;
+    if place.unit.is_some() || place.order.is_some() || place.wire.is_some() {
+        let hint = format!("only the address belongs here: {}", place.address.modicon());
+        return Err(AddressError { text: text.to_owned(), hint });
+    }
+    Ok(place.address)
+}
+
+/// The same for our own notations alone.
+pub(crate) fn parse_plain(text: &str, zero_based: bool) -> Result<Address, AddressError> {
     let trimmed = text.trim();
     let fail = |hint: String| AddressError { text: text.to_owned(), hint };
     let (body, bit_text) = match trimmed.split_once('.') {
@@ -169,6 +180,14 @@ fn split_area(body: &str) -> Result<(Area, &str), String> {
     let (word, digits) = body.split_at(letters);
     match AREAS.iter().find(|row| row.2.eq_ignore_ascii_case(word)) {
         Some(row) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => Ok((row.0, digits)),
+        Some(row) if digits.strip_prefix("0x").is_some_and(|hex| u16::from_str_radix(hex, 16).is_ok()) => {
+            let number = u16::from_str_radix(&digits[2..], 16).map(u32::from).unwrap_or_default();
+            Err(format!(
+                "a hexadecimal address in a datasheet nearly always counts from 0; write {}{} (counted from 1)",
+                row.2,
+                number + 1
+            ))
+        }
         Some(row) => Err(format!("`{}` is followed by a whole number, for example {}1", row.2, row.2)),
         None => Err("write it as 40001, 400001, HR1, IR1, C1 or DI1, with `.3` for bit 3 of a register".to_owned()),
     }

@@ -78,16 +78,19 @@ impl Book {
         news
     }
 
-    /// Points with something to send, oldest command first.
-    pub(crate) fn pending(&self) -> Vec<usize> {
-        let mut out: Vec<(CommandId, usize)> = self
-            .slots
-            .iter()
-            .filter(|(_, s)| s.stage == Stage::Pending)
-            .map(|(point, s)| (s.command.id, *point))
-            .collect();
-        out.sort_unstable();
-        out.into_iter().map(|(_, point)| point).collect()
+    /// The point with something to send, the oldest command first.
+    pub(crate) fn first_pending(&self) -> Option<usize> {
+        let pending = self.slots.iter().filter(|(_, s)| s.stage == Stage::Pending);
+        pending.min_by_key(|(_, s)| s.command.id).map(|(point, _)| *point)
+    }
+
+    /// When the next read-back is due.
+    pub(crate) fn next_check(&self) -> Option<Instant> {
+        let next = |slot: &Slot| match &slot.stage {
+            Stage::Verifying { next, .. } => Some(*next),
+            _ => None,
+        };
+        self.slots.values().filter_map(next).min()
     }
 
     /// The command to send for a point, and whether it is sent for the first time. It counts as sent from here on, and

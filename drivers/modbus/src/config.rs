@@ -1,8 +1,10 @@
 //! What a site declares about one Modbus device.
 
 use crate::address::{Address, Area};
-use crate::limits::{BITS_MAX, POLL_PERIOD_MIN, REGISTERS_MAX};
+use crate::limits::{BITS_MAX, POLL_PERIOD_MIN, REGISTERS_MAX, RETRIES_MAX};
+use crate::line::{ChannelConfig, Transport};
 use crate::plan::Plan;
+use crate::quirks::Quirks;
 use crate::wire::{ByteOrder, WireType};
 use penstock_model::{DeviceId, Liveness, TagId, ValueType};
 use std::sync::Arc;
@@ -161,7 +163,7 @@ pub struct DeviceConfig {
     pub id: DeviceId,
     /// Its name, for messages.
     pub name: Arc<str>,
-    /// `host:port`.
+    /// `host:port`, or the path of a serial port.
     pub address: String,
     /// Unit identifier, 0 to 255.
     pub unit: u8,
@@ -181,6 +183,10 @@ pub struct DeviceConfig {
     pub heartbeat: Option<Heartbeat>,
     /// How long the device needs after a connection before it answers; zero for most.
     pub pause_after_connect: Duration,
+    /// The connection or line it is on, and who shares it.
+    pub channel: ChannelConfig,
+    /// What is peculiar to it.
+    pub quirks: Quirks,
 }
 
 impl DeviceConfig {
@@ -204,11 +210,14 @@ impl DeviceConfig {
     fn check_device(&self) -> Vec<String> {
         let mut found = Vec::new();
         let name = &self.name;
-        if !self.address.rsplit_once(':').is_some_and(|(h, p)| !h.is_empty() && p.parse::<u16>().is_ok_and(|p| p > 0)) {
+        found.extend(self.channel.check(name, &self.address));
+        if self.unit == 0 && self.channel.transport != Transport::Tcp {
             found.push(format!(
-                "device `{name}`: address `{}` is not host:port, for example 10.0.0.7:502",
-                self.address
+                "device `{name}`: unit 0 is everybody on a line and answers nothing; units are 1 to 247"
             ));
+        }
+        if self.quirks.retries.is_some_and(|n| n > RETRIES_MAX) {
+            found.push(format!("device `{name}`: more than {RETRIES_MAX} retries"));
         }
         if self.timeout.is_zero() {
             found.push(format!("device `{name}`: timeout is zero"));

@@ -28,6 +28,10 @@ impl Link {
             refused: 0,
             reconnects: 0,
             round_trip: Duration::ZERO,
+            retries: 0,
+            demoted: false,
+            quarantined: 0,
+            note: "".into(),
         };
         let mut link = Link { name, sink, clock, record, reported: None, was_up: false };
         link.report();
@@ -53,6 +57,20 @@ impl Link {
         self.up();
     }
 
+    /// A request that was not answered is asked again.
+    pub(crate) fn retried(&mut self) {
+        self.record.retries += 1;
+    }
+
+    /// So many points are left alone because the device refuses them; `note` names them, for a person.
+    pub(crate) fn refuses(&mut self, points: u32, note: &str) {
+        if self.record.quarantined != points || &*self.record.note != note {
+            self.record.quarantined = points;
+            self.record.note = note.into();
+            self.report();
+        }
+    }
+
     /// A request, or the attempt to connect, failed.
     pub(crate) fn failed(&mut self) {
         self.record.failed += 1;
@@ -69,25 +87,29 @@ impl Link {
         }
         tracing::info!(device = %self.name, reconnects = self.record.reconnects, "link is up");
         self.was_up = true;
+        self.record.demoted = false;
         self.record.state = LinkState::Up;
         self.record.reason = "".into();
         self.report();
     }
 
-    /// The link does not work. True when that is news.
-    pub(crate) fn down(&mut self, reason: &str) -> bool {
-        if self.record.state == LinkState::Down {
+    /// The link does not work. `demoted` where the unit itself does not answer and is left alone between probes.
+    pub(crate) fn down(&mut self, reason: &str, demoted: bool) {
+        let same = self.record.demoted == demoted;
+        self.record.demoted = demoted;
+        if self.record.state == LinkState::Down && same {
             if &*self.record.reason != reason {
                 self.record.reason = reason.into();
             }
             self.report_if_due();
-            return false;
+            return;
         }
-        tracing::warn!(device = %self.name, reason, "link is down");
+        if self.record.state != LinkState::Down {
+            tracing::warn!(device = %self.name, reason, "link is down");
+        }
         self.record.state = LinkState::Down;
         self.record.reason = reason.into();
         self.report();
-        true
     }
 
     /// Reports the counters when the last report is old enough.

@@ -267,6 +267,10 @@ impl Lockstep {
             refused: self.refused,
             reconnects: self.line.reconnects,
             round_trip: Duration::ZERO,
+            retries: 0,
+            demoted: false,
+            quarantined: 0,
+            note: "".into(),
         }
     }
 }

@@ -101,6 +101,8 @@ fn config(heartbeat: bool) -> DeviceConfig {
             beats: BeatsWhile::Healthy,
         }),
         pause_after_connect: Duration::ZERO,
+        channel: crate::ChannelConfig::default(),
+        quirks: crate::Quirks::default(),
     }
 }
 

@@ -39,7 +39,7 @@ impl Plan {
 }
 
 /// The requests that read these points.
-fn requests(config: &DeviceConfig, mut points: Vec<usize>) -> Vec<ReadRequest> {
+pub(crate) fn requests(config: &DeviceConfig, mut points: Vec<usize>) -> Vec<ReadRequest> {
     points.sort_by_key(|i| config.points[*i].address);
     let mut out: Vec<ReadRequest> = Vec::new();
     for index in points {
@@ -47,7 +47,7 @@ fn requests(config: &DeviceConfig, mut points: Vec<usize>) -> Vec<ReadRequest> {
         let area = point.address.area;
         let start = u32::from(point.address.pdu);
         let most = u32::from(if area.is_register() { config.registers_max } else { config.bits_max });
-        if let Some(last) = out.last_mut().filter(|r| r.area == area) {
+        if let Some(last) = out.last_mut().filter(|r| r.area == area && !config.quirks.one_by_one) {
             let first = u32::from(last.start);
             let end = (first + u32::from(last.count)).max(point.end());
             let gap = start.saturating_sub(first + u32::from(last.count));
@@ -121,6 +121,8 @@ mod tests {
             gap_max: 4,
             heartbeat: None,
             pause_after_connect: Duration::ZERO,
+            channel: crate::line::ChannelConfig::default(),
+            quirks: crate::quirks::Quirks::default(),
         }
     }
 

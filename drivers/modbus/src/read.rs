@@ -1,12 +1,19 @@
 //! Polling: requests out, samples in, and what is learned from refusals.
+//!
+//! A request that the device refuses is split until the refused points stand alone; those are left in peace and asked
+//! again at a slow pace, while the others go on in the requests that were learned. When a refused point is answered
+//! after all, its group is joined again as planned.
 
 use crate::codec::{Places, decode};
 use crate::config::DeviceConfig;
 use crate::limits::REFUSED_RETRY;
-use crate::plan::{ReadRequest, bisect};
-use crate::session::{End, Session, link_end};
-use crate::transport::{Answer, CallError, ILLEGAL_PLACES, Request, refusal};
+use crate::pdu::{Answer, ILLEGAL_PLACES, Request, refusal};
+use crate::plan::{ReadRequest, bisect, requests};
+use crate::transport::{CallError, Wire};
+use crate::unit::{Trouble, Unit, next_deadline, trouble};
 use penstock_model::{BadReason, Now, Sample, SampleSink, TagSample, Value};
+use std::collections::VecDeque;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// A request of a group, and when it may be sent again.
@@ -17,11 +24,72 @@ pub(crate) struct Poll {
     pub(crate) not_before: Option<Instant>,
 }
 
-impl Poll {
-    /// The requests of every group as planned.
-    pub(crate) fn all(config: &DeviceConfig) -> Vec<Vec<Poll>> {
+/// The requests of a group, and how far its present turn has come.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Group {
+    every: Duration,
+    due: Instant,
+    polls: Vec<Poll>,
+    /// In a turn: what is still to be asked, and what is to be asked from the next turn on.
+    running: bool,
+    open: VecDeque<Poll>,
+    learned: Vec<Poll>,
+    /// A refused point was answered: joined again after this turn.
+    rejoin: bool,
+}
+
+impl Group {
+    /// The groups of a device as planned, all due now.
+    pub(crate) fn all(config: &DeviceConfig, now: Instant) -> Vec<Group> {
         let fresh = |request| Poll { request, not_before: None };
-        config.plan().groups.into_iter().map(|g| g.into_iter().map(fresh).collect()).collect()
+        let group = |(requests, group): (Vec<ReadRequest>, &crate::config::GroupConfig)| Group {
+            every: group.every,
+            due: now,
+            polls: requests.into_iter().map(fresh).collect(),
+            running: false,
+            open: VecDeque::new(),
+            learned: Vec::new(),
+            rejoin: false,
+        };
+        config.plan().groups.into_iter().zip(&config.groups).map(group).collect()
+    }
+
+    /// Nothing is read.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.polls.is_empty() && !self.running
+    }
+
+    /// Due now, as if for the first time; what was learned stays.
+    pub(crate) fn restart(&mut self, now: Instant) {
+        if std::mem::take(&mut self.running) {
+            self.polls = self.learned.drain(..).chain(self.open.drain(..)).collect();
+        }
+        self.due = now;
+    }
+
+    /// By when its turn should be over, where it is under way or due.
+    pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
+        (self.running || (self.due <= now && !self.polls.is_empty())).then_some(self.due + self.every)
+    }
+
+    /// When it is due next.
+    pub(crate) fn wakes_at(&self) -> Option<Instant> {
+        (!self.is_empty()).then_some(self.due)
+    }
+
+    /// The next request of its turn.
+    fn take(&mut self, now: Instant) -> Option<Poll> {
+        if !self.running {
+            self.running = true;
+            for poll in std::mem::take(&mut self.polls) {
+                if poll.not_before.is_some_and(|at| now < at) {
+                    self.learned.push(poll);
+                } else {
+                    self.open.push_back(poll);
+                }
+            }
+        }
+        self.open.pop_front()
     }
 }
 
@@ -32,6 +100,8 @@ pub(crate) struct PointState {
     last: Option<Value>,
     /// What is wrong with it; logged when it changes.
     wrong: Option<BadReason>,
+    /// The device does not have its place: left alone, and asked again at a slow pace.
+    quarantined: bool,
 }
 
 /// All tags that are read from the device become Bad(link) and keep their last value.
@@ -49,53 +119,104 @@ pub(crate) fn deliver_link_loss(config: &DeviceConfig, points: &[PointState], si
     sink.samples(&batch);
 }
 
-impl Session {
-    /// Sends every request of a group once.
-    pub(crate) async fn poll(&mut self, group: usize) -> Result<(), End> {
-        let mut learned = Vec::with_capacity(self.polls[group].len());
-        for (index, poll) in self.polls[group].clone().into_iter().enumerate() {
-            if poll.not_before.is_some_and(|at| Instant::now() < at) {
-                learned.push(poll);
-                continue;
-            }
-            if index > 0 {
-                self.before_reads().await?;
-            }
-            self.read(poll.request, &mut learned).await?;
+impl Unit {
+    /// Sends the next request of a group.
+    pub(crate) async fn poll(&mut self, wire: &mut Wire, group: usize) -> Result<(), Trouble> {
+        let now = Instant::now();
+        let begins = self.groups.get(group).is_some_and(|g| !g.running);
+        let next = self.groups.get_mut(group).and_then(|g| g.take(now));
+        if begins {
+            // Said again each turn: a refused tag is not to look like one that nobody asks for.
+            let held: Vec<ReadRequest> = self.groups[group].learned.iter().map(|poll| poll.request.clone()).collect();
+            held.iter().for_each(|request| self.deliver_bad(request, BadReason::Refused, ""));
         }
-        self.polls[group] = learned;
-        Ok(())
+        let result = match next {
+            Some(poll) => self.read(wire, group, poll).await,
+            None => Ok(()),
+        };
+        self.end_turn(group);
+        result
     }
 
-    /// Reads one request. When the device refuses its places, halves are tried until only the refused points are
-    /// left; `learned` gets the requests to be used from now on.
-    async fn read(&mut self, request: ReadRequest, learned: &mut Vec<Poll>) -> Result<(), End> {
-        let mut open = vec![request];
-        while let Some(request) = open.pop() {
-            let ask = Request::Read { area: request.area, start: request.start, count: request.count };
-            let mut not_before = None;
-            match self.exchange(&ask).await {
-                Ok(answer) => self.deliver(&request, &answer),
-                Err(CallError::Refused(code)) => {
-                    if ILLEGAL_PLACES.contains(&code) {
-                        if let Some([first, second]) = bisect(&self.config, &request) {
-                            open.push(second);
-                            open.push(first);
-                            continue;
-                        }
-                        not_before = Some(Instant::now() + REFUSED_RETRY);
-                    }
-                    self.deliver_bad(&request, BadReason::Refused, &refusal(code));
-                }
-                Err(CallError::Nonsense(what)) => self.deliver_bad(&request, BadReason::Undecodable, &what),
-                Err(error) => match link_end(&error) {
-                    Some(end) => return Err(end),
-                    None => continue,
-                },
-            }
-            learned.push(Poll { request, not_before });
+    /// Ends the turn of a group when nothing of it is left to ask.
+    fn end_turn(&mut self, index: usize) {
+        let Some(group) = self.groups.get_mut(index) else { return };
+        if !group.running || !group.open.is_empty() {
+            return;
         }
-        Ok(())
+        group.running = false;
+        group.polls = std::mem::take(&mut group.learned);
+        group.due = next_deadline(group.due, group.every, Instant::now());
+        if std::mem::take(&mut group.rejoin) {
+            let (held, free): (Vec<Poll>, Vec<Poll>) =
+                std::mem::take(&mut group.polls).into_iter().partition(|poll| poll.not_before.is_some());
+            let points = free.into_iter().flat_map(|poll| poll.request.points).collect();
+            let joined = requests(&self.config, points).into_iter().map(|request| Poll { request, not_before: None });
+            group.polls = joined.chain(held).collect();
+        }
+    }
+
+    /// Reads one request. When the device refuses its places, its halves take its place in this turn.
+    async fn read(&mut self, wire: &mut Wire, group: usize, poll: Poll) -> Result<(), Trouble> {
+        let request = &poll.request;
+        let ask = Request::Read { area: request.area, start: request.start, count: request.count };
+        let result = self.exchange(wire, &ask).await;
+        let broken = result.as_ref().err().and_then(trouble);
+        let mut not_before = None;
+        match result {
+            Ok(answer) => {
+                self.deliver(request, &answer);
+                if poll.not_before.is_some() {
+                    self.groups[group].rejoin = true;
+                    self.tell_quarantined();
+                }
+            }
+            Err(CallError::Refused(code)) if ILLEGAL_PLACES.contains(&code) => {
+                if let Some(halves) = bisect(&self.config, request) {
+                    let open = &mut self.groups[group].open;
+                    halves.into_iter().rev().for_each(|request| open.push_front(Poll { request, not_before: None }));
+                    return Ok(());
+                }
+                not_before = Some(Instant::now() + REFUSED_RETRY);
+                let why = format!(
+                    "{}; unit {} is asked for it again in {} s",
+                    refusal(code),
+                    self.config.unit,
+                    REFUSED_RETRY.as_secs()
+                );
+                self.deliver_bad(request, BadReason::Refused, &why);
+                request.points.iter().for_each(|point| self.points[*point].quarantined = true);
+                self.tell_quarantined();
+            }
+            Err(CallError::Refused(code)) => self.deliver_bad(request, BadReason::Refused, &refusal(code)),
+            Err(CallError::Nonsense(what)) => self.deliver_bad(request, BadReason::Undecodable, &what),
+            Err(_) => {}
+        }
+        let group = &mut self.groups[group];
+        match broken {
+            Some(broken) => {
+                group.open.push_front(poll);
+                Err(broken)
+            }
+            None => {
+                group.learned.push(Poll { request: poll.request, not_before });
+                Ok(())
+            }
+        }
+    }
+
+    /// The health of the link names what is left alone.
+    fn tell_quarantined(&mut self) {
+        let held = self.config.points.iter().zip(&self.points).filter(|(_, state)| state.quarantined);
+        let count = u32::try_from(held.clone().count()).unwrap_or(u32::MAX);
+        let names: Vec<String> = held.take(NAMED_MAX).map(|(p, _)| format!("{} (`{}`)", p.address, p.path)).collect();
+        let rest = usize::try_from(count).unwrap_or(usize::MAX).saturating_sub(names.len());
+        let note = match (names.is_empty(), rest) {
+            (true, _) => String::new(),
+            (false, 0) => format!("refused by unit {}: {}", self.config.unit, names.join(", ")),
+            (false, rest) => format!("refused by unit {}: {} and {rest} more", self.config.unit, names.join(", ")),
+        };
+        self.link.refuses(count, &note);
     }
 
     fn deliver(&mut self, request: &ReadRequest, answer: &Answer) {
@@ -107,6 +228,7 @@ impl Session {
                 .ok_or(BadReason::Undecodable)
                 .and_then(|places| decode(point, places));
             let wrong = decoded.as_ref().err().copied();
+            self.points[index].quarantined = false;
             let sample = match decoded {
                 Ok((value, quality)) => {
                     self.points[index].last = Some(value.clone());
@@ -149,12 +271,15 @@ impl Session {
     }
 }
 
+/// Points named in the health of a link; more are counted.
+const NAMED_MAX: usize = 3;
+
 /// The places of one point within an answer that starts at `start`.
 pub(crate) fn places(answer: &Answer, start: u16, pdu: u16, count: u16) -> Option<Places<'_>> {
     let from = usize::from(pdu.checked_sub(start)?);
     match answer {
         Answer::Bits(bits) => bits.get(from).copied().map(Places::Bit),
         Answer::Words(words) => words.get(from..from + usize::from(count)).map(Places::Words),
-        Answer::Written => None,
+        Answer::Written | Answer::Identity(_) => None,
     }
 }

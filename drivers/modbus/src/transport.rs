@@ -1,46 +1,25 @@
-//! One request, one answer, or why not.
+//! One question, one answer, or why not, on a connection that several units may share.
 //!
-//! A channel that missed an answer is gone: whatever arrives later belongs to a question nobody asks any more, and
-//! must never be taken for the answer to the next one. So the connection is dropped after any time-out, after any
-//! broken frame, and when a call is abandoned half-way.
-//!
-//! Everything above this module is the same for TCP and for serial lines; a serial line will be one more [`Endpoint`].
+//! An answer counts only for its own question. Modbus TCP numbers them: a late one is told by its number and dropped,
+//! and the connection goes on. A serial line has no numbers: after an answer that did not come, and after anything that
+//! was no frame, the line must first be silent, and whatever arrives meanwhile is dropped; then an answer must have the
+//! right unit, function and length. Before a unit is asked again for as many places as it still owes, it is asked for
+//! another number of them: devices answer in order, so with that answer everything owed has come or never will. A
+//! question given up half-way leaves the connection unclean in the same way.
 
-use crate::address::Area;
-use std::borrow::Cow;
+use crate::frame::{Found, Frame, rtu_frame, rtu_next, tcp_frame, tcp_next};
+use crate::limits::{BITS_MAX, NOISE_MAX, REGISTERS_MAX};
+use crate::line::{ChannelConfig, Parity, Rts, SerialSettings, Transport};
+use crate::pdu::{Answer, NoAnswer, OF_A_GATEWAY, Request};
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_modbus::client::{Client, Context, tcp};
-use tokio_modbus::{Error, ExceptionCode, ProtocolError, Request as Frame, Response, Slave};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio_serial::{DataBits, FlowControl, SerialPort, SerialPortBuilderExt, SerialStream, StopBits};
 
-/// Where a device is reached.
-#[derive(Debug, Clone)]
-pub(crate) enum Endpoint {
-    /// Modbus TCP at `host:port`.
-    Tcp(String),
-}
-
-/// What is asked of a device. Functions 1 to 6, 15 and 16.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Request {
-    /// Functions 1 to 4, by area.
-    Read { area: Area, start: u16, count: u16 },
-    /// Function 5, or 15 with one coil where the device does not know 5.
-    WriteCoil { at: u16, on: bool, plural: bool },
-    /// Function 6 for one register, 16 for more; 16 for one where the device does not know 6.
-    WriteWords { at: u16, words: Vec<u16>, plural: bool },
-}
-
-/// What came back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Answer {
-    Bits(Vec<bool>),
-    Words(Vec<u16>),
-    Written,
-}
-
-/// What came back instead. The four are never mixed: they lead to different qualities and different actions.
+/// What came back instead of an answer. They are never mixed: they lead to different qualities and different actions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CallError {
     /// The device answered, and refused.
@@ -49,185 +28,407 @@ pub(crate) enum CallError {
     Unreachable(u8),
     /// The device answered with something else than was asked. The connection stays.
     Nonsense(String),
-    /// No answer: the connection is gone.
+    /// No answer in time. The connection stays.
+    Silent(String),
+    /// Bytes that are no answer of this unit. The connection stays.
+    Damaged(String),
+    /// The connection is gone, for every unit on it.
     Lost(String),
 }
 
-/// Exception code "illegal function".
-pub(crate) const ILLEGAL_FUNCTION: u8 = 1;
-/// Exception codes that mean "not with these registers": address, value.
-pub(crate) const ILLEGAL_PLACES: [u8; 2] = [2, 3];
-
-/// An exception code in words.
-pub(crate) fn refusal(code: u8) -> String {
-    let word = match code {
-        1 => "illegal function",
-        2 => "illegal data address; datasheets count from 0 or from 1, try one lower or one higher",
-        3 => "illegal data value",
-        4 => "device failure",
-        5 => "acknowledged, still working",
-        6 => "device busy",
-        8 => "memory parity error",
-        10 => "gateway has no path to this unit",
-        11 => "the unit behind the gateway does not answer",
-        _ => "unknown reason",
-    };
-    format!("exception {code}: {word}")
+/// What a wire is made of.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {
+    /// Sets the adapter's request-to-send.
+    fn set_rts(&mut self, _on: bool) -> io::Result<()> {
+        Ok(())
+    }
 }
 
-/// A connection to one unit.
-pub(crate) struct Channel {
-    context: Option<Context>,
+impl Stream for TcpStream {}
+
+impl Stream for SerialStream {
+    fn set_rts(&mut self, on: bool) -> io::Result<()> {
+        self.write_request_to_send(on).map_err(io::Error::from)
+    }
 }
 
-impl Endpoint {
-    /// Opens a connection to a unit.
-    pub(crate) async fn connect(&self, unit: u8, timeout: Duration) -> Result<Channel, String> {
-        match self {
-            Self::Tcp(address) => {
-                let stream = tokio::time::timeout(timeout, TcpStream::connect(address.as_str()))
-                    .await
-                    .map_err(|_| format!("{address} does not answer a connection within {timeout:?}"))?
-                    .map_err(|e| format!("{address}: {}", in_words(&e)))?;
-                // A request is a handful of bytes: waiting to fill a packet would add 40 ms to every poll.
-                stream.set_nodelay(true).map_err(|e| format!("{address}: {}", in_words(&e)))?;
-                Ok(Channel { context: Some(tcp::attach_slave(stream, Slave(unit))) })
+/// How frames are marked off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    Tcp,
+    Rtu,
+}
+
+/// An open connection or serial line.
+pub(crate) struct Wire {
+    stream: Box<dyn Stream>,
+    framing: Framing,
+    /// Bytes that came and are not yet understood; at most a frame and what came with it.
+    buffer: Vec<u8>,
+    transaction: u16,
+    /// False once the connection is gone.
+    alive: bool,
+    /// A question is under way; still set at the next one, it was given up half-way.
+    busy: bool,
+    /// Something may still come that belongs to no question of the future.
+    unclean: bool,
+    /// When bytes last went over the line.
+    last: Instant,
+    gap: Duration,
+    silence: Duration,
+    character: Duration,
+    rts: Rts,
+    echo: bool,
+    /// Frames that were dropped because they belonged to no question, or another.
+    late: u64,
+    /// On a line, answers that may still come: unit, function and bytes of the PDU.
+    owed: VecDeque<(u8, u8, usize)>,
+}
+
+/// Opens the connection of a channel at this address.
+///
+/// # Errors
+/// Why not, in words for a person.
+pub(crate) async fn connect(channel: &ChannelConfig, address: &str, wait: Duration) -> Result<Wire, String> {
+    match &channel.transport {
+        Transport::Tcp | Transport::RtuOverTcp => {
+            let stream = timeout(wait, TcpStream::connect(address))
+                .await
+                .map_err(|_| format!("{address} does not answer a connection within {wait:?}"))?
+                .map_err(|e| format!("{address}: {}", in_words(&e)))?;
+            // A request is a handful of bytes: waiting to fill a packet would add 40 ms to every poll.
+            stream.set_nodelay(true).map_err(|e| format!("{address}: {}", in_words(&e)))?;
+            Ok(Wire::new(Box::new(stream), channel))
+        }
+        Transport::Serial(serial) => {
+            let mut stream = open(address, serial).map_err(|e| format!("{address}: {e}"))?;
+            if let Some(level) = serial.rts.level(false) {
+                stream.set_rts(level).map_err(|e| format!("{address}: request-to-send: {e}"))?;
             }
+            let mut wire = Wire::new(Box::new(stream), channel);
+            // Whatever somebody else was asked a moment ago is not for us.
+            wire.unclean = true;
+            Ok(wire)
         }
     }
 }
 
-impl Channel {
+fn open(path: &str, serial: &SerialSettings) -> tokio_serial::Result<SerialStream> {
+    let parity = match serial.parity {
+        Parity::Even => tokio_serial::Parity::Even,
+        Parity::Odd => tokio_serial::Parity::Odd,
+        Parity::None => tokio_serial::Parity::None,
+    };
+    tokio_serial::new(path, serial.baud)
+        .data_bits(DataBits::Eight)
+        .parity(parity)
+        .stop_bits(if serial.stop_bits == 2 { StopBits::Two } else { StopBits::One })
+        .flow_control(FlowControl::None)
+        .open_native_async()
+}
+
+impl Wire {
+    /// A wire on an open stream.
+    pub(crate) fn new(stream: Box<dyn Stream>, channel: &ChannelConfig) -> Wire {
+        let (rts, echo) = match &channel.transport {
+            Transport::Serial(serial) => (serial.rts, serial.echo),
+            Transport::Tcp | Transport::RtuOverTcp => (Rts::Auto, false),
+        };
+        Wire {
+            stream,
+            framing: if channel.transport == Transport::Tcp { Framing::Tcp } else { Framing::Rtu },
+            buffer: Vec::new(),
+            transaction: 0,
+            alive: true,
+            busy: false,
+            unclean: false,
+            last: Instant::now(),
+            gap: channel.gap(),
+            silence: channel.silence(),
+            character: channel.character(),
+            rts,
+            echo,
+            late: 0,
+            owed: VecDeque::new(),
+        }
+    }
+
     /// False once the connection is gone.
     pub(crate) fn is_alive(&self) -> bool {
-        self.context.is_some()
+        self.alive
     }
 
-    /// Asks and waits for the answer. Abandoning this future closes the connection.
-    pub(crate) async fn call(&mut self, request: &Request, timeout: Duration) -> Result<Answer, CallError> {
-        // Taken out for the time of the call: only a clean answer puts it back.
-        let Some(mut context) = self.context.take() else {
+    /// False while an answer may still come that nobody waits for any more.
+    pub(crate) fn is_clean(&self) -> bool {
+        !self.unclean
+    }
+
+    /// Asks a unit and waits for the answer. Abandoning this future leaves the wire unclean, which is noticed.
+    pub(crate) async fn call(&mut self, unit: u8, request: &Request, wait: Duration) -> Result<Answer, CallError> {
+        if !self.alive {
             return Err(CallError::Lost("not connected".to_owned()));
-        };
-        let result = match tokio::time::timeout(timeout, context.call(frame(request))).await {
-            Err(_) => return Err(CallError::Lost(format!("no answer within {timeout:?}"))),
-            Ok(Err(e)) => return Err(CallError::Lost(lost_in_words(&e))),
-            Ok(Ok(result)) => result,
-        };
-        self.context = Some(context);
-        match result {
-            Ok(response) => answer(request, response),
-            Err(e @ (ExceptionCode::GatewayPathUnavailable | ExceptionCode::GatewayTargetDevice)) => {
-                Err(CallError::Unreachable(e.into()))
+        }
+        if std::mem::replace(&mut self.busy, true) {
+            self.unclean = true;
+            if self.framing == Framing::Tcp {
+                // Half of a question may have gone out.
+                self.alive = false;
+                return Err(CallError::Lost("a question was given up half-way".to_owned()));
             }
-            Err(e) => Err(CallError::Refused(e.into())),
+        }
+        let result = match self.framing {
+            Framing::Tcp => self.ask_tcp(unit, request, wait).await,
+            Framing::Rtu => match self.settle(unit, request, wait).await {
+                Ok(()) => self.ask_line(unit, request, wait).await,
+                Err(error) => Err(error),
+            },
+        };
+        self.busy = false;
+        match &result {
+            Err(CallError::Lost(_)) => self.alive = false,
+            Err(CallError::Silent(_) | CallError::Damaged(_)) => self.unclean = true,
+            _ => self.unclean = false,
+        }
+        result
+    }
+
+    async fn ask_tcp(&mut self, unit: u8, request: &Request, wait: Duration) -> Result<Answer, CallError> {
+        self.transaction = self.transaction.wrapping_add(1);
+        sleep_until(self.last + self.gap).await;
+        let until = Instant::now() + wait;
+        self.send(&tcp_frame(self.transaction, unit, &request.bytes()), until).await?;
+        loop {
+            match tcp_next(&self.buffer) {
+                Found::More => {
+                    if !self.more(until).await? {
+                        // Whatever comes next would be taken for the rest of a frame that was begun.
+                        self.alive = self.buffer.is_empty();
+                        return Err(self.nothing_came(wait, None));
+                    }
+                }
+                Found::Broken(what) => {
+                    // Where the next frame begins cannot be known any more; the unit is to blame, not its neighbours.
+                    self.alive = false;
+                    return Err(CallError::Damaged(format!("an answer that is not Modbus: {what}")));
+                }
+                Found::Frame(frame) => {
+                    self.buffer.drain(..frame.bytes);
+                    if frame.transaction != self.transaction {
+                        self.late += 1;
+                        continue;
+                    }
+                    if frame.unit != unit {
+                        return Err(CallError::Damaged(format!("unit {} answered in its place", frame.unit)));
+                    }
+                    return request.answer(&frame.pdu).map_err(|no| match no {
+                        NoAnswer::Refused(code) => refused(code),
+                        NoAnswer::Wrong(what) => CallError::Nonsense(what),
+                        NoAnswer::Foreign(what) => CallError::Damaged(what),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Asks on a line, and keeps account of what the unit owes.
+    async fn ask_line(&mut self, unit: u8, request: &Request, wait: Duration) -> Result<Answer, CallError> {
+        let given_up = (unit, request.function(), request.answer_bytes());
+        if self.owed.len() >= OWED_MAX {
+            self.owed.pop_front();
+        }
+        // Noted before, so that a question given up half-way is owed too.
+        self.owed.push_back(given_up);
+        let result = self.ask_rtu(unit, request, wait).await;
+        match &result {
+            Ok(_) | Err(CallError::Refused(_)) => self.owed.retain(|owed| owed.0 != unit),
+            Err(CallError::Unreachable(_) | CallError::Nonsense(_)) => {
+                self.owed.pop_back();
+            }
+            Err(CallError::Silent(_) | CallError::Damaged(_) | CallError::Lost(_)) => self.unclean = true,
+        }
+        result
+    }
+
+    /// Where an answer of this very shape may still come, asks for another shape first, so that none does.
+    async fn settle(&mut self, unit: u8, request: &Request, wait: Duration) -> Result<(), CallError> {
+        let owes = |request: &Request| self.owed.contains(&(unit, request.function(), request.answer_bytes()));
+        if request.writes() || !owes(request) {
+            return Ok(());
+        }
+        let Some(other) = other_shapes(request).into_iter().find(|other| !owes(other)) else { return Ok(()) };
+        match self.ask_line(unit, &other, wait).await {
+            Ok(_) | Err(CallError::Refused(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn ask_rtu(&mut self, unit: u8, request: &Request, wait: Duration) -> Result<Answer, CallError> {
+        self.quieten().await?;
+        let question = rtu_frame(unit, &request.bytes());
+        let on_line = self.character * u32::try_from(request.answer_bytes() + 3).unwrap_or(u32::MAX);
+        let sending = self.character * u32::try_from(question.len()).unwrap_or(u32::MAX);
+        self.direction(true)?;
+        self.send(&question, Instant::now() + wait + sending).await?;
+        if self.rts != Rts::Auto {
+            // The system says that it took the bytes, not that they have left.
+            sleep(sending).await;
+            self.direction(false)?;
+        }
+        let until = Instant::now() + sending + wait + on_line;
+        let mut echo = if self.echo { question.len() } else { 0 };
+        // What came and was not the answer, for the message of the one that never came.
+        let mut other: Option<String> = None;
+        loop {
+            if echo > 0 && self.buffer.len() >= echo {
+                if self.buffer[..echo] != question[..] {
+                    return Err(CallError::Damaged("our own question came back changed: two are sending".to_owned()));
+                }
+                self.buffer.drain(..echo);
+                echo = 0;
+            }
+            let found = if echo > 0 { Found::More } else { rtu_next(&self.buffer) };
+            match found {
+                Found::More => {
+                    if !self.more(until).await? {
+                        return Err(self.nothing_came(wait, other));
+                    }
+                }
+                Found::Broken(_) if request.answer_bytes() != 5 && self.buffer.starts_with(&question) => {
+                    let what = "our own question comes back: say `echo: true` for this line";
+                    return Err(CallError::Damaged(what.to_owned()));
+                }
+                // The question may still be coming back in pieces.
+                Found::Broken(_) if self.buffer.len() < question.len() && question.starts_with(&self.buffer) => {
+                    if !self.more(until).await? {
+                        return Err(self.nothing_came(wait, other));
+                    }
+                }
+                Found::Broken(what) => return Err(CallError::Damaged(what)),
+                Found::Frame(frame) => match self.take_rtu(frame, unit, request) {
+                    Ok(answer) => return answer,
+                    Err(what) => other = Some(what),
+                },
+            }
+        }
+    }
+
+    /// A whole frame from the line: the outcome of the question, or in words what else it is; then it is dropped.
+    fn take_rtu(&mut self, frame: Frame, unit: u8, request: &Request) -> Result<Result<Answer, CallError>, String> {
+        self.buffer.drain(..frame.bytes);
+        let what = if frame.unit == unit {
+            match request.answer(&frame.pdu) {
+                Ok(answer) => return Ok(Ok(answer)),
+                Err(NoAnswer::Refused(code)) => return Ok(Err(refused(code))),
+                Err(NoAnswer::Wrong(what) | NoAnswer::Foreign(what)) => what,
+            }
+        } else {
+            format!("unit {} answered in its place", frame.unit)
+        };
+        self.late += 1;
+        Err(what)
+    }
+
+    fn nothing_came(&mut self, wait: Duration, other: Option<String>) -> CallError {
+        match other {
+            Some(what) => CallError::Damaged(what),
+            None if self.buffer.is_empty() => CallError::Silent(format!("no answer within {wait:?}")),
+            None => {
+                CallError::Damaged(format!("{} bytes of an answer within {wait:?}, and no more", self.buffer.len()))
+            }
+        }
+    }
+
+    /// Waits until the line is ready for a question: silent for as long as is due, with nothing left over.
+    async fn quieten(&mut self) -> Result<(), CallError> {
+        self.buffer.clear();
+        let silence = if self.unclean { self.silence.max(self.gap) } else { self.gap };
+        let from = if self.unclean { Instant::now() } else { self.last };
+        let mut until = from + silence;
+        let limit = Instant::now() + NOISE_MAX + silence;
+        loop {
+            // A question is never sent over bytes that have come already: those belong to nobody.
+            if !self.more(until.max(Instant::now())).await? {
+                break;
+            }
+            self.late += u64::from(!self.unclean);
+            self.buffer.clear();
+            until = Instant::now() + self.silence.max(self.gap);
+            if until > limit {
+                return Err(CallError::Damaged("the line is never silent: something chatters on it".to_owned()));
+            }
+        }
+        self.unclean = false;
+        Ok(())
+    }
+
+    fn direction(&mut self, sending: bool) -> Result<(), CallError> {
+        match self.rts.level(sending) {
+            None => Ok(()),
+            Some(level) => self.stream.set_rts(level).map_err(|e| CallError::Lost(format!("request-to-send: {e}"))),
+        }
+    }
+
+    async fn send(&mut self, bytes: &[u8], until: Instant) -> Result<(), CallError> {
+        // Not flushed: on a serial line that would block the thread until the last bit has left.
+        match timeout_at(until, self.stream.write_all(bytes)).await {
+            // A part of the question may have gone out: nothing sensible can follow it.
+            Err(_) => return Err(CallError::Lost("the question could not be sent in time".to_owned())),
+            Ok(Err(e)) => return Err(CallError::Lost(in_words(&e))),
+            Ok(Ok(())) => {}
+        }
+        self.last = Instant::now();
+        Ok(())
+    }
+
+    /// Takes what comes next into the buffer; false when nothing came in time.
+    async fn more(&mut self, until: Instant) -> Result<bool, CallError> {
+        let mut chunk = [0; 512];
+        match timeout_at(until, self.stream.read(&mut chunk)).await {
+            Err(_) => Ok(false),
+            Ok(Ok(0)) => Err(CallError::Lost(CLOSED.to_owned())),
+            Ok(Ok(count)) => {
+                self.last = Instant::now();
+                self.buffer.extend_from_slice(&chunk[..count]);
+                Ok(true)
+            }
+            Ok(Err(e)) => Err(CallError::Lost(in_words(&e))),
         }
     }
 }
 
-fn frame(request: &Request) -> Frame<'_> {
-    match request {
-        Request::Read { area, start, count } => match area {
-            Area::Coil => Frame::ReadCoils(*start, *count),
-            Area::Discrete => Frame::ReadDiscreteInputs(*start, *count),
-            Area::Input => Frame::ReadInputRegisters(*start, *count),
-            Area::Holding => Frame::ReadHoldingRegisters(*start, *count),
-        },
-        Request::WriteCoil { at, on, plural: false } => Frame::WriteSingleCoil(*at, *on),
-        Request::WriteCoil { at, on, plural: true } => Frame::WriteMultipleCoils(*at, Cow::Owned(vec![*on])),
-        Request::WriteWords { at, words, plural } => match (words.as_slice(), plural) {
-            ([word], false) => Frame::WriteSingleRegister(*at, *word),
-            _ => Frame::WriteMultipleRegisters(*at, Cow::Borrowed(words)),
-        },
-    }
+/// Answers kept in mind that may still come; more than a busy line can owe.
+const OWED_MAX: usize = 64;
+
+/// Reads at the same place whose answers have other lengths.
+fn other_shapes(request: &Request) -> Vec<Request> {
+    let Request::Read { area, start, count } = *request else { return Vec::new() };
+    let (step, most) = if area.is_register() { (1, REGISTERS_MAX) } else { (8, BITS_MAX) };
+    let counts = [count.saturating_sub(step), count + step, count + 2 * step, count.saturating_sub(2 * step)];
+    let fits = |count: &u16| (1..=most).contains(count) && u32::from(start) + u32::from(*count) <= 65_536;
+    counts.into_iter().filter(fits).map(|count| Request::Read { area, start, count }).collect()
 }
 
-/// Checks that the answer is the one asked for, down to its length.
-fn answer(request: &Request, response: Response) -> Result<Answer, CallError> {
-    let wanted = match request {
-        Request::Read { count, .. } => usize::from(*count),
-        _ => 0,
-    };
-    match response {
-        // Bits come in whole bytes; the places beyond the last one asked for are padding.
-        Response::ReadCoils(mut bits) | Response::ReadDiscreteInputs(mut bits) if bits.len() >= wanted => {
-            bits.truncate(wanted);
-            Ok(Answer::Bits(bits))
-        }
-        Response::ReadInputRegisters(words) | Response::ReadHoldingRegisters(words) if words.len() == wanted => {
-            Ok(Answer::Words(words))
-        }
-        Response::WriteSingleCoil(..)
-        | Response::WriteMultipleCoils(..)
-        | Response::WriteSingleRegister(..)
-        | Response::WriteMultipleRegisters(..) => Ok(Answer::Written),
-        other => {
-            let got = match &other {
-                Response::ReadCoils(b) | Response::ReadDiscreteInputs(b) => format!("{} bits", b.len()),
-                Response::ReadInputRegisters(w) | Response::ReadHoldingRegisters(w) => format!("{} registers", w.len()),
-                _ => "another function".to_owned(),
-            };
-            Err(CallError::Nonsense(format!("asked for {wanted}, got {got}")))
-        }
-    }
-}
-
-/// A call without an answer in words for a person, short enough for a screen: what came instead may be a whole frame.
-fn lost_in_words(e: &Error) -> String {
-    match e {
-        // The library reports a closed connection as whatever the thread failed with last, be it years ago.
-        Error::Transport(e) if e.raw_os_error().is_some() && !NETWORK.contains(&e.kind()) => CLOSED.to_owned(),
-        Error::Transport(e) => in_words(e),
-        Error::Protocol(ProtocolError::HeaderMismatch { message, .. }) => {
-            format!("an answer to another question: {message}")
-        }
-        Error::Protocol(ProtocolError::FunctionCodeMismatch { request, .. }) => {
-            format!("an answer to another question: function {} was asked", request.value())
-        }
-    }
+/// An exception, by who speaks: a gateway for itself, or the device.
+fn refused(code: u8) -> CallError {
+    if OF_A_GATEWAY.contains(&code) { CallError::Unreachable(code) } else { CallError::Refused(code) }
 }
 
 /// The device, or what lies between, ended the connection.
 const CLOSED: &str = "the device closed the connection";
-/// What the system really says of a connection that breaks.
-const NETWORK: [ErrorKind; 8] = [
-    ErrorKind::ConnectionReset,
-    ErrorKind::ConnectionAborted,
-    ErrorKind::ConnectionRefused,
-    ErrorKind::BrokenPipe,
-    ErrorKind::TimedOut,
-    ErrorKind::HostUnreachable,
-    ErrorKind::NetworkUnreachable,
-    ErrorKind::NetworkDown,
-];
 
 /// A broken connection in words for a person.
 fn in_words(e: &io::Error) -> String {
     match e.kind() {
         ErrorKind::ConnectionRefused => "connection refused: nothing listens there".to_owned(),
-        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof | ErrorKind::NotConnected => {
-            CLOSED.to_owned()
-        }
-        ErrorKind::InvalidData | ErrorKind::InvalidInput => format!("an answer that is not Modbus: {e}"),
+        ErrorKind::ConnectionReset
+        | ErrorKind::ConnectionAborted
+        | ErrorKind::BrokenPipe
+        | ErrorKind::UnexpectedEof
+        | ErrorKind::NotConnected => CLOSED.to_owned(),
         _ => e.to_string(),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lost_answer_is_told_in_a_few_words() {
-        // 115 is what an earlier, finished connect of the same thread left behind.
-        for stale in [0, 2, 11, 115] {
-            assert_eq!(lost_in_words(&io::Error::from_raw_os_error(stale).into()), CLOSED, "{stale}");
-        }
-        let unreachable = lost_in_words(&io::Error::from_raw_os_error(113).into());
-        assert!(unreachable.to_lowercase().contains("no route"), "{unreachable}");
-        let message = "transaction 2 instead of 1".to_owned();
-        let result = Ok(Response::ReadHoldingRegisters(vec![0x55AA; 125]));
-        let other = lost_in_words(&ProtocolError::HeaderMismatch { message, result }.into());
-        assert_eq!(other, "an answer to another question: transaction 2 instead of 1");
-    }
-}
+#[path = "transport_tests.rs"]
+mod tests;

@@ -4,9 +4,11 @@ use crate::codec::{Encoded, decode, encode};
 use crate::commands::DueCheck;
 use crate::config::{PointConfig, WriteConfig};
 use crate::limits::{BEAT_LOOK, VERIFY_STEP_MAX, VERIFY_STEP_MIN};
+use crate::pdu::{Answer, ILLEGAL_FUNCTION, Request};
+use crate::quirks::WriteWith;
 use crate::read::places;
-use crate::session::{End, Session, link_end, next_deadline};
-use crate::transport::{Answer, CallError, ILLEGAL_FUNCTION, Request, refusal};
+use crate::transport::{CallError, Wire};
+use crate::unit::{Trouble, Unit, in_words, next_deadline, trouble};
 use penstock_model::{Command, OutcomeState, Value};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -19,9 +21,9 @@ enum ReadBack {
     Other(String),
 }
 
-impl Session {
+impl Unit {
     /// Sends the pending command of a point and reads it back once.
-    pub(crate) async fn write(&mut self, index: usize) -> Result<(), End> {
+    pub(crate) async fn write(&mut self, wire: &mut Wire, index: usize) -> Result<(), Trouble> {
         let point = self.config.points[index].clone();
         let again = point.write.and_then(|w| w.repeat).map(|every| Instant::now() + every);
         let Some((command, first)) = self.book.send(index, again) else { return Ok(()) };
@@ -34,25 +36,25 @@ impl Session {
             }
         };
         self.tell((command.id, command.tag, OutcomeState::Sent));
-        if let Err(e) = self.put(&point, &encoded).await {
-            let end = link_end(&e);
+        if let Err(e) = self.put(wire, &point, &encoded).await {
+            let broken = trouble(&e);
             // A command asserted again has had its news; a link that stays dead would repeat them for ever.
-            if first || end.is_none() {
+            if first || broken.is_none() {
                 self.fail(&command, &format!("{}: writing {} failed: {}", point.path, point.address, in_words(&e)));
             }
-            return end.map_or(Ok(()), Err);
+            return broken.map_or(Ok(()), Err);
         }
         self.tell((command.id, command.tag, OutcomeState::Acknowledged));
         let until = Instant::now() + config.verify_within;
-        self.check(DueCheck { point: index, command, encoded, until }).await
+        self.check(wire, DueCheck { point: index, command, encoded, until }).await
     }
 
     /// Reads a written point back: right, wrong for good, or to be asked again.
-    pub(crate) async fn check(&mut self, due: DueCheck) -> Result<(), End> {
+    pub(crate) async fn check(&mut self, wire: &mut Wire, due: DueCheck) -> Result<(), Trouble> {
         let DueCheck { point: index, command, encoded, until } = due;
         let point = self.config.points[index].clone();
         let (Some(value), Some(config)) = (&command.value, point.write) else { return Ok(()) };
-        match self.read_back(&point, &encoded, value, config).await? {
+        match self.read_back(wire, &point, &encoded, value, config).await? {
             ReadBack::Same => {
                 self.book.settle(index, command.id);
                 self.tell((command.id, command.tag, OutcomeState::ReadBack));
@@ -72,17 +74,18 @@ impl Session {
 
     async fn read_back(
         &mut self,
+        wire: &mut Wire,
         point: &PointConfig,
         encoded: &Encoded,
         wanted: &Value,
         config: WriteConfig,
-    ) -> Result<ReadBack, End> {
+    ) -> Result<ReadBack, Trouble> {
         let ask = Request::Read { area: point.address.area, start: point.address.pdu, count: point.places() };
-        let answer = match self.exchange(&ask).await {
+        let answer = match self.exchange(wire, &ask).await {
             Ok(answer) => answer,
             Err(e) => {
                 let what = format!("{} cannot be read back: {}", point.address, in_words(&e));
-                return link_end(&e).map_or(Ok(ReadBack::Other(what)), Err);
+                return trouble(&e).map_or(Ok(ReadBack::Other(what)), Err);
             }
         };
         let Some(places) = places(&answer, point.address.pdu, point.address.pdu, point.places()) else {
@@ -103,42 +106,58 @@ impl Session {
     }
 
     /// Puts an encoded value into the device.
-    async fn put(&mut self, point: &PointConfig, encoded: &Encoded) -> Result<(), CallError> {
+    async fn put(&mut self, wire: &mut Wire, point: &PointConfig, encoded: &Encoded) -> Result<(), CallError> {
         let at = point.address.pdu;
         match encoded {
-            Encoded::Bit(on) => self.put_either(|plural| Request::WriteCoil { at, on: *on, plural }).await,
-            Encoded::Words(words) => self.put_words(at, words.clone()).await,
+            Encoded::Bit(on) => self.put_either(wire, |plural| Request::WriteCoil { at, on: *on, plural }).await,
+            Encoded::Words(words) => self.put_words(wire, at, words.clone()).await,
+            Encoded::Part { mask, bits } if self.config.quirks.mask_write => {
+                self.exchange(wire, &Request::MaskWord { at, mask: *mask, bits: *bits }).await.map(|_| ())
+            }
             Encoded::Part { mask, bits } => {
                 // The protocol's masked write is rarely there; reading just before keeps the neighbours' bits as
                 // fresh as they can be.
                 let ask = Request::Read { area: point.address.area, start: at, count: 1 };
-                let Answer::Words(words) = self.exchange(&ask).await? else {
+                let Answer::Words(words) = self.exchange(wire, &ask).await? else {
                     return Err(CallError::Nonsense("the register to change one bit of did not come".to_owned()));
                 };
                 let old = words.first().copied().unwrap_or_default();
-                self.put_words(at, vec![(old & !mask) | bits]).await
+                self.put_words(wire, at, vec![(old & !mask) | bits]).await
             }
         }
     }
 
-    async fn put_words(&mut self, at: u16, words: Vec<u16>) -> Result<(), CallError> {
-        if words.len() > 1 {
-            return self.exchange(&Request::WriteWords { at, words, plural: true }).await.map(|_| ());
+    async fn put_words(&mut self, wire: &mut Wire, at: u16, words: Vec<u16>) -> Result<(), CallError> {
+        match self.config.quirks.write_with {
+            WriteWith::ReadWrite => self.exchange(wire, &Request::Exchange { at, words }).await.map(|_| ()),
+            WriteWith::Single => {
+                for (place, word) in (at..).zip(words) {
+                    let ask = Request::WriteWords { at: place, words: vec![word], plural: false };
+                    self.exchange(wire, &ask).await?;
+                }
+                Ok(())
+            }
+            _ if words.len() > 1 => {
+                self.exchange(wire, &Request::WriteWords { at, words, plural: true }).await.map(|_| ())
+            }
+            _ => self.put_either(wire, |plural| Request::WriteWords { at, words: words.clone(), plural }).await,
         }
-        self.put_either(|plural| Request::WriteWords { at, words: words.clone(), plural }).await
     }
 
     /// Writes with the function for one place, and where the device does not know that one with the function for
     /// many: either may be missing.
-    async fn put_either(&mut self, request: impl Fn(bool) -> Request) -> Result<(), CallError> {
-        match self.exchange(&request(false)).await {
-            Err(CallError::Refused(ILLEGAL_FUNCTION)) => self.exchange(&request(true)).await.map(|_| ()),
+    async fn put_either(&mut self, wire: &mut Wire, request: impl Fn(bool) -> Request) -> Result<(), CallError> {
+        let first = self.config.quirks.write_with == WriteWith::Multiple;
+        match self.exchange(wire, &request(first)).await {
+            Err(CallError::Refused(ILLEGAL_FUNCTION)) if self.config.quirks.write_with == WriteWith::Auto => {
+                self.exchange(wire, &request(true)).await.map(|_| ())
+            }
             other => other.map(|_| ()),
         }
     }
 
     /// Beats when it is due and control of the device is alive. A heart that stops is told once, and so is its return.
-    pub(crate) async fn beat(&mut self) -> Result<(), End> {
+    pub(crate) async fn beat(&mut self, wire: &mut Wire) -> Result<(), Trouble> {
         let (Some(config), Some(next)) = (self.config.heartbeat, self.beat.next) else { return Ok(()) };
         let now = Instant::now();
         if now < next {
@@ -161,9 +180,9 @@ impl Session {
             return Ok(());
         }
         self.beat.count = self.beat.count.wrapping_add(1);
-        let result = self.put_words(config.address.pdu, vec![config.values.value(self.beat.count)]).await;
-        if let Some(end) = result.as_ref().err().and_then(link_end) {
-            return Err(end);
+        let result = self.put_words(wire, config.address.pdu, vec![config.values.value(self.beat.count)]).await;
+        if let Some(broken) = result.as_ref().err().and_then(trouble) {
+            return Err(broken);
         }
         if self.beat.refused != result.is_err() {
             self.beat.refused = result.is_err();
@@ -184,11 +203,4 @@ impl Session {
 /// How long to wait until a write that does not read back yet is asked again.
 fn verify_step(within: Duration) -> Duration {
     (within / 10).clamp(VERIFY_STEP_MIN, VERIFY_STEP_MAX)
-}
-
-fn in_words(error: &CallError) -> String {
-    match error {
-        CallError::Refused(code) | CallError::Unreachable(code) => refusal(*code),
-        CallError::Nonsense(what) | CallError::Lost(what) => what.clone(),
-    }
 }

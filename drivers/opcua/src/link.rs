@@ -28,6 +28,10 @@ impl Link {
             refused: 0,
             reconnects: 0,
             round_trip: Duration::ZERO,
+            retries: 0,
+            demoted: false,
+            quarantined: 0,
+            note: "".into(),
         };
         let mut link = Link { name, sink, clock, record, reported: None, was_up: false };
         link.report();

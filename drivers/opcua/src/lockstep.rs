@@ -115,6 +115,10 @@ impl Lockstep {
             refused: 0,
             reconnects: self.line.reconnects,
             round_trip: Duration::ZERO,
+            retries: 0,
+            demoted: false,
+            quarantined: 0,
+            note: "".into(),
         }
     }
 

@@ -493,6 +493,10 @@ export class Model {
         refused: 0,
         reconnects: down ? 3 : 1,
         round_trip_ms: 1.2 + 4 * hash(d.name),
+        retries: 0,
+        demoted: false,
+        quarantined: 0,
+        note: "",
         last_answer_age_ms: down ? 12_000 : Math.round(100 + 300 * hash(d.name)),
       };
     });

@@ -56,6 +56,8 @@ describe("the two languages", () => {
     expect(linkReason("10.0.0.7:502: connection refused: nothing listens there")).toBe("设备拒绝连接");
     expect(linkReason("opc.tcp://h: kind: ConnectionRefused")).toBe("设备拒绝连接");
     expect(linkReason("no answer within 1s")).toBe("设备没有应答");
+    expect(linkReason("exception 11: the unit behind the gateway does not answer")).toBe("网关后的设备没有应答");
+    expect(linkReason("a wrong checksum: noise, two units with one number, or wrong line settings")).toBe("应答损坏");
     expect(linkReason("something newer")).toBe("something newer");
     expect(inputReason("flow: bad(link)")).toBe("flow: 坏 (链路中断)");
   });

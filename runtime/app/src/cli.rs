@@ -37,6 +37,8 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// List every Modbus request of a site: registers read and wasted, bytes, time, load, and what dead units cost.
+    Plan(crate::plan::PlanArgs),
     /// Say what differs between the configuration that runs and the folder, and what of it needs a restart.
     Diff(client::DiffArgs),
     /// Have the running site take over the folder's configuration at its next scan.
@@ -144,6 +146,7 @@ pub fn main() -> ExitCode {
 fn carry_out(verb: Verb) -> ExitCode {
     match verb {
         Verb::Check { site, json } => check(&site, json),
+        Verb::Plan(args) => done(crate::plan::run(&args)),
         Verb::Diff(args) => done(client::diff(&args)),
         Verb::Apply(args) => done(client::apply(&args)),
         Verb::History(args) => done(client::history(&args)),

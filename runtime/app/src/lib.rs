@@ -12,6 +12,7 @@ mod demo;
 pub mod diagnostics;
 mod log;
 mod pki;
+mod plan;
 mod recorder;
 mod registers;
 mod replay;

@@ -503,6 +503,10 @@ impl LinkShared {
             refused: 0,
             reconnects: 0,
             round_trip: Duration::ZERO,
+            retries: 0,
+            demoted: false,
+            quarantined: 0,
+            note: "".into(),
         };
         LinkShared { record: Mutex::new(record), down: AtomicBool::new(false) }
     }

@@ -32,6 +32,9 @@ const LINK_TAGS: &[Part] = &[
     ("failed", "失败次数", "failed requests", "", ValueType::Int),
     ("refused", "拒绝次数", "refused requests", "", ValueType::Int),
     ("reconnects", "重连次数", "reconnects", "", ValueType::Int),
+    ("retries", "重试次数", "repeated requests", "", ValueType::Int),
+    ("demoted", "已降级", "left alone, does not answer", "", ValueType::Bool),
+    ("quarantined", "被拒绝的点数", "points refused and left alone", "", ValueType::Int),
 ];
 
 /// The tags by which the engine publishes its own health, for these tasks and devices. The loader appends them to the

@@ -59,6 +59,15 @@ pub struct LinkRecord {
     pub reconnects: u64,
     /// Round trip of the last answer.
     pub round_trip: Duration,
+    /// Requests repeated since start because they were not answered.
+    pub retries: u64,
+    /// The device alone does not answer: it is left alone between probes, its neighbours on the same line are not.
+    pub demoted: bool,
+    /// Points left alone because the device refuses them.
+    pub quarantined: u32,
+    /// What is wrong although the link is up, in words for a person: the points that are left alone. Empty when all is
+    /// well.
+    pub note: Arc<str>,
 }
 
 /// One pass of a task.

@@ -1,6 +1,8 @@
 //! A Modbus device that a test can break, and a sink that remembers what the driver delivered.
 
-use penstock_modbus::{ByteOrder, DeviceConfig, GroupConfig, PointConfig, WireType, WriteConfig, parse_address};
+use penstock_modbus::{
+    ByteOrder, ChannelConfig, DeviceConfig, GroupConfig, PointConfig, Quirks, WireType, WriteConfig, parse_address,
+};
 use penstock_model::{
     Command, CommandId, DeviceId, LinkRecord, LinkState, Origin, Outcome, OutcomeState, Quality, Sample, SampleSink,
     SystemClock, TagId, TagSample, Utc, Value, ValueType,
@@ -327,6 +329,8 @@ pub fn device(address: String, every: Duration) -> DeviceConfig {
         gap_max: 8,
         heartbeat: None,
         pause_after_connect: Duration::ZERO,
+        channel: ChannelConfig::default(),
+        quirks: Quirks::default(),
     }
 }
 

@@ -249,6 +249,13 @@ export interface LinkItem {
   refused: number;
   reconnects: number;
   round_trip_ms: number;
+  retries: number;
+  /** The device alone does not answer, and is left alone between probes. */
+  demoted: boolean;
+  /** Points left alone because the device refuses them. */
+  quarantined: number;
+  /** What is wrong although the link is up. */
+  note: string;
   last_answer_age_ms: number | null;
 }
 

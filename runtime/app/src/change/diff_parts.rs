@@ -97,7 +97,7 @@ fn of_device(device: &Device) -> Settings {
         }
         DriverConfig::OpcUa(c) => {
             s.put("安全策略", "security", shown(&c.security));
-            s.put("用户", "user", c.user.as_ref().map_or("–", |(name, _)| name.as_str()));
+            s.put("登录身份", "identity", identity(&c.identity));
             s.put("超时", "timeout", shown(&c.timeout));
             for group in &c.groups {
                 let name = &group.name;
@@ -187,4 +187,16 @@ fn named(kind: (&str, &str), (n, text): (usize, &Text), when: &Condition, on: &s
         }
     };
     (of(kind.0, &text.zh), of(kind.1, &text.en))
+}
+
+/// Who a link logs in as; a password is not shown, only where it is found.
+fn identity(identity: &penstock_opcua::Identity) -> String {
+    use penstock_opcua::{Identity, Password};
+    match identity {
+        Identity::Anonymous => "anonymous".to_owned(),
+        Identity::User(name, None) => name.clone(),
+        Identity::User(name, Some(Password::Env(variable))) => format!("{name}, password_env {variable}"),
+        Identity::User(name, Some(Password::File(file))) => format!("{name}, password_file {}", file.display()),
+        Identity::Certificate { certificate, .. } => format!("user_certificate {}", certificate.display()),
+    }
 }

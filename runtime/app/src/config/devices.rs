@@ -1,8 +1,11 @@
 //! Device files: from what an engineer wrote to what a driver runs.
 
-use super::files::{DeviceProbe, ModbusFile, ModbusPoint};
+use super::channels::{Channels, GroupPlaces, MODBUS_DRIVERS, Way, check_load, overridden};
+use super::files::DeviceProbe;
+use super::modbus_files::{ModbusFile, ModbusPoint};
 use super::opcua_files::OpcUaFile;
 use super::points::{Declared, PointForm, PointPlace};
+use super::quirks::{group_places, quirks};
 use super::read::Reader;
 use super::spots::Spots;
 use super::tags::{Ctx, Tags};
@@ -17,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-const DRIVERS: [&str; 2] = ["modbus-tcp", "opcua"];
+const DRIVERS: [&str; 5] = ["modbus-tcp", "modbus-rtu", "modbus-rtu-tcp", "modbus", "opcua"];
 /// Time to live, in poll periods: four lost answers in a row are an outage, one is noise.
 pub(super) const TTL_PERIODS: u32 = 5;
 /// Shortest default time to live: shorter, and a garbage collection of a PC in between would be an outage.
@@ -41,6 +44,9 @@ pub struct Devices<'a> {
     pub overrides: &'a Overrides,
     pub list: Vec<Device>,
     names: HashMap<String, (FileId, Pos)>,
+    channels: Channels,
+    /// Where Modbus devices and their groups stand.
+    places: HashMap<String, GroupPlaces>,
     profiles: HashMap<String, Option<(FileId, Arc<ModbusFile>)>>,
     overridden: Vec<String>,
 }
@@ -52,6 +58,7 @@ impl<'a> Devices<'a> {
         site_dir: &'a Path,
         profiles_dir: PathBuf,
         overrides: &'a Overrides,
+        channels: Channels,
     ) -> Self {
         Self {
             reader,
@@ -61,6 +68,8 @@ impl<'a> Devices<'a> {
             overrides,
             list: Vec::new(),
             names: HashMap::new(),
+            channels,
+            places: HashMap::new(),
             profiles: HashMap::new(),
             overridden: Vec::new(),
         }
@@ -83,7 +92,7 @@ impl<'a> Devices<'a> {
                 Some(form) => self.opcua(file, &form),
                 None => self.reader.lost.any_tag = true,
             },
-            Some("modbus-tcp") => self.modbus_file(file, &text),
+            Some(word) if MODBUS_DRIVERS.contains(&word) => self.modbus_file(file, &text),
             None if probe.profile.is_some() => self.modbus_file(file, &text),
             Some(other) => {
                 let pos = probe.driver.as_ref().map(|d| d.pos).unwrap_or_default();
@@ -102,12 +111,16 @@ impl<'a> Devices<'a> {
         }
     }
 
-    /// Overrides that met no device.
+    /// What only the whole shows: overrides that met no device, channels that are asked too much.
     pub fn finish(self) -> Vec<Device> {
+        check_load(self.reader, &self.list, &self.places);
         for (name, _) in &self.overrides.device_address {
             if !self.overridden.contains(name) {
                 let help = suggest(name, self.list.iter().map(|d| &*d.name));
-                self.reader.report.error_outside(format!("no device or gateway is called `{name}`")).help_maybe(help);
+                self.reader
+                    .report
+                    .error_outside(format!("no device, gateway or channel is called `{name}`"))
+                    .help_maybe(help);
             }
         }
         self.list
@@ -154,12 +167,10 @@ impl<'a> Devices<'a> {
 
     /// A profile is for a driver that has profiles.
     fn profile_fits(&mut self, file: FileId, form: &ModbusFile) -> bool {
-        let Some(driver) = form.driver.as_ref().filter(|d| d.value != DRIVERS[0]) else { return true };
-        self.reader.report.error(
-            file,
-            driver.pos,
-            format!("profiles are for `{}`, not for `{}`", DRIVERS[0], driver.value),
-        );
+        let Some(driver) = form.driver.as_ref().filter(|d| !MODBUS_DRIVERS.contains(&d.value.as_str())) else {
+            return true;
+        };
+        self.reader.report.error(file, driver.pos, format!("profiles are for Modbus, not for `{}`", driver.value));
         false
     }
 
@@ -180,11 +191,10 @@ impl<'a> Devices<'a> {
     }
 
     /// The address given from outside for a device or its gateway.
-    pub(super) fn address_override(&mut self, device: &str, gateway: Option<&At<String>>) -> Option<String> {
-        let hit = |name: &&(String, String)| name.0 == device || gateway.is_some_and(|g| g.value == name.0);
-        let (name, address) = self.overrides.device_address.iter().find(hit)?;
-        self.overridden.push(name.clone());
-        Some(address.clone())
+    pub(super) fn address_override(&mut self, device: &str, others: [Option<&At<String>>; 2]) -> Option<String> {
+        let (name, address) = overridden(self.overrides, device, others)?;
+        self.overridden.push(name);
+        Some(address)
     }
 
     fn modbus(&mut self, (file, form): &ModbusForm, profile: Option<(FileId, &ModbusFile)>) {
@@ -197,14 +207,9 @@ impl<'a> Devices<'a> {
         let id = self.name(file, name);
         let device: Arc<str> = name.value.as_str().into();
         let title = form.title.as_ref().map_or_else(|| Text::same(&name.value), |l| l.0.clone());
-        let address = self
-            .address_override(&name.value, form.gateway.as_ref())
-            .or_else(|| form.address.as_ref().map(|a| a.value.clone()));
+        let outside = self.address_override(&name.value, [form.gateway.as_ref(), form.channel.as_ref()]);
         let mut ctx = Ctx { reader: self.reader, file };
-        let address = address.unwrap_or_else(|| {
-            ctx.error(name.pos, format!("device `{device}` has no address")).help("add: address: <host>:502");
-            String::new()
-        });
+        let Way { address, config: channel, pos: address_pos } = self.channels.of(&mut ctx, name, form, base, outside);
         if let (Some(prefix), None) = (&form.prefix, profile) {
             ctx.error(prefix.pos, "a prefix belongs to a profile; this device names none");
         }
@@ -212,7 +217,8 @@ impl<'a> Devices<'a> {
             ctx.category(&form.category.clone().or(base.and_then(|b| b.category.clone())), Category::Process);
         let groups = modbus_groups(&mut ctx, form, profile);
         let mut config = modbus_head(&mut ctx, form, base, &groups);
-        (config.id, config.name, config.address) = (id, device.clone(), address.clone());
+        (config.id, config.name, config.address, config.channel) = (id, device.clone(), address.clone(), channel);
+        self.places.insert(name.value.clone(), group_places(file, form, profile));
         let mut places = HashMap::new();
         let parts = profile.into_iter().chain(std::iter::once((file, form)));
         for (point_file, part) in parts {
@@ -228,6 +234,7 @@ impl<'a> Devices<'a> {
                     place: if own { None } else { Some((file, name.pos)) },
                     category,
                     groups: &groups,
+                    unit: config.unit,
                 };
                 if let Some(p) = self.modbus_point(&at, point, order, zero_based(form, base)) {
                     places.insert(p.path.clone(), (point_file, point.at.pos));
@@ -238,7 +245,7 @@ impl<'a> Devices<'a> {
         let spots = Spots {
             file,
             device: name.pos,
-            address: form.address.as_ref().map(|a| a.pos),
+            address: address_pos,
             heartbeat: form.heartbeat.as_ref().map(|h| h.write.pos),
             places,
         };
@@ -254,8 +261,10 @@ impl<'a> Devices<'a> {
         zero_based: bool,
     ) -> Option<modbus::PointConfig> {
         let mut ctx = Ctx { reader: self.reader, file: at.file };
-        let address = address_of(&mut ctx, &point.at, zero_based);
+        let place = place_of(&mut ctx, &point.at, zero_based, at.unit);
+        let address = place.map(|p| p.address);
         let wire = match (&point.wire, address) {
+            (None, _) if place.is_some_and(|p| p.wire.is_some()) => place.and_then(|p| p.wire),
             (Some(text), _) => modbus::WireType::parse(&text.value)
                 .map_err(|e| {
                     ctx.error(text.pos, format!("`{}` is not a wire type", text.value)).help(e.hint);
@@ -268,14 +277,17 @@ impl<'a> Devices<'a> {
                 None
             }
         };
-        let order = point.byte_order.as_ref().or(order).map_or(Some(modbus::ByteOrder::default()), |text| {
+        let order = point.byte_order.as_ref().or(order.filter(|_| place.is_none_or(|p| p.order.is_none())));
+        let named = place.and_then(|p| p.order).unwrap_or_default();
+        let order = order.map_or(Some(named), |text| {
             modbus::ByteOrder::parse(&text.value)
                 .map_err(|e| {
                     ctx.error(text.pos, format!("`{}` is not a byte order", text.value)).help(e.hint);
                 })
                 .ok()
         });
-        let scaled = point.scale.is_some() || point.offset.is_some();
+        let (scale, offset) = super::quirks::scaling(&mut ctx, point);
+        let scaled = point.scale.is_some() || point.offset.is_some() || point.raw.is_some();
         let type_default = match wire {
             Some(modbus::WireType::Bit) => ValueType::Bool,
             Some(w) if w.is_text() => ValueType::Text,
@@ -309,8 +321,8 @@ impl<'a> Devices<'a> {
             address: address?,
             wire: wire?,
             order: order?,
-            scale: point.scale.as_ref().map_or(1.0, |s| s.value),
-            offset: point.offset.as_ref().map_or(0.0, |s| s.value),
+            scale,
+            offset,
             value_type: def.value_type,
             range: def.range,
             group,
@@ -332,7 +344,8 @@ fn modbus_head(
 ) -> modbus::DeviceConfig {
     let timeout_text = form.timeout.as_ref().or(base.and_then(|b| b.timeout.as_ref())).cloned();
     let timeout = ctx.duration(&timeout_text, MODBUS_TIMEOUT);
-    let pause = ctx.duration(&form.pause_after_connect, Duration::ZERO);
+    let pause = form.pause_after_connect.as_ref().or(base.and_then(|b| b.pause_after_connect.as_ref())).cloned();
+    let pause = ctx.duration(&pause, Duration::ZERO);
     let heartbeat = form.heartbeat.as_ref().and_then(|h| {
         let every = ctx.duration_at(&h.every)?;
         let address = address_of(ctx, &h.write, zero_based(form, base))?;
@@ -360,11 +373,29 @@ fn modbus_head(
         gap_max: pick(&form.gap_max, base.map(|b| &b.gap_max), GAP_MAX),
         heartbeat,
         pause_after_connect: pause,
+        channel: modbus::ChannelConfig::default(),
+        quirks: quirks(ctx, form, base),
     }
 }
 
 fn zero_based(form: &ModbusFile, base: Option<&ModbusFile>) -> bool {
     form.zero_based.or(base.and_then(|b| b.zero_based)).unwrap_or(false)
+}
+
+/// The place of a point in any notation; a unit it names is the device's own.
+fn place_of(ctx: &mut Ctx<'_>, text: &At<String>, zero_based: bool, unit: u8) -> Option<modbus::Place> {
+    match modbus::parse_place(&text.value, zero_based) {
+        Ok(place) if place.unit.is_some_and(|named| named != unit) => {
+            ctx.error(text.pos, format!("`{}` names another unit; this device is unit {unit}", text.value))
+                .help("a unit is a device: give it a file of its own");
+            None
+        }
+        Ok(place) => Some(place),
+        Err(e) => {
+            ctx.error(text.pos, format!("`{}` is not a Modbus address", text.value)).help(e.hint);
+            None
+        }
+    }
 }
 
 fn address_of(ctx: &mut Ctx<'_>, text: &At<String>, zero_based: bool) -> Option<modbus::Address> {

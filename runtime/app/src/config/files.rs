@@ -3,6 +3,7 @@
 
 use super::account_files::{CarbonFile, EnergyFile};
 use super::case_files::CaseFile;
+use super::modbus_files::ModbusFile;
 use super::object_files::{HoldFile, ObjectFile};
 use super::opcua_files::OpcUaFile;
 use super::tasks::TaskFile;
@@ -68,6 +69,8 @@ pub struct LoopFile {
 pub struct IncludeFile {
     /// Default `devices/*.yaml`.
     pub devices: Option<Vec<At<String>>>,
+    /// Default `channels.yaml`.
+    pub channels: Option<Vec<At<String>>>,
     /// Default `tags.yaml`.
     pub tags: Option<Vec<At<String>>>,
     /// Default `programs.yaml`.
@@ -112,124 +115,6 @@ pub struct DeviceProbe {
     pub device: Text,
     pub driver: Text,
     pub profile: Text,
-}
-
-/// A Modbus device, or a profile of one.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ModbusFile {
-    /// Name of the device, unique on the site.
-    pub device: Text,
-    /// What a person calls it.
-    pub title: Option<Label>,
-    /// `modbus-tcp`
-    pub driver: Text,
-    /// In a device: the profile it follows. In a profile: its own name.
-    pub profile: Text,
-    /// Put before every tag of the profile: `met/grid`.
-    pub prefix: Text,
-    /// `host:port`
-    pub address: Text,
-    /// Name of the gateway whose address this device shares.
-    pub gateway: Text,
-    /// Unit identifier. Default 1.
-    pub unit: Option<At<u8>>,
-    /// Byte order of values over more than one register: `ABCD`, `CDAB`, `BADC`, `DCBA`. Default `ABCD`.
-    pub byte_order: Text,
-    /// True where the device's manual counts addresses from 0.
-    pub zero_based: Option<bool>,
-    /// How long a connection or an answer may take. Default `1s`.
-    pub timeout: Text,
-    /// Wait after connecting. Default none.
-    pub pause_after_connect: Text,
-    /// A register that is counted up so that the device notices when we fall silent.
-    pub heartbeat: Option<HeartbeatFile>,
-    /// Most registers per request. Default 125.
-    pub registers_max: Option<At<u16>>,
-    /// Most bits per request. Default 2000.
-    pub bits_max: Option<At<u16>>,
-    /// Most unused registers read along to join two points into one request. Default 8.
-    pub gap_max: Option<At<u16>>,
-    /// What the tags are about: `process` (default), `energy`, `carbon`.
-    pub category: Text,
-    /// Poll groups and their periods.
-    #[serde(default)]
-    pub groups: Pairs<PollGroup>,
-    /// Points.
-    #[serde(default)]
-    pub points: Vec<ModbusPoint>,
-}
-
-/// `heartbeat:` of a Modbus device
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct HeartbeatFile {
-    /// The register: `HR900`.
-    pub write: At<String>,
-    /// How often.
-    pub every: At<String>,
-    /// What is written: `count` (default) or `toggle`, 1 and 0 in turn.
-    pub values: Text,
-    /// When it beats: `healthy` (default) while every task that commands the device scans in time and is not faulted,
-    /// `scans` also while one is faulted, `link` whenever the device is connected.
-    #[serde(rename = "while")]
-    pub beats: Text,
-}
-
-/// One poll group
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PollGroup {
-    /// Poll period.
-    pub every: At<String>,
-}
-
-/// A point of a Modbus device
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ModbusPoint {
-    /// Where: `30011`, `400101`, `HR1`, `IR1`, `C1`, `DI1`, `40001.3` for a bit of a register.
-    pub at: At<String>,
-    /// Wire type: `float32`, `uint16`, `int32`, `bit` and so on. Coils and discrete inputs are `bit`.
-    #[serde(rename = "as")]
-    pub wire: Text,
-    /// Byte order of this point, where it differs from the device's.
-    pub byte_order: Text,
-    /// Tag value = wire value × scale + offset.
-    pub scale: Number,
-    /// See `scale`.
-    pub offset: Number,
-    /// Poll group. Default: the first.
-    pub group: Text,
-    /// Path of the tag.
-    pub tag: At<String>,
-    /// What a person calls it.
-    pub title: Option<Label>,
-    /// Unit of the tag. Default none.
-    pub unit: Text,
-    /// `float`, `int`, `bool` or `text`. Default: what the wire type and scale give.
-    #[serde(rename = "type")]
-    pub value_type: Text,
-    /// Instrument or engineering range.
-    pub range: Span,
-    /// Figures after the decimal point on screens.
-    pub decimals: Option<u8>,
-    /// Older than this and the tag is bad. Default: five poll periods, at least 2s.
-    pub ttl: Text,
-    /// Unchanged for longer than this and the tag is uncertain.
-    pub frozen_after: Text,
-    /// What the tag is about.
-    pub category: Text,
-    /// What the historian keeps.
-    pub log: Option<LogFile>,
-    /// Names of states by value.
-    pub states: Option<Pairs<Label>>,
-    /// Present where the point is written.
-    pub write: Option<At<WriteFile>>,
-    /// What the output does when it loses its reason to move.
-    pub fallback: Option<At<FallbackFile>>,
-    /// Present where a person enters the value.
-    pub entry: Option<At<EntryFile>>,
 }
 
 /// How a point is written
@@ -459,6 +344,7 @@ pub fn schema(kind: &str) -> Option<serde_json::Value> {
         }
         "device-modbus" | "profile" => schemars::schema_for!(ModbusFile),
         "device-opcua" => schemars::schema_for!(OpcUaFile),
+        "channels" => schemars::schema_for!(Vec<super::channels::ChannelFile>),
         "tags" => schemars::schema_for!(TagsFile),
         "programs" => schemars::schema_for!(Vec<ProgramFile>),
         "objects" => schemars::schema_for!(Vec<ObjectFile>),
@@ -474,10 +360,11 @@ pub fn schema(kind: &str) -> Option<serde_json::Value> {
 }
 
 /// The kinds of files that have a schema.
-pub const SCHEMA_KINDS: [&str; 11] = [
+pub const SCHEMA_KINDS: [&str; 12] = [
     "site",
     "device",
     "profile",
+    "channels",
     "tags",
     "programs",
     "objects",

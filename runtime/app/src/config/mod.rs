@@ -7,8 +7,10 @@ mod account_files;
 mod accounts;
 pub(crate) mod bindings;
 pub(crate) mod case_files;
+mod channels;
 mod devices;
 pub(crate) mod files;
+mod modbus_files;
 pub(crate) mod modbus_server;
 mod mqtt;
 mod object_files;
@@ -17,6 +19,7 @@ mod opcua;
 mod opcua_files;
 mod own_tags;
 mod points;
+mod quirks;
 pub(crate) mod read;
 mod recorder;
 mod retain;
@@ -139,7 +142,7 @@ pub struct Device {
 /// What a driver runs on.
 #[derive(Debug, Clone)]
 pub enum DriverConfig {
-    /// Modbus TCP.
+    /// Modbus over TCP or a serial line.
     Modbus(penstock_modbus::DeviceConfig),
     /// OPC UA client.
     OpcUa(penstock_opcua::DeviceConfig),
@@ -150,7 +153,7 @@ impl DriverConfig {
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
-            Self::Modbus(_) => "modbus-tcp",
+            Self::Modbus(config) => config.channel.transport.as_str(),
             Self::OpcUa(_) => "opcua",
         }
     }
@@ -358,7 +361,11 @@ fn read_devices(
 ) -> Vec<Device> {
     let files = found(reader, dir, file, include.devices.as_deref(), "devices/*.yaml");
     let profiles = dir.join(form.profiles.as_ref().map_or("../profiles", |p| p.value.as_str()));
-    let mut devices = Devices::new(reader, tags, dir, profiles, overrides);
+    let mut channels = channels::Channels::default();
+    for (path, named) in found(reader, dir, file, include.channels.as_deref(), "channels.yaml") {
+        channels.read(reader, &path, named);
+    }
+    let mut devices = Devices::new(reader, tags, dir, profiles, overrides, channels);
     for (path, named) in files {
         devices.read(&path, named);
     }

@@ -24,7 +24,7 @@ impl Devices<'_> {
         let id = self.name(file, &form.device);
         let device: Arc<str> = form.device.value.as_str().into();
         let title = form.title.as_ref().map_or_else(|| Text::same(&form.device.value), |l| l.0.clone());
-        let endpoint = match self.address_override(&form.device.value, form.gateway.as_ref()) {
+        let endpoint = match self.address_override(&form.device.value, [form.gateway.as_ref(), None]) {
             Some(address) => with_authority(&form.endpoint.value, &address),
             None => form.endpoint.value.clone(),
         };
@@ -59,6 +59,7 @@ impl Devices<'_> {
             place: None,
             category,
             groups: &groups,
+            unit: 0,
         };
         let mut places = HashMap::new();
         for point in &form.points {

@@ -100,6 +100,8 @@ pub(super) struct PointPlace<'a> {
     pub place: Option<(FileId, Pos)>,
     pub category: Category,
     pub groups: &'a [Group],
+    /// Modbus unit of the device.
+    pub unit: u8,
 }
 
 /// What a point of any driver says.

@@ -68,18 +68,22 @@ pub fn start(
 ) -> Vec<JoinHandle<()>> {
     let Around { clock, stop, state, actions } = *around;
     let mut tasks = Vec::new();
+    let mut members = Vec::new();
     for (device, commands) in site.devices.iter().zip(receivers) {
-        let (sink, clock, stop) = (engine.sink(), clock.clone(), stop.clone());
-        let driver = match &device.driver {
-            DriverConfig::Modbus(config) => {
-                threads.spawn(penstock_modbus::run(config.clone(), sink, commands, clock.clone(), stop))
-            }
+        match &device.driver {
+            DriverConfig::Modbus(config) => members.push(penstock_modbus::Member { config: config.clone(), commands }),
             DriverConfig::OpcUa(config) => {
                 let config = crate::pki::with_folder(config, state);
-                threads.spawn(penstock_opcua::run(config, sink, commands, clock.clone(), stop))
+                let driver = penstock_opcua::run(config, engine.sink(), commands, clock.clone(), stop.clone());
+                let who = vec![(device.id, device.name.clone())];
+                tasks.push(threads.spawn(watch_over(threads.spawn(driver), who, engine.clone(), clock.clone())));
             }
-        };
-        tasks.push(threads.spawn(watch_over(driver, device.id, device.name.clone(), engine.clone(), clock)));
+        }
+    }
+    for members in by_channel(members) {
+        let who = members.iter().map(|m| (m.config.id, m.config.name.clone())).collect();
+        let driver = penstock_modbus::run_channel(members, engine.sink(), clock.clone(), stop.clone());
+        tasks.push(threads.spawn(watch_over(threads.spawn(driver), who, engine.clone(), clock.clone())));
     }
     if let Some(config) = &site.modbus_server {
         let source = Arc::new(super::modbus_server::EngineRegisters::new(engine, clock));
@@ -92,14 +96,24 @@ pub fn start(
     tasks
 }
 
+/// Modbus devices by the connection or line they share.
+pub(crate) fn by_channel(members: Vec<penstock_modbus::Member>) -> Vec<Vec<penstock_modbus::Member>> {
+    let groups = penstock_modbus::channels(members.iter().map(|m| &m.config));
+    let mut members: Vec<Option<penstock_modbus::Member>> = members.into_iter().map(Some).collect();
+    let mut take = |index: usize| members.get_mut(index).and_then(Option::take);
+    groups.into_iter().map(|group| group.into_iter().filter_map(&mut take).collect()).collect()
+}
+
 /// Waits for a driver. One that breaks is a defect of ours, and would otherwise go unseen: the link is reported down, so
 /// that outputs take their fallback for a lost link and the link's alarm is raised.
-async fn watch_over(driver: JoinHandle<()>, device: DeviceId, name: Arc<str>, engine: Engine, clock: Arc<dyn Clock>) {
+async fn watch_over(driver: JoinHandle<()>, devices: Vec<(DeviceId, Arc<str>)>, engine: Engine, clock: Arc<dyn Clock>) {
     let Err(error) = driver.await else { return };
-    tracing::error!(device = %name, %error, "the driver broke, a defect of the runtime; restart the runtime to reach the device");
-    let Some(last) = engine.links().into_iter().find(|l| l.device == device) else { return };
-    let reason = "the driver broke; restart the runtime".into();
-    engine.sink().link(LinkRecord { state: LinkState::Down, reason, at: clock.now().utc, ..last });
+    for (device, name) in devices {
+        tracing::error!(device = %name, %error, "the driver broke, a defect of the runtime; restart the runtime to reach the device");
+        let Some(last) = engine.links().into_iter().find(|l| l.device == device) else { continue };
+        let reason = "the driver broke; restart the runtime".into();
+        engine.sink().link(LinkRecord { state: LinkState::Down, reason, at: clock.now().utc, ..last });
+    }
 }
 
 #[cfg(test)]
@@ -135,7 +149,7 @@ mod tests {
         let clock = Arc::new(ManualClock::at(Utc(0)));
         let (engine, _) = Engine::build(config, Arc::new(Nothing), Arc::new(Nothing), clock.now()).unwrap();
         let driver = tokio::spawn(async { panic!("a defect") });
-        watch_over(driver, DeviceId(0), "plc".into(), engine.clone(), clock).await;
+        watch_over(driver, vec![(DeviceId(0), "plc".into())], engine.clone(), clock).await;
         let link = &engine.links()[0];
         assert_eq!(link.state, LinkState::Down);
         assert!(link.reason.contains("restart the runtime"), "{}", link.reason);

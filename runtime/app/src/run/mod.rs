@@ -2,7 +2,7 @@
 //!
 //! Each part can die or be absent and the rest goes on: the scan threads wait for nobody.
 
-mod drivers;
+pub(crate) mod drivers;
 mod fanout;
 pub mod history;
 mod ledger;

@@ -136,6 +136,7 @@ impl Writers {
         let (stop, stopped) = watch::channel(false);
         let (mut drivers, mut delayed) = (Vec::new(), Vec::new());
         let mut id = 0;
+        let mut members = Vec::new();
         for target in &plan.targets {
             let (queue, commands) = mpsc::channel(target.outputs.len().max(1));
             for output in &target.outputs {
@@ -153,16 +154,22 @@ impl Writers {
                     }));
                 }
             }
-            let sink: Arc<dyn SampleSink> = heard.clone();
-            let (clock, stopped) = (clock.clone(), stopped.clone());
-            drivers.push(match &target.driver {
+            match &target.driver {
                 DriverConfig::Modbus(config) => {
-                    tokio::spawn(penstock_modbus::run(config.clone(), sink, commands, clock, stopped))
+                    members.push(penstock_modbus::Member { config: config.clone(), commands });
                 }
-                DriverConfig::OpcUa(config) => {
-                    tokio::spawn(penstock_opcua::run(config.clone(), sink, commands, clock, stopped))
-                }
-            });
+                DriverConfig::OpcUa(config) => drivers.push(tokio::spawn(penstock_opcua::run(
+                    config.clone(),
+                    heard.clone(),
+                    commands,
+                    clock.clone(),
+                    stopped.clone(),
+                ))),
+            }
+        }
+        for members in crate::run::drivers::by_channel(members) {
+            let driver = penstock_modbus::run_channel(members, heard.clone(), clock.clone(), stopped.clone());
+            drivers.push(tokio::spawn(driver));
         }
         Writers { heard, stop, drivers, delayed }
     }

@@ -57,6 +57,9 @@ impl TaskCore {
                 ("failed", false, counts(link.failed)),
                 ("refused", false, counts(link.refused)),
                 ("reconnects", false, counts(link.reconnects)),
+                ("retries", false, counts(link.retries)),
+                ("demoted", false, Value::Bool(link.demoted)),
+                ("quarantined", false, counts(u64::from(link.quarantined))),
             ] {
                 let tag = self.links[device].0.get(part);
                 if due || (changed && at_once) {

@@ -279,6 +279,10 @@ impl Plant {
             refused: 0,
             reconnects: 0,
             round_trip: Duration::from_millis(3),
+            retries: 1,
+            demoted: false,
+            quarantined: 0,
+            note: "".into(),
         });
     }
 

@@ -29,6 +29,8 @@ export function word(prefix: "mode" | "badge" | "reason" | "priority" | "state" 
 const LINK_REASONS: [RegExp, Key][] = [
   [/nothing listens|connection ?refused/i, "fail.refused"],
   [/closed the connection|connection reset|broken pipe/i, "fail.closed"],
+  [/behind the gateway|no path to this unit/i, "fail.gateway"],
+  [/checksum|answered in its place|no answer:|of an answer|question c(omes|ame) back|chatters/i, "fail.damaged"],
   [/no answer|timed? ?out|did not answer/i, "fail.silent"],
   [/unreachable|no route/i, "fail.unreachable"],
   [/certificate|security/i, "fail.security"],
