@@ -20,6 +20,9 @@ use std::time::Duration;
 /// Scans of one row: four months at 10 s. A slip of the pen does not hang the build.
 const TIMES_MAX: u32 = 1_000_000;
 
+/// Longest time that a case passes through: as long as the longest duration of a file, within the range of the clocks.
+const CASE_MAX: Duration = Duration::from_secs(36_525 * 86_400);
+
 /// What came of running cases.
 #[derive(Debug, Clone, Default)]
 pub struct CasesReport {
@@ -226,6 +229,12 @@ impl Table<'_> {
         let times = r.times.as_ref().map_or(1, |t| t.value);
         if let Some(at) = r.times.as_ref().filter(|t| !(1..=TIMES_MAX).contains(&t.value)) {
             self.ctx.error(at.pos, format!("a row is repeated 1 to {TIMES_MAX} times, not {times}"));
+            return;
+        }
+        if dt.checked_mul(times).and_then(|t| self.now.checked_add(t)).is_none_or(|end| end > CASE_MAX) {
+            let pos = r.dt.as_ref().map_or(row.pos, |text| text.pos);
+            let help = "write a smaller dt, or fewer times";
+            self.ctx.error(pos, "with this row the case is longer than 100 years").help(help);
             return;
         }
         let before = self.ctx.reader.report.count();

@@ -164,6 +164,7 @@ fn references() -> Vec<(&'static str, usize, Vec<Edit>)> {
 fn values() -> Vec<(&'static str, usize, Vec<Edit>)> {
     vec![
         ("bad duration", 1, vec![(PLC, "timeout: 500ms", "timeout: 500")]),
+        ("time beyond every clock", 1, vec![(PLC, "slow: { every: 10s }", "slow: { every: 99999999999999d }")]),
         ("bad unit of time", 1, vec![(PLC, "ttl: 5s", "ttl: 5sec")]),
         ("bad unit", 1, vec![(PLC, "unit: m3/h", "unit: m3/hr")]),
         ("bad register", 1, vec![(PLC, "at: 30003", "at: 70003")]),

@@ -220,6 +220,13 @@ async fn a_shadow_reports_what_it_would_have_done_and_costs_the_plant_nothing() 
     let before = live.number("n").unwrap();
     live.until("the live program goes on", LIMIT, |l| l.number("n").is_some_and(|n| n > before)).await;
     plant.kill();
+    // Without a scan it says nothing of the program.
+    for json in [&[][..], &["--json"]] {
+        let arguments = [&["--set", "kp=0.5", "--for", "1s"], json].concat();
+        let (done, text) = works.say("shadow", &arguments);
+        assert!(!done && text.contains("no scan was seen") && !text.contains("equal to"), "{text}");
+        assert!(!text.contains("\"equal\": true"), "{text}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -82,6 +82,9 @@ impl Declaration {
     }
 }
 
+/// What a name in a script is made of.
+pub(crate) const NAME_RULE: &str = "names are letters (a to z, A to Z), digits and `_`, no digit first";
+
 /// The `p` of `declare(p)`.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Declarer(Arc<Mutex<Declaration>>);
@@ -93,7 +96,7 @@ impl Declarer {
 
     fn fresh(&self, name: &str) -> Result<(), Fail> {
         if !rhai::is_valid_identifier(name) {
-            return Err(fail(format!("`{name}` is not a name: letters, digits and `_`, no digit first")));
+            return Err(fail(format!("`{name}` is not a name: {NAME_RULE}")));
         }
         if io::RESERVED.contains(&name) {
             return Err(fail(format!("`{name}` is a word of `io` itself; choose another name")));

@@ -113,8 +113,26 @@ impl fmt::Debug for Script {
 fn parse(host: &Host, source: &str) -> Result<AST, Vec<ScriptError>> {
     host.engine.compile(source).map_err(|e| {
         let (line, column) = place(e.1);
-        vec![ScriptError { line, column, message: e.0.to_string(), help: None }]
+        match foreign_name(source, line, column) {
+            Some(name) => {
+                let message = format!("`{name}` is not a name: {}", crate::declare::NAME_RULE);
+                let help = Some("texts, comments and titles may hold any letters; names may not".to_owned());
+                vec![ScriptError { line, column, message, help }]
+            }
+            None => vec![ScriptError { line, column, message: e.0.to_string(), help: None }],
+        }
     })
+}
+
+/// The word at a place (counted from 1) whose letters Rhai does not know.
+fn foreign_name(source: &str, line: u32, column: u32) -> Option<String> {
+    let at_line = usize::try_from(line.checked_sub(1)?).ok()?;
+    let text: Vec<char> = source.lines().nth(at_line)?.chars().collect();
+    let at = usize::try_from(column.checked_sub(1)?).ok()?;
+    let is_part = |c: &char| c.is_alphanumeric() || *c == '_';
+    text.get(at).filter(|c| !c.is_ascii() && is_part(c))?;
+    let begin = text[..at].iter().rposition(|c| !is_part(c)).map_or(0, |i| i + 1);
+    Some(text[begin..].iter().take_while(|c| is_part(c)).collect())
 }
 
 /// Checks that there are `declare(p)` and `scan(io)` and nothing outside functions; the name of scan's parameter.
@@ -223,6 +241,21 @@ fn scan(io) {
             let e = wrong(body);
             assert!(e.message.contains(part), "{body}: {} lacks {part}", e.message);
             assert_eq!(e.line, 3, "{body}: {}", e.message);
+        }
+    }
+
+    #[test]
+    fn a_name_of_other_letters_is_refused_in_plain_words() {
+        for (declared, used, name, line) in [
+            ("p.input(\"次数\", \"s\");", "", "次数", 2),
+            ("", "let x = io.次数;", "次数", 5),
+            ("", "io.泵1_run = true;", "泵1_run", 5),
+            ("", "let débit = 1.0;", "débit", 5),
+        ] {
+            let source = format!("fn declare(p) {{\n{declared}\n}}\nfn scan(io) {{\n{used}\n}}");
+            let e = Script::compile("test", &source).unwrap_err().remove(0);
+            let plain = format!("`{name}` is not a name: names are letters (a to z, A to Z), digits and `_`");
+            assert!(e.message.starts_with(&plain) && e.line == line, "{e:?}");
         }
     }
 

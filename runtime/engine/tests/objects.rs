@@ -304,6 +304,40 @@ fn a_permissive_blocks_a_start_and_never_stops_what_runs() {
 }
 
 #[test]
+fn the_cause_of_a_permissive_is_the_first_that_is_unmet_now() {
+    let mut s = site();
+    permissive(&mut s, "panel and level > 0.5 and vib < 5", &[Mode::Auto, Mode::Manual]);
+    let mut plant = running(s);
+    let cause = |plant: &Plant| {
+        let cause = plant.view("run").blocked.map(|b| b.cause.clone());
+        cause.map(|c| (c.text.to_string(), c.value, c.quality.is_bad()))
+    };
+    plant.order(0, mode(Mode::Off)).unwrap();
+    plant.feed("level", 0.2);
+    plant.scan(0, 1_000);
+    assert_eq!(cause(&plant), Some(("panel".into(), Some(Value::Bool(false)), false)));
+    plant.feed("panel", true);
+    plant.scan(0, 1_000);
+    assert_eq!(cause(&plant), Some(("level > 0.5".into(), Some(Value::Float(0.2)), false)), "the panel is met now");
+    let refused = plant.order(0, mode(Mode::Auto)).unwrap_err().to_string();
+    assert!(refused.contains("level > 0.5"), "{refused}");
+    plant.object_events();
+    for level in [0.3, 0.4] {
+        plant.feed("level", level);
+        plant.scan(0, 1_000);
+        assert_eq!(cause(&plant).unwrap().1, Some(Value::Float(0.2)), "as it was when it became the cause");
+    }
+    assert_eq!(plant.object_events(), [], "nothing of it is an event");
+    plant.feed("level", 3.0);
+    plant.feed("vib", 9.0);
+    plant.scan(0, 1_000);
+    assert_eq!(cause(&plant).unwrap().0, "vib < 5");
+    plant.feed("vib", 1.0);
+    plant.scan(0, 1_000);
+    assert_eq!(cause(&plant), None);
+}
+
+#[test]
 fn a_machine_that_its_feedback_shows_running_is_not_started_by_a_restart() {
     let mut s = site();
     permissive(&mut s, "level > 0.5", &[]);

@@ -262,7 +262,11 @@ impl JsonSchema for Label {
     }
 }
 
-/// `100ms`, `1s`, `1.5s`, `15min`, `2h`, `400d`.
+/// Longest duration of a file: 100 years. Longer than anything that is waited for or kept, and short enough that no
+/// multiple or sum of it that the runtime forms leaves the range of its clocks (292 years of nanoseconds).
+const DURATION_MAX: Duration = Duration::from_secs(36_525 * 86_400);
+
+/// `100ms`, `1s`, `1.5s`, `15min`, `2h`, `400d`; at most 100 years.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     const UNITS: [(&str, f64); 5] = [("ms", 1e-3), ("min", 60.0), ("s", 1.0), ("h", 3_600.0), ("d", 86_400.0)];
     let text = text.trim();
@@ -277,7 +281,11 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let Some((_, seconds)) = UNITS.iter().find(|(name, _)| *name == unit) else {
         return Err(format!("`{unit}` is not a unit of time"));
     };
-    Duration::try_from_secs_f64(number * seconds).map_err(|_| format!("`{text}` is not a duration"))
+    let seconds = number * seconds;
+    if seconds > DURATION_MAX.as_secs_f64() {
+        return Err(format!("`{text}` is too long: a duration is at most 36525d"));
+    }
+    Duration::try_from_secs_f64(seconds).map_err(|_| format!("`{text}` is not a duration"))
 }
 
 /// What to write instead of a wrong duration.
@@ -367,6 +375,11 @@ mod tests {
         assert!(parse_duration("5 parsec").unwrap_err().contains("parsec"));
         assert!(parse_duration("-5s").is_err());
         assert!(parse_duration("infs").is_err());
+        assert_eq!(parse_duration("36525d"), Ok(DURATION_MAX));
+        for long in ["36526d", "99999999999999d", "999999999999999999999999s"] {
+            assert!(parse_duration(long).unwrap_err().contains("too long"), "{long}");
+        }
+        assert!(parse_duration("NaNs").is_err());
         assert!(parse_duration("").is_err());
     }
 

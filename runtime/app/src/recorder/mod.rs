@@ -7,6 +7,7 @@
 
 pub mod bundle;
 pub mod codec;
+pub mod order;
 pub mod ring;
 pub mod tape;
 

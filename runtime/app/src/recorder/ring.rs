@@ -13,6 +13,8 @@ pub const SEGMENT_HEAD: &[u8; 20] = b"penstock-recorder 2\n";
 const BLOCK_MAGIC: &[u8; 4] = b"PSR1";
 /// Bytes of a block's head.
 pub const HEAD_BYTES: usize = 72;
+/// A configuration is applied well within this of its being kept.
+const NEW_WITHIN: std::time::Duration = std::time::Duration::from_secs(60);
 /// Longest block that is read: a keyframe of the largest site is shorter.
 const BLOCK_BYTES_MAX: u32 = 256 * 1024 * 1024;
 
@@ -145,7 +147,8 @@ pub struct Ring {
     dir: PathBuf,
     bounds: Bounds,
     file: Option<(File, u64)>,
-    names: u64,
+    /// Number of the last segment begun, by whichever process.
+    number: u64,
 }
 
 impl Ring {
@@ -156,7 +159,9 @@ impl Ring {
     pub fn open(dir: &Path, bounds: Bounds) -> std::io::Result<Ring> {
         std::fs::create_dir_all(dir.join("configs"))?;
         std::fs::create_dir_all(dir.join("runs"))?;
-        Ok(Ring { dir: dir.to_path_buf(), bounds, file: None, names: 0 })
+        let last = segments(dir)?.pop().map_or(Place::Before(0, 0), |(path, _)| Place::of(&path));
+        let number = if let Place::Number(number) = last { number } else { 0 };
+        Ok(Ring { dir: dir.to_path_buf(), bounds, file: None, number })
     }
 
     /// Appends a block. True: a new segment began with it.
@@ -176,7 +181,7 @@ impl Ring {
         head.crc = crc32fast::hash(bytes);
         let full = self.file.as_ref().is_none_or(|(_, written)| *written >= self.bounds.segment_bytes());
         if full {
-            self.begin_segment(now_ns)?;
+            self.begin_segment(&head, now_ns)?;
         }
         let Some((file, written)) = &mut self.file else { return Ok(full) };
         let mut block = Vec::with_capacity(HEAD_BYTES + bytes.len());
@@ -187,11 +192,11 @@ impl Ring {
         Ok(full)
     }
 
-    fn begin_segment(&mut self, now_ns: i64) -> std::io::Result<()> {
+    fn begin_segment(&mut self, head: &Head, now_ns: i64) -> std::io::Result<()> {
         self.sync()?;
-        self.make_room(now_ns)?;
-        self.names += 1;
-        let name = format!("{:016}-{:04}.rec", now_ns / 1_000_000, self.names);
+        self.make_room(head, now_ns)?;
+        self.number += 1;
+        let name = format!("{:010}-{:016}.rec", self.number, (now_ns / 1_000_000).max(0));
         let mut file = File::options().create_new(true).append(true).open(self.dir.join(name))?;
         file.write_all(SEGMENT_HEAD)?;
         self.file = Some((file, SEGMENT_HEAD.len() as u64));
@@ -199,11 +204,8 @@ impl Ring {
     }
 
     /// Removes the oldest segments while the ring is too large or too old, or the disk too full; and configurations that
-    /// no block names any more.
-    ///
-    /// # Errors
-    /// When the folder cannot be read, or the disk is too full without the ring.
-    pub fn make_room(&mut self, now_ns: i64) -> std::io::Result<()> {
+    /// no block names any more, nor the one of this head.
+    fn make_room(&mut self, head: &Head, now_ns: i64) -> std::io::Result<()> {
         let segments = segments(&self.dir)?;
         let mut total: u64 = segments.iter().map(|(_, len)| len).sum();
         let room = self.bounds.segment_bytes();
@@ -224,7 +226,7 @@ impl Ring {
             removed = true;
         }
         if removed {
-            self.drop_unused_configs()?;
+            self.drop_unused_configs(head)?;
         }
         if free()? < self.bounds.free_bytes_min {
             return Err(std::io::ErrorKind::StorageFull.into());
@@ -232,11 +234,19 @@ impl Ring {
         Ok(())
     }
 
-    fn drop_unused_configs(&self) -> std::io::Result<()> {
+    fn drop_unused_configs(&self, next: &Head) -> std::io::Result<()> {
         let index = Index::read(&self.dir)?;
+        let recent = std::time::SystemTime::now();
+        // Kept for a block that is still to come: by the head, and for others by the file's own clock, which may have been
+        // set back behind the times in the record.
+        let is_new = |path: &Path| {
+            let at = std::fs::metadata(path).and_then(|m| m.modified());
+            at.is_ok_and(|at| recent.duration_since(at).unwrap_or_else(|e| e.duration()) < NEW_WITHIN)
+        };
         let used: std::collections::HashSet<String> = index.blocks.iter().map(|b| b.head.config_hex()).collect();
         let runs = index.blocks.iter().map(|b| b.head.run.to_string());
-        let used: std::collections::HashSet<String> = used.into_iter().chain(runs).collect();
+        let next = [next.config_hex(), next.run.to_string()];
+        let used: std::collections::HashSet<String> = used.into_iter().chain(runs).chain(next).collect();
         let folder = |name: &str| std::fs::read_dir(self.dir.join(name));
         for entry in folder("configs")?.chain(folder("runs")?).filter_map(Result::ok) {
             let old = modified_ns(&entry.path()).is_some_and(|at| {
@@ -244,7 +254,7 @@ impl Ring {
                 newest > at
             });
             let named = entry.path().file_stem().is_some_and(|stem| used.contains(&*stem.to_string_lossy()));
-            if old && !named {
+            if old && !named && !is_new(&entry.path()) {
                 std::fs::remove_file(entry.path())?;
             }
         }
@@ -274,6 +284,25 @@ fn modified_ns(path: &Path) -> Option<i64> {
     i64::try_from(since.as_nanos()).ok()
 }
 
+/// Where a segment stands among the others, by its name. The number goes on over restarts: the civil clock, which may be
+/// set back, orders nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    /// Written by a version that named it `<utc ms>-<number>`: before all numbered ones.
+    Before(u64, u64),
+    /// Its number.
+    Number(u64),
+}
+
+impl Place {
+    fn of(path: &Path) -> Place {
+        let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+        let (first, second) = stem.split_once('-').unwrap_or((&stem, ""));
+        let (a, b) = (first.parse().unwrap_or(0), second.parse().unwrap_or(0));
+        if first.len() >= 16 { Place::Before(a, b) } else { Place::Number(a) }
+    }
+}
+
 /// Segments of a ring with their lengths, oldest first.
 fn segments(dir: &Path) -> std::io::Result<Vec<(PathBuf, u64)>> {
     let mut found = Vec::new();
@@ -286,7 +315,7 @@ fn segments(dir: &Path) -> std::io::Result<Vec<(PathBuf, u64)>> {
             }
         }
     }
-    found.sort();
+    found.sort_by_cached_key(|(path, _)| (Place::of(path), path.clone()));
     Ok(found)
 }
 
@@ -407,7 +436,10 @@ mod tests {
         let bound = 6 * 1024 * 1024;
         let mut ring = Ring::open(dir.path(), bounds(bound)).unwrap();
         for name in ["0123456789ab", "aaaaaaaaaaaa"] {
-            std::fs::write(dir.path().join(format!("configs/{name}.json")), "{}").unwrap();
+            let path = dir.path().join(format!("configs/{name}.json"));
+            std::fs::write(&path, "{}").unwrap();
+            let past = std::time::SystemTime::now() - std::time::Duration::from_secs(86_400);
+            File::options().write(true).open(&path).unwrap().set_modified(past).unwrap();
         }
         let far = 9_000_000_000;
         for scan in far..far + 400 {
@@ -420,6 +452,46 @@ mod tests {
         assert!(index.blocks[0].head.first_scan > far);
         assert!(dir.path().join("configs/0123456789ab.json").exists());
         assert!(!dir.path().join("configs/aaaaaaaaaaaa.json").exists());
+    }
+
+    #[test]
+    fn segments_follow_one_another_also_when_the_clock_is_set_back() {
+        let dir = tempfile::tempdir().unwrap();
+        // One of a version that named them by the clock, which was fast.
+        let mut old = SEGMENT_HEAD.to_vec();
+        old.extend_from_slice(&Head { len: 0, crc: crc32fast::hash(&[]), ..head(1, true) }.to_bytes());
+        std::fs::write(dir.path().join("0009999999999999-0007.rec"), old).unwrap();
+        for (run, now_ms) in [(2, 9_000_000), (3, 1_800_000), (4, 1_900_000), (5, 60_000)] {
+            let mut ring = Ring::open(dir.path(), bounds(1 << 30)).unwrap();
+            ring.append(head(run, true), &[1; 10], now_ms * 1_000_000).unwrap();
+            ring.file = None;
+            ring.append(head(10 * run, true), &[1; 10], now_ms * 1_000_000).unwrap();
+        }
+        let index = Index::read(dir.path()).unwrap();
+        let scans: Vec<u64> = index.blocks.iter().map(|b| b.head.first_scan).collect();
+        assert_eq!(scans, [1, 2, 20, 3, 30, 4, 40, 5, 50]);
+        let (path, _) = segments(dir.path()).unwrap().pop().unwrap();
+        assert!(path.ends_with("0000000008-0000000000060000.rec"), "{}", path.display());
+    }
+
+    #[test]
+    fn what_a_run_with_its_clock_set_back_needs_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ring = Ring::open(dir.path(), bounds(6 * 1024 * 1024)).unwrap();
+        let far = 9_000_000_000;
+        for scan in far..far + 200 {
+            ring.append(head(scan, true), &vec![0; 50_000], 0).unwrap();
+        }
+        // The next run: its times lie far before those in the record, and it has not written yet.
+        let names = dir.path().join("runs/8.json");
+        std::fs::write(&names, "{}").unwrap();
+        let past = std::time::SystemTime::now() - std::time::Duration::from_secs(86_400);
+        File::options().write(true).open(&names).unwrap().set_modified(past).unwrap();
+        let mut ring = Ring::open(dir.path(), bounds(1024 * 1024)).unwrap();
+        ring.append(Head { run: 8, ..head(1, true) }, &[1; 10], 0).unwrap();
+        assert!(names.exists());
+        let index = Index::read(dir.path()).unwrap();
+        assert_eq!(index.blocks.last().unwrap().head.run, 8);
     }
 
     #[test]

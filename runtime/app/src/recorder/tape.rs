@@ -2,6 +2,7 @@
 
 use super::bundle::{Bundle, Names, Unpacked};
 use super::codec::{In, Memory};
+use super::order;
 use super::ring::{BlockRef, Index, Kind};
 use penstock_engine::ScanJournal;
 use penstock_model::{TaskId, Utc};
@@ -93,7 +94,8 @@ impl Tape {
     pub fn new(index: &Index, task: TaskId, from: Utc) -> Tape {
         let of_task = |b: &&BlockRef| b.head.kind == Kind::Scans && b.head.task == task.0;
         let blocks: Vec<&BlockRef> = index.blocks.iter().filter(of_task).collect();
-        let before = blocks.iter().rposition(|b| b.head.key && b.head.first_utc <= from.0);
+        let here = order::locate(&order::spans(blocks.iter().copied()), from.0);
+        let before = here.and_then(|here| blocks[..=here].iter().rposition(|b| b.head.key));
         let start = before.or_else(|| blocks.iter().position(|b| b.head.key)).unwrap_or(blocks.len());
         Tape {
             task,
@@ -111,9 +113,10 @@ impl Tape {
     pub fn look_again(&mut self, index: &Index) {
         let behind = self.behind;
         let of_task = |b: &&BlockRef| b.head.kind == Kind::Scans && b.head.task == self.task.0;
-        let new = index.blocks.iter().filter(of_task);
-        let new = new.filter(|b| behind.is_none_or(|behind| (b.head.run, b.head.first_scan) > behind));
-        self.blocks = new.cloned().collect();
+        let blocks: Vec<&BlockRef> = index.blocks.iter().filter(of_task).collect();
+        // Where it was removed meanwhile, all that is there is newer. A run's number does not tell which is the later.
+        let taken = blocks.iter().rposition(|b| behind == Some((b.head.run, b.head.last_scan)));
+        self.blocks = blocks[taken.map_or(0, |at| at + 1)..].iter().map(|b| (*b).clone()).collect();
     }
 
     /// The next scan or gap; `None` at the end of what was read.

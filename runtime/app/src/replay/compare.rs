@@ -257,7 +257,8 @@ impl Comparison {
         serde_json::json!({
             "scans": self.scans,
             "time_s": self.time_s,
-            "equal": self.is_equal(),
+            // Of no scan nothing can be said.
+            "equal": (self.scans > 0).then(|| self.is_equal()),
             "commands_differ": self.commands_differ,
             "faults": self.faults.iter().map(|(at, text)| serde_json::json!({"at_ns": at.0, "text": text})).collect::<Vec<_>>(),
             "differences": found.collect::<Vec<_>>(),

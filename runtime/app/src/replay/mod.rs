@@ -14,11 +14,12 @@ pub(crate) use {shadow::run as shadow, why::run as why, window::run as replay};
 
 use crate::config::{Overrides, Site, load};
 use crate::recorder::bundle::Names;
-use crate::recorder::folder;
 use crate::recorder::ring::Index;
+use crate::recorder::{folder, order};
 use penstock_engine::Words;
 use penstock_model::{TaskId, Utc};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Which site and record, and in which language.
 #[derive(Debug, Clone, clap::Args)]
@@ -87,7 +88,18 @@ impl Common {
 }
 
 impl Opened {
-    /// Earliest and latest scan recorded.
+    /// The time of the last scan recorded: what counts as now, also where the clock was set back before it.
+    fn end(&self) -> Utc {
+        Utc(order::end(&self.index.blocks).unwrap_or(0))
+    }
+
+    /// So long before the end; not before the clock was set back, where that was later.
+    fn before_end(&self, time: Duration) -> Utc {
+        let since = order::set_back(&self.index.blocks).map_or(Utc(i64::MIN), Utc);
+        (self.end() - time).max(since)
+    }
+
+    /// Earliest and latest time recorded.
     fn span(&self) -> (Utc, Utc) {
         let first = self.index.blocks.iter().map(|b| b.head.first_utc).min().unwrap_or(0);
         let last = self.index.blocks.iter().map(|b| b.head.last_utc).max().unwrap_or(0);
@@ -97,10 +109,10 @@ impl Opened {
     /// A moment as a person writes it: `2026-11-22 18:05`, `18:05:30` (of the last day recorded), `-10min` before the
     /// end of the record, or with a zone as in `2026-11-22T10:05:00Z`.
     fn moment(&self, text: &str) -> Result<Utc, String> {
-        let (_, last) = self.span();
+        let last = self.end();
         let text = text.trim();
         if let Some(before) = text.strip_prefix('-') {
-            return Ok(last - crate::config::duration(before)?);
+            return Ok(self.before_end(crate::config::duration(before)?));
         }
         if let Ok(at) = text.parse::<jiff::Timestamp>() {
             return Ok(Utc(i64::try_from(at.as_nanosecond()).unwrap_or(i64::MAX)));
@@ -133,5 +145,70 @@ impl Opened {
             return Err(format!("the record has no task `{name}`; there are: {}", self.names.tasks.join(", ")));
         }
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recorder::ring::{Bounds, Head, Kind, Ring};
+
+    const S: i64 = 1_000_000_000;
+
+    /// A record of tasks 0 and 1 with a scan every 10 s each: two runs, the clock of the second set back by two hours.
+    fn opened(dir: &std::path::Path) -> Opened {
+        let site = dir.join("site");
+        std::fs::create_dir_all(&site).unwrap();
+        std::fs::write(site.join("site.yaml"), "site: s\nname: S\ntime_zone: Asia/Shanghai\ntasks: { a: 1s, b: 1s }\n")
+            .unwrap();
+        std::fs::write(site.join("tags.yaml"), "entries:\n  - { tag: sp, range: [0, 100], initial: 30 }\n").unwrap();
+        let site = load(&site, &Overrides::default()).unwrap_or_else(|e| panic!("{e}")).site;
+        let bounds = Bounds { bytes_max: 1 << 30, keep_ns: i64::MAX, free_bytes_min: 0 };
+        for (run, begin) in [(1, 1_800_000_000 * S), (2, (1_800_000_000 + 1_800 - 7_200) * S)] {
+            let mut ring = Ring::open(dir, bounds).unwrap();
+            for scan in 0_u8..180 {
+                for task in [0, 1] {
+                    let at = begin + i64::from(scan) * 10 * S + i64::from(task);
+                    let head = Head {
+                        kind: Kind::Scans,
+                        task,
+                        key: scan % 6 == 0,
+                        config: [0; 6],
+                        run,
+                        first_scan: scan.into(),
+                        last_scan: scan.into(),
+                        first_utc: at,
+                        last_utc: at,
+                        len: 0,
+                        crc: 0,
+                    };
+                    ring.append(head, &[], at).unwrap();
+                }
+            }
+        }
+        let names = Names::of(&site);
+        Opened { dir: dir.to_path_buf(), index: Index::read(dir).unwrap(), names, site }
+    }
+
+    #[test]
+    fn where_the_clock_was_set_back_now_is_the_last_scan_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let opened = opened(dir.path());
+        let back = 1_800_000_000 - 5_400;
+        assert_eq!(opened.end(), Utc((back + 1_790) * S + 1));
+        assert_eq!(opened.moment("-10min").unwrap(), Utc((back + 1_190) * S + 1));
+        assert_eq!(opened.moment("-2h").unwrap(), Utc(back * S), "not before the clock was set back");
+        assert_eq!(opened.span(), (Utc(back * S), Utc(1_800_001_790 * S + 1)));
+        let blocks = &opened.index.blocks;
+        assert_eq!(blocks.iter().map(|b| b.head.run).collect::<std::collections::BTreeSet<_>>().len(), 2);
+        assert!(blocks.windows(2).all(|b| b[0].head.run <= b[1].head.run), "in the order written");
+    }
+
+    #[test]
+    fn a_clock_that_was_never_set_back_leaves_windows_as_they_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut opened = opened(dir.path());
+        opened.index.blocks.retain(|b| b.head.run == 1);
+        assert_eq!(opened.moment("-2h").unwrap(), Utc((1_800_000_000 + 1_790 - 7_200) * S + 1));
     }
 }

@@ -47,7 +47,8 @@ pub fn run(args: &ShadowArgs) -> Result<(), String> {
         tracing::debug!(%error, "the shadow runs at the usual priority");
     }
     let opened = args.common.open()?;
-    let (_, start) = opened.span();
+    // What was recorded before is not what it is asked about.
+    let start = Utc(opened.end().0.saturating_add(1));
     let mut configs = Configs::new(&opened.dir);
     let last = opened.index.blocks.last().map(|b| (b.head.config_hex(), b.head.run)).unwrap_or_default();
     let (config, other) = args.alter.apply(&configs.get(&last.0, last.1)?.site, None)?;
@@ -158,7 +159,7 @@ fn report(
         for line in c.lines(tags, &shown, args.common.chinese()) {
             say!("  {line}");
         }
-        if c.is_equal() {
+        if c.is_equal() && c.scans > 0 {
             say!("  {}", args.common.say("与现行程序逐位相同", "equal to the live program to the bit"));
         }
     }

@@ -8,7 +8,7 @@ use super::window::Runner;
 use super::{Common, Opened};
 use crate::config::{DriverConfig, Site};
 use crate::diagnostics::suggest;
-use crate::recorder::ring::Kind;
+use crate::recorder::order;
 use crate::recorder::tape::{Configs, Next, Ran, Tape};
 use penstock_engine::{Circumstances, Explained, InputNow, OutputMemory, Wished, age};
 use penstock_model::{
@@ -45,7 +45,8 @@ struct Link {
 struct Asked<'a> {
     common: &'a Common,
     opened: &'a Opened,
-    at: Utc,
+    /// The moment; none: the end of the record.
+    at: Option<Utc>,
     configs: Configs,
     tasks: HashMap<TaskId, Option<Stood>>,
     lines: Vec<String>,
@@ -58,8 +59,9 @@ struct Asked<'a> {
 pub fn run(args: &WhyArgs) -> Result<(), String> {
     let opened = args.common.open()?;
     let (first, last) = opened.span();
-    let at = args.at.as_deref().map_or(Ok(last), |t| opened.moment(t))?;
-    if at < first {
+    // After all that is recorded, its end is what is known.
+    let at = args.at.as_deref().map(|t| opened.moment(t)).transpose()?.filter(|at| *at < last);
+    if let Some(at) = at.filter(|at| *at < first) {
         let (at, first) = (opened.shown(at), opened.shown(first));
         return Err(format!("{at} is not in the record, which begins at {first}"));
     }
@@ -91,7 +93,7 @@ impl Asked<'_> {
     /// The task replayed up to the moment.
     fn stood(&mut self, task: TaskId) -> Result<Option<&Stood>, String> {
         if !self.tasks.contains_key(&task) {
-            let mut tape = Tape::new(&self.opened.index, task, self.at);
+            let mut tape = Tape::new(&self.opened.index, task, self.at.unwrap_or(Utc(i64::MAX)));
             let mut runner = Runner::new(task, None, super::alter::Alter::default(), Utc(i64::MAX));
             let (mut comparison, mut last) = (Comparison::default(), None);
             while let Some(next) = tape.next(&self.opened.index, &mut self.configs)? {
@@ -99,7 +101,7 @@ impl Asked<'_> {
                     Next::Gap(_) => runner.stop(),
                     Next::Scan(journal, ran) => {
                         // The first scan after the moment tells nothing that is not known, but where nothing is before.
-                        if journal.now.utc > self.at && runner.replay().is_some() {
+                        if self.at.is_some_and(|at| journal.now.utc > at) && runner.replay().is_some() {
                             break;
                         }
                         runner.scan(&mut self.configs, &journal, &ran, &mut comparison)?;
@@ -140,7 +142,11 @@ impl Asked<'_> {
 
     fn explain(&mut self, def: &TagDef) -> Result<(), String> {
         let Some((e, def, program)) = self.known(def)? else {
-            return Err(format!("the record does not know how `{}` stood at {}", def.path, self.opened.shown(self.at)));
+            return Err(format!(
+                "the record does not know how `{}` stood at {}",
+                def.path,
+                self.opened.shown(self.at.unwrap_or(self.opened.end()))
+            ));
         };
         let at = self.opened.shown(e.now.utc);
         let value =
@@ -376,10 +382,9 @@ impl Asked<'_> {
 
     fn link(&self, device: usize) -> String {
         let name = self.opened.site.devices.get(device).map(|d| d.name.to_string()).unwrap_or_default();
-        let blocks = self.opened.index.blocks.iter().rev();
-        let block = blocks
-            .filter(|b| b.head.kind == Kind::Links && b.head.first_utc <= self.at.0)
-            .find_map(|b| self.opened.index.bytes(b));
+        let (blocks, spans) = order::links(&self.opened.index.blocks);
+        let here = order::locate(&spans, self.at.map_or(i64::MAX, |at| at.0));
+        let block = here.and_then(|here| blocks[..=here].iter().rev().find_map(|b| self.opened.index.bytes(b)));
         let links: Option<Vec<serde_json::Value>> = block.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let link = links.and_then(|links| {
             let link = links.get(device)?;

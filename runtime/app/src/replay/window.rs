@@ -57,9 +57,11 @@ struct Done {
 pub fn run(args: &ReplayArgs) -> Result<(), String> {
     let opened = args.common.open()?;
     let (first, last) = opened.span();
-    let from = args.from.as_deref().map_or(Ok(last - WINDOW), |t| opened.moment(t))?;
-    let to = args.to.as_deref().map_or(Ok(last), |t| opened.moment(t))?;
-    if from >= to {
+    let from = args.from.as_deref().map_or(Ok(opened.before_end(WINDOW)), |t| opened.moment(t))?;
+    let until = args.to.as_deref().map(|t| opened.moment(t)).transpose()?;
+    let to = until.unwrap_or(opened.end());
+    // Where the clock was set back, a window up to the end may begin at a later time than it ends.
+    if until.map_or(from == to, |to| from >= to) {
         return Err(format!(
             "the window is empty: it begins at {} and ends at {}",
             opened.shown(from),
@@ -79,7 +81,7 @@ pub fn run(args: &ReplayArgs) -> Result<(), String> {
     let mut configs = Configs::new(&opened.dir);
     let mut all = Vec::new();
     for (task, name) in opened.tasks(args.task.as_deref())? {
-        all.push(one_task(args, &opened, &mut configs, (task, name), (from, to))?);
+        all.push(one_task(args, &opened, &mut configs, (task, name), (from, until))?);
     }
     for done in &all {
         print_task(&args.common, &opened, done, altered);
@@ -103,7 +105,7 @@ fn one_task(
     opened: &Opened,
     configs: &mut Configs,
     (task, name): (TaskId, String),
-    (from, to): (Utc, Utc),
+    (from, until): (Utc, Option<Utc>),
 ) -> Result<Done, String> {
     let mut tape = Tape::new(&opened.index, task, from);
     let mut runner = Runner::new(task, args.scripts.clone(), args.alter.clone(), from);
@@ -122,12 +124,12 @@ fn one_task(
         match next {
             Next::Gap(gap) => {
                 runner.stop();
-                if gap.until.is_none_or(|until| until >= from) && gap.after <= to {
+                if gap.until.is_none_or(|until| until >= from) && until.is_none_or(|to| gap.after <= to) {
                     done.gaps.push(gap);
                 }
             }
             Next::Scan(journal, ran) => {
-                if journal.now.utc > to {
+                if until.is_some_and(|to| journal.now.utc > to) {
                     break;
                 }
                 if !done.configs.contains(&ran.hash) && journal.now.utc >= from {
@@ -157,6 +159,8 @@ pub struct Runner {
     replay: Option<Replay>,
     /// The replay runs what is other.
     altered: bool,
+    /// `from` has come: a clock that is set back afterwards does not undo it.
+    begun: bool,
     clock: Option<Arc<dyn penstock_model::Clock>>,
     /// What of the programs was left fresh.
     pub fresh: Vec<String>,
@@ -176,6 +180,7 @@ impl Runner {
             changes: 0,
             replay: None,
             altered: false,
+            begun: false,
             clock: None,
             fresh: Vec::new(),
             other: Vec::new(),
@@ -223,7 +228,8 @@ impl Runner {
         if self.replay.is_none() {
             return Ok(false);
         }
-        let within = journal.now.utc >= self.from;
+        self.begun |= journal.now.utc >= self.from;
+        let within = self.begun;
         if within && !self.altered && (self.scripts.is_some() || !self.alter.is_empty()) {
             self.switch(configs, journal, ran)?;
         }

@@ -78,6 +78,8 @@ pub(crate) struct Unit {
     pub hand: bool,
     /// Seconds since the order changed; none: longer than anybody asks for.
     since: Option<f64>,
+    /// Seconds since it was ordered or last seen running, while it is ordered and does not run.
+    missing: f64,
     own_hours: f64,
     /// Seconds since each start of the last hour, the oldest in front.
     starts: VecDeque<f64>,
@@ -92,7 +94,7 @@ impl Unit {
     /// A machine about which nothing is known yet.
     pub fn unknown() -> Unit {
         let starts = VecDeque::with_capacity(STARTS_MAX);
-        Unit { ordered: false, failed: false, hand: false, since: None, own_hours: 0.0, starts }
+        Unit { ordered: false, failed: false, hand: false, since: None, missing: 0.0, own_hours: 0.0, starts }
     }
 
     pub fn memory(&mut self, pass: &mut Pass) {
@@ -100,6 +102,7 @@ impl Unit {
         pass.switch("failed", &mut self.failed);
         pass.switch("hand", &mut self.hand);
         pass.maybe_amount("since", &mut self.since);
+        pass.newer_amount("missing", &mut self.missing);
         pass.amount("own_hours", &mut self.own_hours);
         let Some(starts) = pass.rows("starts", self.starts.iter().map(|age| [*age]), STARTS_MAX) else { return };
         if starts.iter().any(|[age]| *age < 0.0) {
@@ -120,10 +123,12 @@ impl Unit {
         if machine.running {
             self.own_hours = bounded(self.own_hours + dt / 3_600.0);
         }
+        let absent = machine.auto && self.ordered && !machine.running;
+        self.missing = if absent { bounded(self.missing + dt) } else { 0.0 };
         if !machine.available {
             // A fault signal says more than our suspicion; when it goes, the machine has been seen to.
             self.failed = false;
-        } else if machine.auto && self.ordered && !machine.running && start_timeout.is_some_and(|t| self.lasted(t)) {
+        } else if absent && start_timeout.is_some_and(|t| self.missing + TIME_ROUNDING >= t) {
             self.failed = true;
         }
     }
@@ -133,9 +138,17 @@ impl Unit {
         self.since.is_none_or(|since| since + TIME_ROUNDING >= t)
     }
 
+    /// Lets a failed one be tried again.
+    pub fn forgive(&mut self) {
+        self.failed = false;
+        self.missing = 0.0;
+    }
+
+    /// Another order, by whomever: its time begins, and a start counts.
     pub fn order(&mut self, on: bool) {
         self.ordered = on;
         self.since = Some(0.0);
+        self.missing = 0.0;
         if on {
             if self.starts.len() == STARTS_MAX {
                 self.starts.pop_front();

@@ -164,6 +164,16 @@ impl<'a> Pass<'a> {
         self.field(name, value, |x| Field::Number(*x), |field| checked(field, 0.0));
     }
 
+    /// As [`Pass::amount`], of a field that memories of before it do not have: `value` stays there.
+    pub fn newer_amount(&mut self, name: &'static str, value: &mut f64) {
+        if let Way::In { fields, .. } = &self.0
+            && !fields.iter().any(|(n, _)| n == name)
+        {
+            return;
+        }
+        self.amount(name, value);
+    }
+
     pub fn maybe(&mut self, name: &'static str, value: &mut Option<f64>) {
         self.option(name, value, -MEMORY_MAX);
     }

@@ -84,7 +84,7 @@ pub(crate) struct PidSettings {
     /// What really acts on the process, while the controller goes on: the integral follows it.
     pub reset_from: Option<f64>,
     pub mode: Mode,
-    /// Output in manual; `None`: the last one.
+    /// Output in manual; `None`: the last one, at the first step 0.
     pub manual: Option<f64>,
     /// Set-point in cascade.
     pub cascade: f64,
@@ -186,7 +186,9 @@ impl Pid {
         let switched = self.last.is_some_and(|last| last.mode != s.mode);
         let proportional = s.proportional(sp, pv);
         self.derive(sp, pv, s, dt, switched);
-        let by_hand = if s.mode == Mode::Manual { s.manual.or(self.last.map(|last| last.u)) } else { None };
+        // At the first step nothing stands yet: 0, never an output of the controller that nobody has switched on.
+        let stays = self.last.map_or(0.0, |last| last.u);
+        let by_hand = (s.mode == Mode::Manual).then(|| s.manual.unwrap_or(stays));
         // A preset is the program's own, newer word; tracking follows what was granted at the last scan.
         let u = if let Some(target) = self.preset.take().or(s.track).or(by_hand) {
             let u = target.clamp(s.min, s.max);
@@ -436,6 +438,25 @@ mod tests {
         assert_eq!(pid.run(5.0, 3.0, &set, 1.0), 12.5);
         assert_eq!(pid.run(5.0, 3.0, &manual, 1.0), 12.5);
         assert_eq!(pid.run(5.0, 3.0, &auto, 1.0), 12.5);
+    }
+
+    #[test]
+    fn in_manual_a_new_controller_stays_where_it_is_told_to_or_at_0() {
+        let manual = PidSettings { mode: Mode::Manual, ..pi(20.0, 60.0) };
+        let mut pid = Pid::default();
+        assert_eq!(pid.run(5.0, 3.0, &manual, 1.0), 0.0, "not kp·e");
+        assert_eq!(pid.run(9.0, 3.0, &manual, 1.0), 0.0);
+        assert_eq!(pid.run(5.0, 3.0, &PidSettings { mode: Mode::Auto, ..manual }, 1.0), 0.0, "no bump either");
+        let limited = PidSettings { min: 15.0, max: 85.0, ..manual };
+        assert_eq!(Pid::default().run(5.0, 3.0, &limited, 1.0), 15.0, "0 within the limits");
+        let mut preset = Pid::default();
+        preset.preset(40.0);
+        for _ in 0..3 {
+            assert_eq!(preset.run(5.0, 3.0, &limited, 1.0), 40.0);
+        }
+        let mut tracked = Pid::default();
+        assert_eq!(tracked.run(5.0, 3.0, &PidSettings { track: Some(33.0), ..limited }, 1.0), 33.0);
+        assert_eq!(tracked.run(5.0, 3.0, &limited, 1.0), 33.0);
     }
 
     #[test]

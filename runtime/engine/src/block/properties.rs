@@ -265,7 +265,8 @@ proptest! {
     #[test]
     fn a_reset_block_answers_as_a_new_one(scans in scans()) {
         let half = scans.len() / 2;
-        for kind in BlockKind::ALL {
+        // What protects the machines of a sequencer outlives its reset; it has a test of its own.
+        for kind in BlockKind::ALL.into_iter().filter(|kind| !matches!(kind, BlockKind::Sequencer)) {
             let (mut used, mut new) = (kind.make(), kind.make());
             for s in &scans[..half] {
                 prop_assert!(step(kind, &mut used, *s).is_ok());

@@ -5,12 +5,15 @@
 //! ```text
 //! one more    when demand > up·C                       for up_after
 //! one fewer   when demand < down·(C − C of the next to stop)   for down_after
-//! one fewer   when a surge margin < guard and demand < C − C of the next to stop   for guard_after
+//! one fewer   when a surge margin < guard and demand < min(up, 1)·(C − C of the next to stop)   for guard_after
 //! ```
+//!
+//! So what the surge guard takes away, the demand does not at once ask for again.
 //!
 //! The usual figures for blowers, which are the defaults: up 0.95 for 5 to 10 min, down 0.90 for 10 to 20 min, 2 to 4
 //! starts an hour. A machine that faults is replaced by the next one at once, whatever the demand. Minimum times and the
-//! starts of an hour bind every start; a fault alone stops a machine before its minimum time. What is waited for is said.
+//! starts of an hour bind every start; a fault alone stops a machine before its minimum time. What a person starts and
+//! stops counts for both: it is the motor that they protect. What is waited for is said. Own rule.
 
 use super::FunctionBlock;
 use super::args::{Call, Reset, bounded, result, whole};
@@ -148,7 +151,12 @@ impl Sequencer {
         self.since_start = self.since_start.map(|t| bounded(t + dt));
         for (unit, machine) in self.units.iter_mut().zip(machines) {
             unit.advance(machine, s.start_timeout, dt);
-            if unit.ordered && (!machine.available || unit.failed) {
+            if !machine.auto {
+                // It is left to its person; a start and a stop by hand begin the minimum times too.
+                if unit.ordered != machine.running {
+                    unit.order(machine.running);
+                }
+            } else if unit.ordered && (!machine.available || unit.failed) {
                 unit.order(false);
                 self.by_demand = false;
             }
@@ -158,6 +166,17 @@ impl Sequencer {
         self.waiting = if self.wanted.max(s.min_running) > usable { Waiting::NoMachine } else { Waiting::Nothing };
         self.wanted = self.wanted.clamp(s.min_running, s.max_running).min(usable);
         self.order(machines, s);
+    }
+
+    /// Failed machines may be tried again and every delay begins anew. Orders, hours, minimum times, the gap and the
+    /// starts of the hour stay: they protect the machines, whatever a program wants.
+    pub fn begin_again(&mut self) {
+        for unit in &mut self.units {
+            unit.forgive();
+        }
+        self.by_demand = false;
+        (self.up, self.down, self.guard) = Default::default();
+        self.waiting = Waiting::Nothing;
     }
 
     /// Machines that are new, and machines that a person took or gave back.
@@ -170,11 +189,10 @@ impl Sequencer {
                     self.wanted = self.wanted.saturating_sub(1);
                 } else if machine.auto && machine.running && machine.available {
                     self.wanted += 1;
+                    // Whoever gives it back running has seen to it.
+                    unit.failed = false;
                 }
                 unit.hand = !machine.auto;
-            }
-            if !machine.auto {
-                unit.ordered = machine.running;
             }
         }
         for machine in machines.iter().skip(self.units.len()) {
@@ -213,7 +231,9 @@ impl Sequencer {
             next.filter(|_| count > s.min_running && self.wanted >= count).map(|i| capacity - machines[i].capacity);
         let idle = rest.is_some_and(|rest| demand < s.down * rest || (rest <= 0.0 && demand <= 0.0));
         let near = |i: usize| machines[i].running && machines[i].margin.zip(s.guard).is_some_and(|(m, g)| m < g);
-        let surging = rest.is_some_and(|rest| demand < rest) && (0..machines.len()).any(near);
+        // Above that the demand would at once call for the machine again: the two rules would wear its starts out.
+        let carried = |rest: f64| demand < s.up.min(1.0) * rest;
+        let surging = rest.is_some_and(carried) && (0..machines.len()).any(near);
         let (idle, surging) = (self.down.run(idle, s.down_after, dt), self.guard.run(surging, s.guard_after, dt));
         if idle || surging {
             self.wanted = count - 1;
@@ -283,7 +303,7 @@ impl FunctionBlock for Sequencer {
             self.units.iter().zip(&machines).map(|(u, m)| f(u, m)).collect::<Array>().into()
         };
         let ordered = self.units.iter().zip(&machines).filter(|(u, _)| u.ordered);
-        let capacity: f64 = ordered.clone().map(|(_, m)| m.capacity).sum();
+        let capacity: f64 = ordered.clone().map(|(_, m)| m.capacity).fold(0.0, |a, b| a + b);
         Ok(result([
             ("run", each(&|u, _| u.ordered.into())),
             ("failed", each(&|u, _| u.failed.into())),
@@ -297,7 +317,7 @@ impl FunctionBlock for Sequencer {
 
     fn reset(&mut self, to: Reset) -> Result<(), String> {
         to.nothing()?;
-        *self = Self::default();
+        self.begin_again();
         Ok(())
     }
 
@@ -464,5 +484,114 @@ mod tests {
         assert_eq!(site.run(3_100.0, 60), "011", "one alone could not");
         assert_eq!(site.run(2_800.0, 11), "010");
         assert_eq!(site.run(100.0, 60), "010");
+    }
+
+    #[test]
+    fn the_surge_guard_takes_nothing_away_that_the_demand_asks_for_again() {
+        for (up, demand) in [(0.95, 2_910.0), (0.95, 2_850.0), (1.2, 3_100.0)] {
+            let mut site = Site::new(Station { guard: Some(8.0), up, ..STATION });
+            site.machines.truncate(2);
+            for machine in &mut site.machines {
+                machine.margin = Some(5.0);
+            }
+            assert_eq!(site.run(6_000.0, 400), "11");
+            for minute in 0..60 {
+                assert_eq!(site.run(demand, 60), "11", "up {up}, {demand} in minute {minute}");
+            }
+        }
+        let mut site = Site::new(Station { guard: Some(8.0), ..STATION });
+        site.machines.truncate(2);
+        for machine in &mut site.machines {
+            machine.margin = Some(5.0);
+        }
+        site.run(6_000.0, 400);
+        assert_ne!(site.run(2_849.0, 12), "11");
+    }
+
+    #[test]
+    fn what_a_person_starts_and_stops_has_its_minimum_times_too() {
+        let s = Station { min_run: 100.0, min_stop: 200.0, up_after: 1.0, down_after: 1.0, ..STATION };
+        let mut site = Site::new(s);
+        site.machines.truncate(1);
+        assert_eq!(site.run(2_000.0, 1_000), "1");
+        // A person takes it, stops it and gives it back.
+        site.machines[0].auto = false;
+        site.run(2_000.0, 1);
+        site.machines[0].running = false;
+        site.block.run(2_000.0, &site.machines, &site.s, 1.0);
+        site.machines[0].auto = true;
+        assert_eq!((site.run(2_000.0, 199).as_str(), site.block.waiting), ("0", Waiting::MinStop));
+        assert_eq!(site.run(2_000.0, 2), "1");
+        // One of two that a person has just started is not stopped before its time; the start counts.
+        let mut site = Site::new(Station { min_running: 0, ..s });
+        site.machines.truncate(1);
+        site.machines[0].auto = false;
+        site.block.run(0.0, &site.machines, &site.s, 1.0);
+        site.machines[0].running = true;
+        for _ in 0..2 {
+            site.block.run(0.0, &site.machines, &site.s, 1.0);
+        }
+        assert_eq!(site.block.units[0].starts(), 1, "once, however long it runs");
+        site.machines[0].auto = true;
+        assert_eq!((site.run(0.0, 90).as_str(), site.block.waiting), ("1", Waiting::MinRun));
+        assert_eq!(site.run(0.0, 20), "0");
+        // By hand it is left alone, also with a fault.
+        site.machines[0].auto = false;
+        (site.machines[0].running, site.machines[0].available) = (true, false);
+        for _ in 0..50 {
+            site.block.run(0.0, &site.machines, &site.s, 1.0);
+        }
+        assert!(site.block.units[0].ordered);
+        assert_eq!(site.block.units[0].starts(), 2);
+    }
+
+    #[test]
+    fn a_machine_that_lost_its_running_signal_has_the_time_of_a_start_to_show_it_again() {
+        let mut site = Site::new(STATION);
+        assert_eq!(site.run(2_000.0, 3_600), "010");
+        let lost = |site: &mut Site, seconds: u32| {
+            for _ in 0..seconds {
+                site.machines[1].running = false;
+                site.block.run(2_000.0, &site.machines, &STATION, 1.0);
+            }
+            site.block.units[1].failed
+        };
+        assert!(!lost(&mut site, 59), "one scan without it is no failure");
+        site.machines[1].running = true;
+        assert_eq!(site.run(2_000.0, 1), "010", "it shows it again");
+        assert!(!lost(&mut site, 59), "and has the whole time again");
+        assert!(lost(&mut site, 1));
+        assert!(!site.block.units[1].ordered && site.block.units[2].ordered, "another took its place");
+        // A person who gives it back running has seen to it.
+        site.machines[1].auto = false;
+        site.machines[1].running = true;
+        site.block.run(2_000.0, &site.machines, &STATION, 1.0);
+        site.machines[1].auto = true;
+        site.block.run(2_000.0, &site.machines, &STATION, 1.0);
+        assert!(!site.block.units[1].failed && site.block.units[1].ordered);
+    }
+
+    #[test]
+    fn a_reset_forgives_failures_and_keeps_what_protects_the_machines() {
+        let s =
+            Station { min_stop: 200.0, starts_per_hour: 2, min_running: 0, up_after: 1.0, down_after: 1.0, ..STATION };
+        let mut site = Site::new(s);
+        site.machines.truncate(1);
+        for _ in 0..2 {
+            assert_eq!(site.run(2_000.0, 250), "1");
+            assert_eq!(site.run(0.0, 10), "0");
+        }
+        site.block.begin_again();
+        assert_eq!((site.run(2_000.0, 150).as_str(), site.block.waiting), ("0", Waiting::Starts));
+        // A failed one is tried again, but not before it has stood its time.
+        let mut site = Site::new(s);
+        site.machines.truncate(1);
+        for _ in 0..70 {
+            site.block.run(2_000.0, &site.machines, &s, 1.0);
+        }
+        assert!(site.block.units[0].failed);
+        site.block.begin_again();
+        assert_eq!((site.run(2_000.0, 150).as_str(), site.block.waiting), ("0", Waiting::MinStop));
+        assert_eq!(site.run(2_000.0, 60), "1");
     }
 }

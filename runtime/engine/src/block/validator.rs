@@ -9,7 +9,7 @@
 //! | `stale` | its sample is older than `max_age` |
 //! | `range` | below `min` or above `max` |
 //! | `spike` | further than `spike` from the median of its last five samples |
-//! | `rate` | further than `rate·t` from its last accepted sample, `t` before |
+//! | `rate` | further than `rate·t` from its last accepted sample, taken `t` before it |
 //! | `flat` | within `flat_band` of one value for `flat_time` |
 //!
 //! A spike test by the running median (a filter of Hampel's kind) passes a real step at its third sample; the rate test
@@ -96,7 +96,7 @@ pub(crate) struct Shown {
 struct Sensor {
     recent: [f64; MEDIAN_OF],
     count: usize,
-    /// Last accepted sample and the seconds since it.
+    /// Last accepted sample and the seconds since it was taken.
     accepted: Option<(f64, f64)>,
     /// The verdict on the sample that is being seen, for scans between two samples.
     verdict: Option<&'static str>,
@@ -133,13 +133,16 @@ impl Sensor {
             return Err("range");
         }
         if fresh {
-            self.verdict = self.sudden(x, s);
+            self.verdict = self.sudden(x, shown.age, s);
         }
         match self.verdict {
             Some(cause) => Err(cause),
             None if flat => Err("flat"),
             None => {
-                self.accepted = Some((x, 0.0));
+                // The same sample in another scan is no younger.
+                if fresh || self.accepted.is_none() {
+                    self.accepted = Some((x, shown.age.unwrap_or(0.0)));
+                }
                 Ok(x)
             }
         }
@@ -174,7 +177,7 @@ impl Sensor {
     }
 
     /// Spike and rate of a new sample.
-    fn sudden(&mut self, x: f64, s: &Tests) -> Option<&'static str> {
+    fn sudden(&mut self, x: f64, age: Option<f64>, s: &Tests) -> Option<&'static str> {
         self.recent.rotate_right(1);
         self.recent[0] = x;
         self.count = (self.count + 1).min(MEDIAN_OF);
@@ -186,7 +189,10 @@ impl Sensor {
         if self.count > 2 && s.spike.is_some_and(|spike| (x - median).abs() > spike) {
             return Some("spike");
         }
-        let too_fast = |(y, since): (f64, f64), rate: f64| (x - y).abs() > rate * since;
+        let too_fast = |(y, since): (f64, f64), rate: f64| {
+            let between = (since - age.unwrap_or(0.0)).max(0.0);
+            (x - y).abs() > rate * between
+        };
         self.accepted.zip(s.rate).is_some_and(|(last, rate)| too_fast(last, rate)).then_some("rate")
     }
 
@@ -478,6 +484,32 @@ mod tests {
         let washing = [Shown { value: Some(2.0), age: Some(0.0), maintenance: true }];
         assert_eq!(block.run(&washing, &s, 1.0).cause, "maintenance");
         assert_eq!(block.run(&[Shown::default()], &s, 1.0).cause, "missing");
+    }
+
+    #[test]
+    fn the_rate_counts_from_sample_to_sample() {
+        // 0.01 per s and a sample every 5 s: 0.05 from one to the next, however often it is looked at.
+        let s = Tests { rate: Some(0.01), ..OXYGEN };
+        let mut block = Validator::default();
+        let mut run = |value: f64, age: f64| {
+            block.run(&[Shown { value: Some(value), age: Some(age), maintenance: false }], &s, 1.0)
+        };
+        let mut value = 2.0;
+        for second in 0_u32..60 {
+            value += if second > 0 && second % 5 == 0 { 0.045 } else { 0.0 };
+            let seen = run(value, f64::from(second % 5));
+            assert_eq!((seen.state, seen.cause.as_str(), seen.value), (Good, "", value), "{second} s");
+        }
+        for age in 0_u32..5 {
+            let seen = run(value + 0.06, f64::from(age));
+            assert_eq!((seen.state, seen.cause.as_str()), (if age < 3 { Hold } else { Safe }, "rate"), "age {age}");
+        }
+        // 10 s after the last accepted one the next may be 0.1 away.
+        assert_eq!(run(value + 0.09, 0.0).state, Good);
+        // It is the time between the samples that counts, not the one between the scans that saw them: 1.2 s here.
+        run(value + 0.09, 1.0);
+        assert_eq!(run(value + 0.105, 0.8).state, Hold);
+        assert_eq!(run(value + 0.101, 0.0).state, Good);
     }
 
     #[test]

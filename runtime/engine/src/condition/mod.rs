@@ -179,6 +179,12 @@ impl Condition {
         Cause { tag: leaf.left.tag, value: sample.value.clone(), quality: sample.quality, text: leaf.text.clone() }
     }
 
+    /// True where `cause` still names the comparison of that place, with an input as usable as it was.
+    pub(crate) fn is_cause(&self, cause: &Cause, leaf: usize, image: &[Sample]) -> bool {
+        let leaf = &self.leaves[leaf];
+        cause.text == leaf.text && cause.quality.is_bad() == image[leaf.left.at].quality.is_bad()
+    }
+
     fn node(&self, node: &Node, timers: &mut Timers, image: &[Sample], now: Instant) -> (Tri, usize) {
         match node {
             Node::Leaf(at) => (self.leaves[*at].evaluate(image), *at),

@@ -154,7 +154,11 @@ impl Parser<'_> {
         }
         self.next += 1;
         let word = self.take("a time")?;
-        let Some(time) = duration(&word.text) else {
+        let seconds = seconds(&word.text);
+        if seconds.is_some_and(|s| s > TIME_MAX_S) {
+            return Err(error(&word, format!("`{}` is too long: a time is at most 876600h", word.text), None));
+        }
+        let Some(time) = seconds.and_then(|s| Duration::try_from_secs_f64(s).ok()) else {
             return Err(error(
                 &word,
                 format!("`{}` is not a time", word.text),
@@ -380,8 +384,11 @@ fn number(text: &str) -> Option<(f64, &str)> {
     Some((number, &text[split..]))
 }
 
-/// `500ms`, `2s`, `5min`, `1h`.
-fn duration(text: &str) -> Option<Duration> {
+/// Longest time of a condition, s: 100 years, the longest duration of any file.
+const TIME_MAX_S: f64 = 36_525.0 * 86_400.0;
+
+/// `500ms`, `2s`, `5min`, `1h` in seconds.
+fn seconds(text: &str) -> Option<f64> {
     let (number, unit) = number(text)?;
     let seconds = match unit {
         "ms" => 1e-3,
@@ -390,7 +397,7 @@ fn duration(text: &str) -> Option<Duration> {
         "h" => 3_600.0,
         _ => return None,
     };
-    Duration::try_from_secs_f64(number * seconds).ok()
+    Some(number * seconds)
 }
 
 fn say(unit: Unit) -> String {
@@ -437,6 +444,7 @@ mod tests {
             ("(p/on", 0, "not closed"),
             ("p/on)", 4, "not expected here"),
             ("p/on for ever", 9, "not a time"),
+            ("p/on for 99999999999999h", 9, "too long: a time is at most 876600h"),
             ("p/on for", 8, "ends where a time"),
             ("p/on = true", 5, "no comparison"),
             ("good p/x", 5, "takes a tag in brackets"),

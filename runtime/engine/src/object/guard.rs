@@ -64,6 +64,10 @@ impl Watch {
     pub fn cause(&self, leaf: usize, image: &[Sample]) -> Cause {
         self.condition.cause(leaf, image)
     }
+
+    fn is_cause(&self, cause: &Cause, leaf: usize, image: &[Sample]) -> bool {
+        self.condition.is_cause(cause, leaf, image)
+    }
 }
 
 /// What an evaluation of an interlock changed.
@@ -154,7 +158,7 @@ pub(crate) struct Permissive {
     watch: Watch,
     /// What is known of it: `None` while inputs are waited for.
     pub met: Option<bool>,
-    /// What decided, as it was when that changed.
+    /// What decides, as it was when it began to: while it is not met, the first comparison that is unmet now.
     pub cause: Option<Cause>,
 }
 
@@ -167,7 +171,8 @@ impl Permissive {
         &mut self.watch
     }
 
-    /// One evaluation; true when it changed.
+    /// One evaluation; true when it changed, or while it is not met another comparison is what it waits for. A value that
+    /// moves without deciding otherwise is no change.
     pub fn look(&mut self, image: &[Sample], now: Instant) -> bool {
         let (verdict, leaf) = self.watch.look(image, now);
         let met = match verdict {
@@ -175,7 +180,8 @@ impl Permissive {
             Verdict::Yes => Some(true),
             Verdict::No => Some(false),
         };
-        if self.met == met && self.cause.is_some() {
+        let still = self.cause.as_ref().is_some_and(|c| met == Some(true) || self.watch.is_cause(c, leaf, image));
+        if self.met == met && still {
             return false;
         }
         self.met = met;

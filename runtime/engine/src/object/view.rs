@@ -46,7 +46,7 @@ pub struct InterlockView {
 pub struct PermissiveView {
     /// True where it is met; `None` while its inputs have not been received since the start.
     pub met: Option<bool>,
-    /// What decided, as it was when that changed.
+    /// What decides, as it was when it began to: while it is not met, the first comparison that is unmet now.
     pub cause: Option<Cause>,
 }
 
