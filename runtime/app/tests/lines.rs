@@ -152,7 +152,7 @@ async fn sick(line: bool, faults: &[(u8, &str, Quality, &str)]) {
     stop.send(true).unwrap();
     tokio::time::timeout(PATIENCE, driver).await.unwrap().unwrap();
     assert_eq!(*heard.wrong.lock().unwrap(), Vec::<String>::new());
-    let reasons = heard.reasons.lock().unwrap();
+    let reasons = heard.reasons.lock().unwrap().clone();
     for (unit, text, quality, reason) in faults {
         let told = reasons.get(&DeviceId((*unit).into())).cloned().unwrap_or_default();
         if *quality == Quality::Bad(BadReason::Link) {
