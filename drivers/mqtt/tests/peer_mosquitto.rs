@@ -274,12 +274,15 @@ async fn logged(port: u16, what: &str) {
 /// A CA and what it signed, as PEM files in a folder: `ca.pem`, `<name>.pem`, `<name>.key`.
 fn certificates(dir: &Path, names: &[&str]) {
     let mut ca = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    ca.distinguished_name.push(rcgen::DnType::CommonName, "authority");
     ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let ca_key = rcgen::KeyPair::generate().unwrap();
     std::fs::write(dir.join("ca.pem"), ca.self_signed(&ca_key).unwrap().pem()).unwrap();
     let issuer = rcgen::Issuer::new(ca, ca_key);
     for name in names {
-        let params = rcgen::CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        // One of the authority's own name would look as if it had signed itself.
+        params.distinguished_name.push(rcgen::DnType::CommonName, *name);
         let key = rcgen::KeyPair::generate().unwrap();
         std::fs::write(dir.join(format!("{name}.pem")), params.signed_by(&key, &issuer).unwrap().pem()).unwrap();
         std::fs::write(dir.join(format!("{name}.key")), key.serialize_pem()).unwrap();
