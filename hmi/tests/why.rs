@@ -87,6 +87,10 @@ fn a_lost_link_is_found_behind_a_fallback() {
         refused: 0,
         reconnects: 0,
         round_trip: Duration::ZERO,
+        retries: 0,
+        demoted: false,
+        quarantined: 0,
+        note: "".into(),
     });
     let lost = Sample::bad(BadReason::Link, Some(Value::Float(1.0)), now);
     plant.engine.sink().samples(&[TagSample { tag: DO, sample: lost }]);
