@@ -37,7 +37,10 @@ describe.each(sites)("site %s", (site) => {
   const dir = join(CONFIGS, site);
   const { pages, problems } = readPages(parse(readFileSync(join(dir, "hmi/pages.yaml"), "utf8")));
   const texts = sources(dir).filter((f) => f.endsWith(".yaml") && !f.includes("/hmi/")).map((f) => readFileSync(f, "utf8")).join("\n");
-  const declared = new Set([...texts.matchAll(/\btag: ?([\w/]+)/g)].map((m) => m[1]));
+  // A device without a prefix takes the tags of its profile as they are.
+  const whole = texts.split(/^device: /m).filter((device) => !/^prefix: /m.test(device)).flatMap((device) => [...device.matchAll(/^profile: ([\w-]+)/gm)].map((m) => m[1]));
+  const profiles = whole.map((name) => readFileSync(join(CONFIGS, "profiles", `${name}.yaml`), "utf8"));
+  const declared = new Set([texts, ...profiles].flatMap((text) => [...text.matchAll(/\btag: ?([\w/]+)/g)].map((m) => m[1])));
   // Tags of a device profile stand behind the prefix of each device that uses it.
   const prefixes = [...texts.matchAll(/^prefix: ([\w/]+)/gm)].map((m) => m[1]);
   const known = (path: string): boolean =>
