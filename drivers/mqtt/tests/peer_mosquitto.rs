@@ -111,14 +111,20 @@ async fn what_changed_while_the_broker_was_away_comes_as_history_in_order() {
     let mut broker = Mosquitto::start();
     let dir = tempfile::tempdir().unwrap();
     let plant = plant();
-    let node = Node::run(keeping(broker.port, dir.path()), &plant);
+    // Without it the node would tell everything before the host has found the broker again.
+    let config = Config { primary_host: Some("scada".into()), ..keeping(broker.port, dir.path()) };
+    let mut host = Host::listen(&python, broker.port).await;
+    host.state(true, 10).await;
+    let node = Node::run(config, &plant);
     plant.until("online", |s| s.online).await;
+    drop(host);
     broker.kill();
     plant.until("offline", |s| !s.online).await;
     plant.walk(0, 100..150).await;
     plant.until("kept", |s| s.backlog >= 50).await;
     broker.restart();
     let mut host = Host::listen(&python, broker.port).await;
+    host.state(true, 20).await;
     let heard = heard(&mut host, 1, 149.0).await;
     let history: Vec<f64> = heard.iter().filter(|(_, h)| *h).map(|(v, _)| *v).filter(|v| *v >= 100.0).collect();
     let wanted: Vec<f64> = (100..150).map(f64::from).collect();
@@ -137,8 +143,13 @@ async fn what_a_broker_took_with_it_when_it_died_is_sent_again() {
     let mut broker = Mosquitto::start();
     let dir = tempfile::tempdir().unwrap();
     let plant = plant();
-    let node = Node::run(keeping(broker.port, dir.path()), &plant);
+    // Without it the node would tell everything before the host has found the broker again.
+    let config = Config { primary_host: Some("scada".into()), ..keeping(broker.port, dir.path()) };
+    let mut host = Host::listen(&python, broker.port).await;
+    host.state(true, 10).await;
+    let node = Node::run(config, &plant);
     plant.until("online", |s| s.online).await;
+    drop(host);
     // It stands still with its connections open: what is sent now lies in its system's buffers.
     broker.stall();
     plant.walk(0, 200..230).await;
@@ -147,6 +158,7 @@ async fn what_a_broker_took_with_it_when_it_died_is_sent_again() {
     plant.until("offline", |s| !s.online).await;
     broker.restart();
     let mut host = Host::listen(&python, broker.port).await;
+    host.state(true, 20).await;
     let heard = heard(&mut host, 1, 229.0).await;
     let history: Vec<f64> = heard.iter().filter(|(_, h)| *h).map(|(v, _)| *v).filter(|v| *v >= 200.0).collect();
     let wanted: Vec<f64> = (200..230).map(f64::from).collect();

@@ -7,7 +7,7 @@ use penstock_mqtt::{MetricSource, Order, Refusal, Status};
 use serde_json::Value as Json;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
@@ -184,6 +184,7 @@ pub struct Plant {
     samples: Mutex<(u64, Vec<(u64, TagSample)>)>,
     table: Arc<TagTable>,
     ms: AtomicI64,
+    asked: AtomicU64,
     pub status: Mutex<Status>,
     pub orders: Mutex<Vec<Order>>,
     pub refused: Mutex<Vec<Refusal>>,
@@ -203,6 +204,7 @@ impl Plant {
             samples: Mutex::default(),
             table: Arc::new(table),
             ms: AtomicI64::new(1_795_000_000_000),
+            asked: AtomicU64::new(0),
             status: Mutex::default(),
             orders: Mutex::default(),
             refused: Mutex::default(),
@@ -222,11 +224,18 @@ impl Plant {
         self.set(tag, Sample::good(value, Now { mono: Instant(1), utc }));
     }
 
-    /// Gives a tag the values one after the other, so slowly that each is taken up.
+    /// Gives a tag the values one after the other, each once the node has asked for the one before.
     pub async fn walk(&self, tag: u32, values: std::ops::Range<u32>) {
         for value in values {
             self.good(tag, f64::from(value));
-            tokio::time::sleep(Duration::from_millis(40)).await;
+            let asked = self.asked.load(Ordering::SeqCst);
+            let taken = async {
+                // One call may have begun before the value was set.
+                while self.asked.load(Ordering::SeqCst) < asked + 2 {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            tokio::time::timeout(LIMIT, taken).await.expect("the node asks no more");
         }
     }
 
@@ -243,6 +252,7 @@ impl Plant {
 
 impl MetricSource for Plant {
     fn changed_since(&self, v: u64) -> (u64, Vec<TagSample>) {
+        self.asked.fetch_add(1, Ordering::SeqCst);
         let table = self.samples.lock().unwrap();
         (table.0, table.1.iter().filter(|(version, _)| *version > v).map(|(_, s)| s.clone()).collect())
     }
