@@ -97,6 +97,10 @@ pub fn run(args: &ShadowArgs) -> Result<(), String> {
     if live {
         say!();
     }
+    if runner.other.is_empty() {
+        // No scan has come with which it could have begun.
+        runner.other = other;
+    }
     let shown = |at: Utc| crate::change::control::shown_time(at.millis(), &opened.site.time_zone);
     report(args, &runner, &comparison, &config.tags, &gaps, shown)
 }
