@@ -116,7 +116,7 @@ fn clippy(context: &Context) -> Result<(), String> {
 }
 
 fn test(context: &Context) -> Result<(), String> {
-    context.cargo(&["test", "--workspace"])
+    context.cargo(&["test", "--workspace", "--no-fail-fast"])
 }
 
 fn build(context: &Context) -> Result<(), String> {
