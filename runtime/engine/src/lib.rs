@@ -44,6 +44,7 @@ mod stats;
 mod system;
 mod table;
 mod task;
+mod unguarded;
 mod view;
 
 pub use bench::{Bench, BenchResult};
@@ -67,4 +68,5 @@ pub use system::system_tags;
 #[cfg(debug_assertions)]
 pub use task::Probe;
 pub use task::{Phase, ScanTiming, TaskCore};
+pub use unguarded::UnguardedRead;
 pub use view::{OutputView, Percentiles, ProgramView, SystemTag, TaskView, WritesView};
