@@ -51,7 +51,7 @@ pub use bench::{Bench, BenchResult};
 pub use block::{BlockKind, BlockMemory, Field};
 pub use change::{Change, ChangeError};
 pub use condition::{Condition, ConditionError, TagFacts};
-pub use config::{BuildError, EngineConfig, OverrunPolicy, ProgramDef, TaskDef};
+pub use config::{BuildError, Delay, EngineConfig, OverrunPolicy, ProgramDef, ProgramLimits, TaskDef};
 pub use declare::{Declaration, ParamDecl, PortDecl};
 pub use engine::Engine;
 pub use journal::{Issued, Keyframe, Latched, ScanJournal, TimeStop, Written};

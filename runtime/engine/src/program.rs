@@ -106,7 +106,7 @@ impl Instance {
                 let missing = self.io.0.lock().missing;
                 match missing.filter(|_| stopped) {
                     Some(input) => End::Missing(input),
-                    None => End::Failed(self.explain(*e)),
+                    None => End::Failed(self.explain(*e, host.operations_max())),
                 }
             }
             Err(panic) => {
@@ -118,9 +118,12 @@ impl Instance {
     }
 
     /// The error in words for a person, with the script and the place.
-    fn explain(&self, error: EvalAltResult) -> String {
+    fn explain(&self, error: EvalAltResult, operations_max: u64) -> String {
         let endless = matches!(error.unwrap_inner(), EvalAltResult::ErrorTooManyOperations(_));
-        let (line, column, message) = describe(error);
+        let (line, column, mut message) = describe(error);
+        if endless {
+            message = format!("more than {operations_max} operations in one scan: does a loop never end?");
+        }
         let name = self.script.name();
         match (line, endless) {
             (0, true) => format!("{name}: {message} Loops begin at line {}", loop_lines(self.script.ast())),
