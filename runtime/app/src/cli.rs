@@ -37,6 +37,9 @@ enum Verb {
         /// Print one JSON object per mistake.
         #[arg(long)]
         json: bool,
+        /// List what every bad input does: where its program's scan ends, and what the outputs do then.
+        #[arg(long)]
+        inputs: bool,
     },
     /// Say what differs between the configuration that runs and the folder, and what of it needs a restart.
     Diff(client::DiffArgs),
@@ -125,7 +128,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     start_log();
     match cli.command {
-        Verb::Check { site, json } => check(&site, json),
+        Verb::Check { site, json, inputs } => check(&site, json, inputs),
         Verb::Diff(args) => done(client::diff(&args)),
         Verb::Apply(args) => done(client::apply(&args)),
         Verb::History(args) => done(client::history(&args)),
@@ -189,13 +192,21 @@ fn code(result: Result<ExitCode, String>) -> ExitCode {
     }
 }
 
-fn check(site: &std::path::Path, json: bool) -> ExitCode {
+fn check(site: &std::path::Path, json: bool, inputs: bool) -> ExitCode {
     match crate::config::load(site, &Overrides::default()) {
         Ok(loaded) => {
             let s = &loaded.site;
+            let dependences = if inputs { crate::config::dependences(s) } else { Vec::new() };
             if json {
-                say!("{}", loaded.warnings.to_json());
+                let mut all = loaded.warnings.to_json();
+                if inputs {
+                    all["inputs"] = dependences.iter().map(crate::config::Dependence::to_json).collect();
+                }
+                say!("{all}");
             } else {
+                for dependence in &dependences {
+                    say!("{dependence}");
+                }
                 if !loaded.warnings.is_empty() {
                     complain!("{}", loaded.warnings);
                 }

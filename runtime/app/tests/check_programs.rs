@@ -1,8 +1,8 @@
-//! What `penstock check` says of programs that feed each other in a circle, or have limits.
+//! What `penstock check` says of programs that read inputs bare, feed each other in a circle, or have limits.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
 
-use penstock::config::{self, Loaded, Overrides};
+use penstock::config::{self, Loaded, Overrides, dependences};
 use penstock::diagnostics::Diagnostics;
 use std::path::Path;
 
@@ -47,6 +47,42 @@ fn warnings(edits: &[(&str, &str, &str)]) -> String {
 
 fn errors(edits: &[(&str, &str, &str)]) -> String {
     load(edits).map(|_| ()).unwrap_err().to_string()
+}
+
+#[test]
+fn every_bare_read_is_listed_with_what_it_takes_along() {
+    let site = load(&[]).unwrap().site;
+    let said: Vec<String> = dependences(&site).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        [
+            "level: when `level` (tank/level) is bad the scan ends at level.rhai:13:49\n  \
+             pump/speed/cmd takes its fallback for a bad input: hold 300s then 40 %",
+            "volume: when `level` (tank/level) is bad the scan ends at volume.rhai:8:20\n  \
+             tank/volume takes its fallback for a bad input: a computed tag, it becomes bad",
+        ]
+    );
+    let json = dependences(&site)[0].to_json();
+    assert_eq!((&json["input"], &json["outputs"][0]["tag"]), (&"level".into(), &"pump/speed/cmd".into()));
+}
+
+#[test]
+fn an_output_that_would_stay_half_way_for_ever_is_warned_of_where_it_is_read() {
+    let hold = (PLC, "bad_input: hold 5min then 40", "bad_input: hold");
+    let said = warnings(&[hold]);
+    assert!(said.contains("when `level` is bad the scan ends here"), "{said}");
+    assert!(said.contains("level.rhai:13:49") && said.contains("`pump/speed/cmd`"), "{said}");
+    assert!(!said.contains("volume"), "{said}");
+    // A set-point is never bad, a guard was asked, a fallback ends.
+    let guarded = (
+        "scripts/level.rhai",
+        "    io.speed",
+        "    if !io.usable(\"level\") { io.speed = 30.0; return; }\n    io.speed",
+    );
+    let entry = ("scripts/level.rhai", "io.or(\"sp\", 2.0), io.level", "io.sp, io.or(\"level\", 2.0)");
+    for edits in [vec![], vec![hold, guarded], vec![hold, entry]] {
+        assert_eq!(warnings(&edits), "");
+    }
 }
 
 /// `tank/volume` and `other` in a circle, with this said of one input.

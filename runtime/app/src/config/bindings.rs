@@ -34,6 +34,8 @@ pub struct Programs<'a> {
     pub list: Vec<ProgramDef>,
     names: HashMap<String, (FileId, Pos)>,
     scripts: HashMap<PathBuf, Option<Script>>,
+    /// Where the text of a script stands in the report.
+    pub(super) texts: HashMap<String, FileId>,
     pub(super) uses: Vec<Use>,
 }
 
@@ -47,6 +49,7 @@ impl<'a> Programs<'a> {
             list: Vec::new(),
             names: HashMap::new(),
             scripts: HashMap::new(),
+            texts: HashMap::new(),
             uses: Vec::new(),
         }
     }
@@ -134,6 +137,9 @@ impl<'a> Programs<'a> {
             return known.clone();
         }
         let script = compile(self.reader, &path, &name.value, Some((file, name.pos)));
+        if script.is_some() {
+            self.texts.extend(self.reader.report.last_file().map(|text| (name.value.clone(), text)));
+        }
         self.scripts.insert(path, script.clone());
         script
     }
@@ -267,6 +273,7 @@ impl<'a> Programs<'a> {
         }
         self.circles();
         self.delays();
+        self.bare_reads();
         self.list
     }
 }

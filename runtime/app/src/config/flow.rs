@@ -1,8 +1,11 @@
-//! What only all programs together show: circles, delays that wait for nobody.
+//! What only all programs together show: circles, delays that wait for nobody, and what a bad input takes along.
 
 use super::bindings::Programs;
+use super::unguarded;
+use crate::diagnostics::{FileId, Pos};
+use penstock_engine::UnguardedRead;
 use penstock_model::TagId;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 impl Programs<'_> {
     /// Programs of one task that feed each other in a circle: there is no order in which each sees the others' news.
@@ -71,6 +74,53 @@ impl Programs<'_> {
                 self.reader.report.warning(used.file, pos, message).label(place).help(help);
             }
         }
+    }
+
+    /// Bare reads of inputs that leave an output where it is for as long as they are bad. Of a site without mistakes
+    /// alone: a fallback that was written wrongly is not yet what it will be.
+    pub(super) fn bare_reads(&mut self) {
+        if self.reader.report.has_errors() {
+            return;
+        }
+        let mut found: BTreeMap<(String, u32, u32), (UnguardedRead, Vec<String>)> = BTreeMap::new();
+        for program in &self.list {
+            for read in program.script.unguarded_reads() {
+                let Some((_, tag)) = program.inputs.iter().find(|(port, _)| *port == read.input) else { continue };
+                if unguarded::never_bad(program, read, &self.tags.get(*tag).def) {
+                    continue;
+                }
+                let left = unguarded::taken_along(program, read)
+                    .filter(|tag| unguarded::stays_for_ever(&self.tags.get(*tag).def));
+                let left: Vec<String> = left.map(|tag| self.path_of(tag)).collect();
+                if !left.is_empty() {
+                    let key = (program.script.name().to_owned(), read.line, read.column);
+                    found.entry(key).or_insert_with(|| (read.clone(), Vec::new())).1.extend(left);
+                }
+            }
+        }
+        for ((script, line, column), (read, left)) in found {
+            let Some(file) = self.texts.get(&script).copied() else { continue };
+            let len = u32::try_from(read.input.chars().count()).unwrap_or(1);
+            self.bare_read(file, Pos { line, column, len }, &read.input, &left);
+        }
+    }
+
+    fn bare_read(&mut self, file: FileId, pos: Pos, input: &str, left: &[String]) {
+        /// Tags named; the rest are counted.
+        const NAMED_MAX: usize = 4;
+        let mut names = left.iter().take(NAMED_MAX).map(|l| format!("`{l}`")).collect::<Vec<_>>().join(", ");
+        if left.len() > NAMED_MAX {
+            names.push_str(&format!(" and {} more", left.len() - NAMED_MAX));
+        }
+        let message = format!(
+            "when `{input}` is bad the scan ends here, and nobody steers {names}: `bad_input: hold` stays for as long"
+        );
+        self.reader.report.warning(file, pos, message).label("read without asking whether it can be used").help(
+            format!(
+                "ask first (io.usable(\"{input}\"), io.or(\"{input}\", …)), or declare where it ends: \
+                 bad_input: hold 30min then <value>; `penstock check --inputs` lists what every bad input does"
+            ),
+        );
     }
 
     /// A circle through a program, as the uses that form it, against the data's flow.

@@ -22,12 +22,14 @@ mod spots;
 pub(crate) mod tags;
 mod tasks;
 pub(crate) mod text;
+mod unguarded;
 mod writes;
 
 pub use files::{SCHEMA_KINDS, schema};
 pub use recorder::RecorderSettings;
 pub use retain::RetainSettings;
 pub use text::parse_duration as duration;
+pub use unguarded::{Dependence, dependences};
 pub use writes::SupervisorSettings;
 
 use crate::diagnostics::{Diagnostics, FileId, Pos, Severity};
