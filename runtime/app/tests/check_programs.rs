@@ -59,7 +59,7 @@ fn every_bare_read_is_listed_with_what_it_takes_along() {
             "level: when `level` (tank/level) is bad the scan ends at level.rhai:13:49\n  \
              pump/speed/cmd takes its fallback for a bad input: hold 300s then 40 %",
             "volume: when `level` (tank/level) is bad the scan ends at volume.rhai:8:20\n  \
-             tank/volume takes its fallback for a bad input: a computed tag, it becomes bad",
+             tank/volume becomes bad: it is computed, and has no fallback",
         ]
     );
     let json = dependences(&site)[0].to_json();

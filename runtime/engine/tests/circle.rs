@@ -144,7 +144,11 @@ fn a_program_has_the_operations_that_its_limits_give_it() {
         assert_eq!(fault.is_some(), faults, "{n} {operations:?} {fault:?}");
         assert_eq!(plant.value("y"), if faults { 7.0 } else { 1.0 });
         if let Some(why) = fault {
-            assert!(why.contains("program long") && why.contains("more than 1000 operations"), "{why}");
+            assert!(
+                why.contains("program long")
+                    && why.contains("more than 1000 operations in one scan, which its `limits` give it: does a loop"),
+                "{why}"
+            );
         }
     }
 }

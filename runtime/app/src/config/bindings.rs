@@ -18,6 +18,8 @@ use std::time::Duration;
 /// Where a program binds an input: for the check of loops.
 pub(super) struct Use {
     pub program: usize,
+    /// The input.
+    pub port: String,
     pub tag: TagId,
     pub file: FileId,
     pub pos: Pos,
@@ -89,7 +91,7 @@ impl<'a> Programs<'a> {
         for (port, tag) in &inputs {
             let pos = bound.get(port).map(|at| at.pos).unwrap_or_default();
             let late = late.iter().find(|l| l.port == *port).map(|l| l.pos);
-            self.uses.push(Use { program: index, tag: *tag, file, pos, late });
+            self.uses.push(Use { program: index, port: port.clone(), tag: *tag, file, pos, late });
         }
         for (port, tag) in &outputs {
             let pos = p.outputs.get(port).map(|at| at.pos).unwrap_or_default();

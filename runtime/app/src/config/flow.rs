@@ -61,9 +61,8 @@ impl Programs<'_> {
                 self.reader.report.error(used.file, pos, message).help(help);
                 continue;
             }
-            let bound = |input: &str| program.inputs.iter().any(|(port, tag)| port == input && *tag == used.tag);
-            let bare = program.script.unguarded_reads().iter().find(|read| bound(&read.input));
-            let said = program.delays.iter().any(|d| bound(&d.input) && d.otherwise.is_some());
+            let bare = program.script.unguarded_reads().iter().find(|read| read.input == used.port);
+            let said = program.delays.iter().any(|d| d.input == used.port && d.otherwise.is_some());
             if let Some(read) = bare.filter(|_| !said) {
                 let message = format!("once `{path}` is bad, and it is at the start, the circle stays bad");
                 let help = format!(

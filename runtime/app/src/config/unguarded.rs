@@ -17,7 +17,7 @@ pub struct Dependence {
     pub tag: String,
     /// `script:line:column` of the first bare read.
     pub place: String,
-    /// The tags that become bad with it, and what each does then.
+    /// The tags that become bad with it, and what each does then, to be read behind the tag.
     pub outputs: Vec<(String, String)>,
 }
 
@@ -29,7 +29,7 @@ impl fmt::Display for Dependence {
             f.write_str("; every output is assigned before")?;
         }
         for (output, action) in outputs {
-            write!(f, "\n  {output} takes its fallback for a bad input: {action}")?;
+            write!(f, "\n  {output} {action}")?;
         }
         Ok(())
     }
@@ -38,8 +38,7 @@ impl fmt::Display for Dependence {
 impl Dependence {
     /// For editors and pipelines.
     pub fn to_json(&self) -> serde_json::Value {
-        let outputs: Vec<_> =
-            self.outputs.iter().map(|(tag, action)| json!({ "tag": tag, "fallback": action })).collect();
+        let outputs: Vec<_> = self.outputs.iter().map(|(tag, action)| json!({ "tag": tag, "then": action })).collect();
         json!({ "program": self.program, "input": self.input, "tag": self.tag, "place": self.place, "outputs": outputs })
     }
 }
@@ -90,11 +89,12 @@ pub fn stays_for_ever(def: &TagDef) -> bool {
 
 fn bad_input_action(def: &TagDef) -> String {
     let unit = def.unit.as_str();
-    match def.output.as_ref().map(|o| &o.fallback.bad_input) {
-        None => "a computed tag, it becomes bad".to_owned(),
+    let action = match def.output.as_ref().map(|o| &o.fallback.bad_input) {
+        None => return "becomes bad: it is computed, and has no fallback".to_owned(),
         Some(FallbackAction::Hold) => "hold, for as long as it is bad".to_owned(),
-        Some(FallbackAction::HoldThen(time, value)) => format!("hold {time:?} then {value} {unit}").trim().to_owned(),
-        Some(FallbackAction::Value(value)) => format!("{value} {unit}").trim().to_owned(),
+        Some(FallbackAction::HoldThen(time, value)) => format!("hold {time:?} then {value} {unit}"),
+        Some(FallbackAction::Value(value)) => format!("{value} {unit}"),
         Some(FallbackAction::Release) => "device, it is handed back to its own control".to_owned(),
-    }
+    };
+    format!("takes its fallback for a bad input: {}", action.trim())
 }
