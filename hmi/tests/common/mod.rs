@@ -5,7 +5,9 @@
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use parking_lot::Mutex;
-use penstock_engine::{Engine, EngineConfig, ProgramDef, ScanTiming, Script, TaskCore, TaskDef, system_tags};
+use penstock_engine::{
+    Engine, EngineConfig, ProgramDef, ProgramLimits, ScanTiming, Script, TaskCore, TaskDef, system_tags,
+};
 use penstock_historian::{Config, Historian, SeriesDef};
 use penstock_hmi::{DeviceInfo, HmiConfig, HmiContext, SiteInfo, Users};
 use penstock_ledger::{ActionLog, ActionRow};
@@ -345,6 +347,8 @@ fn engine(clock: &ManualClock) -> (Engine, Vec<TaskCore>, Arc<Commands>) {
             inputs: vec![("x".into(), DO)],
             outputs: vec![("valve".into(), VALVE)],
             params: vec![],
+            delays: vec![],
+            limits: ProgramLimits::default(),
         }],
         alarms: vec![alarm()],
         devices: vec!["plc".into()],

@@ -36,6 +36,9 @@ enum Verb {
         /// Print one JSON object per mistake.
         #[arg(long)]
         json: bool,
+        /// List what every bad input does: where its program's scan ends, and what the outputs do then.
+        #[arg(long)]
+        inputs: bool,
     },
     /// List every Modbus request of a site: registers read and wasted, bytes, time, load, and what dead units cost.
     Plan(crate::plan::PlanArgs),
@@ -145,7 +148,7 @@ pub fn main() -> ExitCode {
 
 fn carry_out(verb: Verb) -> ExitCode {
     match verb {
-        Verb::Check { site, json } => check(&site, json),
+        Verb::Check { site, json, inputs } => check(&site, json, inputs),
         Verb::Plan(args) => done(crate::plan::run(&args)),
         Verb::Diff(args) => done(client::diff(&args)),
         Verb::Apply(args) => done(client::apply(&args)),
@@ -224,13 +227,21 @@ fn as_error(message: &str) -> String {
     format!("{prefix}{message}")
 }
 
-fn check(site: &std::path::Path, json: bool) -> ExitCode {
+fn check(site: &std::path::Path, json: bool, inputs: bool) -> ExitCode {
     match crate::config::load(site, &Overrides::default()) {
         Ok(loaded) => {
             let s = &loaded.site;
+            let dependences = if inputs { crate::config::dependences(s) } else { Vec::new() };
             if json {
-                say!("{}", loaded.warnings.to_json());
+                let mut all = loaded.warnings.to_json();
+                if inputs {
+                    all["inputs"] = dependences.iter().map(crate::config::Dependence::to_json).collect();
+                }
+                say!("{all}");
             } else {
+                for dependence in &dependences {
+                    say!("{dependence}");
+                }
                 if !loaded.warnings.is_empty() {
                     complain!("{}", loaded.warnings);
                 }

@@ -213,6 +213,12 @@ impl Report {
         id
     }
 
+    /// The file that was taken up last.
+    #[must_use]
+    pub fn last_file(&self) -> Option<FileId> {
+        Some(FileId(u32::try_from(self.files.len().checked_sub(1)?).ok()?))
+    }
+
     /// The name of a file as shown.
     #[must_use]
     pub fn file_name(&self, file: FileId) -> &str {

@@ -5,7 +5,9 @@
 use crossbeam::channel::Receiver;
 use penstock::config::{self, Overrides};
 use penstock::run::{CommandQueues, FIFO_PRIORITY_MAX, Fanout, ScanThreads, monotonic_ns, sleep_until, use_fifo};
-use penstock_engine::{Engine, EngineConfig, OverrunPolicy, ProgramDef, Script, TaskCore, TaskDef, system_tags};
+use penstock_engine::{
+    Engine, EngineConfig, OverrunPolicy, ProgramDef, ProgramLimits, Script, TaskCore, TaskDef, system_tags,
+};
 use penstock_model::*;
 use std::path::Path;
 use std::sync::Arc;
@@ -46,7 +48,16 @@ fn site(tasks: Vec<TaskDef>, script: &str, of: &[u8]) -> EngineConfig {
         tags.push(out);
         let (inputs, outputs) = (vec![("x".to_owned(), x)], vec![("y".to_owned(), y)]);
         let script = script.clone();
-        programs.push(ProgramDef { name, script, task: TaskId(*task), inputs, outputs, params: Vec::new() });
+        programs.push(ProgramDef {
+            name,
+            script,
+            task: TaskId(*task),
+            inputs,
+            outputs,
+            params: Vec::new(),
+            delays: Vec::new(),
+            limits: ProgramLimits::default(),
+        });
     }
     let names: Vec<Arc<str>> = tasks.iter().map(|t| t.name.clone()).collect();
     for own in system_tags(&names, &["plc".into()]) {

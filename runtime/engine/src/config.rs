@@ -77,6 +77,30 @@ pub struct ProgramDef {
     pub outputs: Vec<(String, TagId)>,
     /// Values of the script's parameters, in the parameter's unit (durations in seconds).
     pub params: Vec<(String, Value)>,
+    /// Inputs that are read as they stood at the end of the last scan.
+    pub delays: Vec<Delay>,
+    /// What it may use up in one scan.
+    pub limits: ProgramLimits,
+}
+
+/// An input that is read one scan late, so that programs may feed each other in a circle.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delay {
+    /// The input's name.
+    pub input: String,
+    /// What is read, with quality uncertain, while the tag is bad; as with `io.or` no uncertainty of this input comes to
+    /// the outputs. `None`: it is read as it is.
+    pub otherwise: Option<Value>,
+}
+
+/// What a program may use up in one scan. Beyond it the task is faulted: by cause `fault` for operations, by cause
+/// `overrun` for time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ProgramLimits {
+    /// Operations of the script; `None`: [`penstock_model::limits::SCRIPT_OPERATIONS_MAX`], which is also the most.
+    pub operations: Option<u64>,
+    /// Time on the clock of the task's own limit; `None`: what the task has left, which is also the most.
+    pub time: Option<Duration>,
 }
 
 /// Everything an engine is built from. Names and ids were resolved by the loader.
@@ -194,7 +218,7 @@ pub enum BuildError {
         second: String,
     },
     /// Programs of one task feed each other in a circle.
-    #[error("task `{task}`: programs feed each other in a circle: {}", names.join(" → "))]
+    #[error("task `{task}`: programs feed each other in a circle: {}; read one of the tags between them one scan late", names.join(" → "))]
     Circle {
         /// The task.
         task: Arc<str>,

@@ -1,6 +1,7 @@
 //! The script host: a Rhai engine with every bound set, the few functions of control programs, and a deadline.
 
 use crate::block::BlockKind;
+use crate::config::ProgramLimits;
 use crate::declare;
 use crate::io::{self, Io};
 use parking_lot::Mutex;
@@ -36,6 +37,10 @@ pub(crate) fn fail(message: impl Into<String>) -> Fail {
 struct Watch {
     armed: AtomicBool,
     deadline: AtomicU64,
+    /// The deadline is that of the program that runs, and earlier than its task's.
+    own: AtomicBool,
+    /// The task's deadline.
+    task: AtomicU64,
     clock: Mutex<Option<Arc<dyn Clock>>>,
     hit: AtomicBool,
 }
@@ -102,9 +107,33 @@ impl Host {
     /// From now on a script is stopped once `clock` passes `deadline`; without a clock there is no such limit.
     pub fn arm(&self, clock: Option<Arc<dyn Clock>>, deadline: Instant) {
         self.watch.hit.store(false, Ordering::Relaxed);
+        self.watch.task.store(deadline.0, Ordering::Relaxed);
         self.watch.deadline.store(deadline.0, Ordering::Relaxed);
+        self.watch.own.store(false, Ordering::Relaxed);
         self.watch.armed.store(clock.is_some(), Ordering::Relaxed);
         *self.watch.clock.lock() = clock;
+    }
+
+    /// Bounds the program that runs next, within what its task has left.
+    pub fn bound(&mut self, limits: ProgramLimits) {
+        let operations = limits.operations.unwrap_or(limits::SCRIPT_OPERATIONS_MAX);
+        self.engine.set_max_operations(operations.clamp(1, limits::SCRIPT_OPERATIONS_MAX));
+        let task = self.watch.task.load(Ordering::Relaxed);
+        let started = limits.time.and_then(|_| self.watch.clock.lock().as_ref().map(|clock| clock.now().mono));
+        let own = started.zip(limits.time).map(|(started, time)| (started + time).0).filter(|end| *end < task);
+        self.watch.deadline.store(own.unwrap_or(task), Ordering::Relaxed);
+        self.watch.own.store(own.is_some(), Ordering::Relaxed);
+    }
+
+    /// True when the program that ran last was given less time than its task and took more, whether it was stopped
+    /// or came to its end before the clock was looked at.
+    pub fn overstayed(&self) -> bool {
+        self.watch.own.load(Ordering::Relaxed) && (self.timed_out() || self.watch.passed())
+    }
+
+    /// Operations that the program which runs may take in one scan.
+    pub fn operations_max(&self) -> u64 {
+        self.engine.max_operations()
     }
 
     /// True when a script was stopped by the deadline since it was armed.

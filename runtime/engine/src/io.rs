@@ -83,6 +83,8 @@ pub(crate) struct Frame {
     pub taint: Quality,
     /// The bad input whose reading ended the scan.
     pub missing: Option<usize>,
+    /// By input: the site says what is read while it is bad, so that it leaves no trace in the outputs, as with `io.or`.
+    pub settled: Vec<bool>,
 }
 
 impl Frame {
@@ -99,6 +101,7 @@ impl Frame {
             first: true,
             taint: Quality::Good,
             missing: None,
+            settled: vec![false; declaration.inputs.len()],
             declaration,
             members,
         }
@@ -179,7 +182,9 @@ impl Io {
                     frame.missing = Some(i);
                     return Err(EvalAltResult::ErrorTerminated(Dynamic::UNIT, Position::NONE).into());
                 };
-                frame.taint = frame.taint.worst(frame.inputs[i].quality.propagated());
+                if !frame.settled[i] {
+                    frame.taint = frame.taint.worst(frame.inputs[i].quality.propagated());
+                }
                 Ok(to_script(&value))
             }
             Some(Member::Output(i)) => {

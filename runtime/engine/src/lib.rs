@@ -45,6 +45,7 @@ mod stats;
 mod system;
 mod table;
 mod task;
+mod unguarded;
 mod view;
 mod words;
 
@@ -52,7 +53,7 @@ pub use bench::{Bench, BenchResult};
 pub use block::{BlockKind, BlockMemory, Field};
 pub use change::{Change, ChangeError, Handed};
 pub use condition::{Condition, ConditionError, TagFacts};
-pub use config::{BuildError, EngineConfig, OverrunPolicy, ProgramDef, TaskDef};
+pub use config::{BuildError, Delay, EngineConfig, OverrunPolicy, ProgramDef, ProgramLimits, TaskDef};
 pub use declare::{Declaration, ParamDecl, PortDecl};
 pub use engine::Engine;
 pub use explain::{Explained, InputNow, Question, Writer};
@@ -70,5 +71,6 @@ pub use system::system_tags;
 #[cfg(debug_assertions)]
 pub use task::Probe;
 pub use task::{Phase, ScanTiming, TaskCore};
+pub use unguarded::UnguardedRead;
 pub use view::{OutputView, Percentiles, ProgramView, SystemTag, TaskView, WritesView};
 pub use words::{Circumstances, Words, age};

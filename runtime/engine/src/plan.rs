@@ -13,6 +13,8 @@ pub(crate) struct ProgramPlan {
     pub inputs: Vec<Option<TagId>>,
     pub outputs: Vec<Option<TagId>>,
     pub params: Vec<Value>,
+    /// Places of the inputs that are read one scan late, with what is read while they are bad.
+    pub delays: Vec<(usize, Option<Value>)>,
 }
 
 pub(crate) struct Plan {
@@ -80,7 +82,39 @@ fn bind(config: &EngineConfig, program: &ProgramDef) -> Result<ProgramPlan, Buil
         inputs: bind_ports(config, program, "input", &declaration.inputs, &program.inputs)?,
         outputs: bind_ports(config, program, "output", &declaration.outputs, &program.outputs)?,
         params: resolve_params(&program.name, declaration, &program.params)?,
+        delays: bind_delays(program, &declaration.inputs)?,
     })
+}
+
+/// A value in the type of a port: a whole number may be read as the other, nothing else is converted.
+fn taken(value: &Value, wanted: ValueType) -> Option<Value> {
+    let fits = value.value_type() == wanted || (value.value_type(), wanted) == (ValueType::Int, ValueType::Float);
+    value.convert(wanted).filter(|v| fits && v.is_finite())
+}
+
+fn bind_delays(program: &ProgramDef, inputs: &[PortDecl]) -> Result<Vec<(usize, Option<Value>)>, BuildError> {
+    let mut delays: Vec<(usize, Option<Value>)> = Vec::new();
+    for delay in &program.delays {
+        let (owner, name) = (program.name.clone(), delay.input.clone());
+        let Some(index) = inputs.iter().position(|p| p.name == name) else {
+            let help = did_you_mean(&name, inputs.iter().map(|p| p.name.as_str()));
+            return Err(BuildError::UnknownName { program: owner, what: "input", name, help });
+        };
+        if delays.iter().any(|(other, _)| *other == index) {
+            return Err(BuildError::Twice { program: owner, what: "input", name });
+        }
+        let wanted = inputs[index].value_type;
+        let otherwise = match &delay.otherwise {
+            None => None,
+            Some(value) => Some(taken(value, wanted).ok_or_else(|| BuildError::Param {
+                program: owner,
+                name,
+                reason: format!("{value} is no {wanted} to read while it is bad"),
+            })?),
+        };
+        delays.push((index, otherwise));
+    }
+    Ok(delays)
 }
 
 fn bind_ports(
@@ -173,7 +207,8 @@ fn check_tag(def: &TagDef, config: &EngineConfig) -> Result<(), BuildError> {
 }
 
 /// The programs of one task so that each runs after those whose outputs it reads; where data flow leaves a choice, in
-/// the order of the configuration. A program that reads its own output sees the value of the scan before.
+/// the order of the configuration. A program that reads its own output sees the value of the scan before, and so does
+/// one that reads an input late.
 fn by_data_flow(
     config: &EngineConfig,
     programs: &[ProgramPlan],
@@ -183,7 +218,9 @@ fn by_data_flow(
     let writer: HashMap<TagId, usize> =
         of_task.iter().flat_map(|i| programs[*i].outputs.iter().flatten().map(move |t| (*t, *i))).collect();
     let feeds_of = |i: usize| -> BTreeSet<usize> {
-        programs[i].inputs.iter().flatten().filter_map(|t| writer.get(t).copied()).filter(|w| *w != i).collect()
+        let late = |input: usize| programs[i].delays.iter().any(|(delayed, _)| *delayed == input);
+        let at_once = programs[i].inputs.iter().enumerate().filter(|(input, _)| !late(*input));
+        at_once.filter_map(|(_, t)| writer.get(t.as_ref()?).copied()).filter(|w| *w != i).collect()
     };
     let mut waiting: Vec<(usize, BTreeSet<usize>)> = of_task.iter().map(|i| (*i, feeds_of(*i))).collect();
     let mut order = Vec::with_capacity(of_task.len());

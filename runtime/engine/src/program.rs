@@ -7,9 +7,10 @@ use crate::script::Script;
 use crate::state::{self, LeftFresh, ProgramState, Take};
 use crate::task::ProgramCarry;
 use parking_lot::Mutex;
-use penstock_model::{Instant, Value};
+use penstock_model::{Instant, Value, limits};
 use rhai::{AST, ASTNode, Caches, EvalAltResult, Position, Scope, Stmt};
 use std::any::Any;
+use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,7 +107,7 @@ impl Instance {
                 let missing = self.io.0.lock().missing;
                 match missing.filter(|_| stopped) {
                     Some(input) => End::Missing(input),
-                    None => End::Failed(self.explain(*e)),
+                    None => End::Failed(self.explain(*e, host.operations_max())),
                 }
             }
             Err(panic) => {
@@ -118,13 +119,22 @@ impl Instance {
     }
 
     /// The error in words for a person, with the script and the place.
-    fn explain(&self, error: EvalAltResult) -> String {
+    fn explain(&self, error: EvalAltResult, operations_max: u64) -> String {
         let endless = matches!(error.unwrap_inner(), EvalAltResult::ErrorTooManyOperations(_));
-        let (line, column, message) = describe(error);
+        let (line, column, mut message) = describe(error);
         let name = self.script.name();
-        match (line, endless) {
-            (0, true) => format!("{name}: {message} Loops begin at line {}", loop_lines(self.script.ast())),
-            (0, false) => format!("{name}: {message}"),
+        if endless {
+            message = format!("more than {operations_max} operations in one scan");
+            if operations_max < limits::SCRIPT_OPERATIONS_MAX {
+                message.push_str(", which its `limits` give it");
+            }
+            let lines = loop_lines(self.script.ast());
+            if !lines.is_empty() {
+                let _ = write!(message, ": does a loop never end? Loops begin at line {lines}");
+            }
+        }
+        match line {
+            0 => format!("{name}: {message}"),
             _ => format!("{name} line {line}, column {column}: {message}"),
         }
     }

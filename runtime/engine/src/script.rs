@@ -4,6 +4,7 @@ use crate::check;
 use crate::declare::{Declaration, Declarer};
 use crate::host::{Host, OPTIMISATION, describe, place};
 use crate::io::{self, Members};
+use crate::unguarded::{UnguardedRead, unguarded_reads};
 use penstock_model::limits;
 use rhai::{AST, CallFnOptions, OptimizationLevel, Scope};
 use std::fmt;
@@ -19,6 +20,7 @@ struct Inner {
     ast: AST,
     declaration: Arc<Declaration>,
     members: Arc<Members>,
+    unguarded: Vec<UnguardedRead>,
 }
 
 /// A mistake in a script.
@@ -69,8 +71,9 @@ impl Script {
         host.engine.set_optimization_level(OPTIMISATION);
         let ast = parse(&host, source)?;
         let members = Arc::new(io::members(&declaration));
-        let declaration = Arc::new(declaration);
-        Ok(Script(Arc::new(Inner { name: name.to_owned(), source: source.to_owned(), ast, declaration, members })))
+        let unguarded = unguarded_reads(&written, &io_name, &declaration);
+        let (name, source, declaration) = (name.to_owned(), source.to_owned(), Arc::new(declaration));
+        Ok(Script(Arc::new(Inner { name, source, ast, declaration, members, unguarded })))
     }
 
     /// What it declares.
@@ -89,6 +92,12 @@ impl Script {
     #[must_use]
     pub fn source(&self) -> &str {
         &self.0.source
+    }
+
+    /// The inputs that it reads without asking first whether they can be used.
+    #[must_use]
+    pub fn unguarded_reads(&self) -> &[UnguardedRead] {
+        &self.0.unguarded
     }
 
     pub(crate) fn ast(&self) -> &AST {

@@ -5,8 +5,8 @@ mod common;
 
 use common::{PLC, Plant, Site, at};
 use penstock_engine::{
-    BadPolicy, EngineConfig, Imposed, InterlockDef, OrderKind, PermissiveDef, Replay, ScanJournal, ScanTiming, Script,
-    Written,
+    BadPolicy, Delay, EngineConfig, Imposed, InterlockDef, OrderKind, PermissiveDef, Replay, ScanJournal, ScanTiming,
+    Script, Written,
 };
 use penstock_model::*;
 use std::collections::HashMap;
@@ -79,6 +79,13 @@ fn plant() -> Plant {
     site.program("loop", 1, LOOP, "x=x w=w other=q y=y on=on z=z");
     machine(&mut site);
     site.program("second", 1, SECOND, "z=z jitter=jitter m=machine/mode v=v d=d");
+    // Two that feed each other, over a scan's delay.
+    site.computed("forth");
+    site.computed("back");
+    let mix = "fn declare(p) { p.input(\"a\", \"\"); p.input(\"b\", \"\"); p.output(\"c\", \"\"); } fn scan(io) { io.c = 0.9 * io.a + 0.3 * io.b; }";
+    site.program("forth", 1, mix, "a=back b=x c=forth").delays =
+        vec![Delay { input: "a".into(), otherwise: Some(Value::Float(12.0)) }];
+    site.program("back", 1, mix, "a=forth b=w c=back");
     site.build()
 }
 

@@ -17,6 +17,10 @@ pub const SCAN_PERIOD_MIN: Duration = Duration::from_millis(10);
 pub const SCAN_PERIOD_MAX: Duration = Duration::from_secs(3_600);
 /// Script operations per program and scan: about a thousand times a normal program; an endless loop ends in under 1 ms.
 pub const SCRIPT_OPERATIONS_MAX: u64 = 100_000;
+/// Smallest limit of operations that a program may be given: less ends a script of a few lines in its first scan.
+pub const SCRIPT_OPERATIONS_MIN: u64 = 100;
+/// Shortest limit of time that a program may be given: a script of a few lines takes a tenth of it.
+pub const PROGRAM_TIME_MIN: Duration = Duration::from_micros(100);
 /// Depth of calls in a script: control programs do not recurse.
 pub const SCRIPT_CALL_LEVELS_MAX: usize = 16;
 /// Depth of expressions in a script, in and out of functions.

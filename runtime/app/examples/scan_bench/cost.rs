@@ -1,7 +1,7 @@
 //! What one program call and one latch cost, in processor time of the real engine without threads around it.
 
 use penstock::run::ThreadCpuClock;
-use penstock_engine::{Bench, Engine, EngineConfig, ProgramDef, ScanTiming, Script, TaskCore, TaskDef};
+use penstock_engine::{Bench, Engine, EngineConfig, ProgramDef, ProgramLimits, ScanTiming, Script, TaskCore, TaskDef};
 use penstock_model::{
     Clock, Command, CommandSink, DeviceId, Fallback, FallbackAction, Instant, Now, OutputDef, QueueFull, Record,
     RecordSink, Sample, Source, TagDef, TagId, TagSample, TagTable, TaskId, Unit, Utc,
@@ -140,6 +140,8 @@ fn zones(script: &Script) -> Result<f64, String> {
             inputs: ports.collect(),
             outputs: vec![("valve".to_owned(), id)],
             params: Vec::new(),
+            delays: Vec::new(),
+            limits: ProgramLimits::default(),
         });
     }
     let (engine, mut core) = build(tags, programs)?;

@@ -3,7 +3,7 @@
 use super::diff_parts;
 use super::words::Words;
 use crate::config::Site;
-use penstock_engine::{ObjectDef, ObjectStart, ProgramDef, Script};
+use penstock_engine::{Delay, ObjectDef, ObjectStart, ProgramDef, Script};
 use penstock_model::{
     AlarmCondition, AlarmDef, FallbackAction, FallbackCause, OutputDef, Source, TagDef, TagId, TagTable, Text, Value,
 };
@@ -98,6 +98,7 @@ impl Finder<'_> {
                 );
             }
             self.params(was, p);
+            self.bounds(was, p);
             for (zh, en, was, is) in
                 [("输入", "input", &was.inputs, &p.inputs), ("输出", "output", &was.outputs, &p.outputs)]
             {
@@ -146,6 +147,35 @@ impl Finder<'_> {
                     format!("program {name}: parameter {param} {from} → {to}"),
                 );
             }
+        }
+    }
+
+    /// What a program reads late and what it may use up.
+    fn bounds(&mut self, was: &ProgramDef, is: &ProgramDef) {
+        let late = |p: &ProgramDef| -> BTreeMap<String, String> {
+            let or = |d: &Delay| d.otherwise.as_ref().map_or_else(String::new, |v| format!(" or {v}"));
+            p.delays.iter().map(|d| (d.input.clone(), format!("1 scan{}", or(d)))).collect()
+        };
+        let (before, after) = (late(was), late(is));
+        let inputs: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+        let mut rows: Vec<(String, String, Option<String>, Option<String>)> = inputs
+            .into_iter()
+            .map(|i| {
+                (format!("输入 {i} 延迟"), format!("input {i} delay"), before.get(i).cloned(), after.get(i).cloned())
+            })
+            .collect();
+        let operations = |p: &ProgramDef| p.limits.operations.map(|n| n.to_string());
+        let time = |p: &ProgramDef| p.limits.time.map(|t| format!("{t:?}"));
+        rows.push(("运算次数上限".to_owned(), "limit of operations".to_owned(), operations(was), operations(is)));
+        rows.push(("运行时间上限".to_owned(), "limit of time".to_owned(), time(was), time(is)));
+        let name = &*is.name;
+        for (zh, en, from, to) in rows.into_iter().filter(|(_, _, from, to)| from != to) {
+            let (from, to) = (from.unwrap_or_else(|| "–".to_owned()), to.unwrap_or_else(|| "–".to_owned()));
+            self.live(
+                Some(name),
+                format!("程序 {name}：{zh} {from} → {to}"),
+                format!("program {name}: {en} {from} → {to}"),
+            );
         }
     }
 

@@ -10,17 +10,21 @@ use penstock_model::limits::SCRIPT_SOURCE_BYTES_MAX;
 use penstock_model::{
     AlarmCondition, AlarmDef, AlarmId, AlarmPriority, Source, TagDef, TagId, TaskId, Unit, Value, ValueType,
 };
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Where a program binds an input: for the check of loops.
-struct Use {
-    program: usize,
-    tag: TagId,
-    file: FileId,
-    pos: Pos,
+pub(super) struct Use {
+    pub program: usize,
+    /// The input.
+    pub port: String,
+    pub tag: TagId,
+    pub file: FileId,
+    pub pos: Pos,
+    /// Place of its `delay`, where it has one.
+    pub late: Option<Pos>,
 }
 
 /// Reads programs.
@@ -32,7 +36,9 @@ pub struct Programs<'a> {
     pub list: Vec<ProgramDef>,
     names: HashMap<String, (FileId, Pos)>,
     scripts: HashMap<PathBuf, Option<Script>>,
-    uses: Vec<Use>,
+    /// Where the text of a script stands in the report.
+    pub(super) texts: HashMap<String, FileId>,
+    pub(super) uses: Vec<Use>,
 }
 
 impl<'a> Programs<'a> {
@@ -45,6 +51,7 @@ impl<'a> Programs<'a> {
             list: Vec::new(),
             names: HashMap::new(),
             scripts: HashMap::new(),
+            texts: HashMap::new(),
             uses: Vec::new(),
         }
     }
@@ -78,25 +85,32 @@ impl<'a> Programs<'a> {
         let script = self.script(file, &p.script);
         let index = self.list.len();
         let declaration = script.as_ref().map(Script::declaration);
-        let inputs = self.ports(file, &p.inputs, declaration.map(|d| d.inputs.as_slice()), "input");
+        let (bound, late) = Ctx { reader: self.reader, file }.inputs(&p.inputs);
+        let inputs = self.ports(file, &bound, declaration.map(|d| d.inputs.as_slice()), "input");
         let outputs = self.ports(file, &p.outputs, declaration.map(|d| d.outputs.as_slice()), "output");
         for (port, tag) in &inputs {
-            let pos = p.inputs.get(port).map(|at| at.pos).unwrap_or_default();
-            self.uses.push(Use { program: index, tag: *tag, file, pos });
+            let pos = bound.get(port).map(|at| at.pos).unwrap_or_default();
+            let late = late.iter().find(|l| l.port == *port).map(|l| l.pos);
+            self.uses.push(Use { program: index, port: port.clone(), tag: *tag, file, pos, late });
         }
         for (port, tag) in &outputs {
             let pos = p.outputs.get(port).map(|at| at.pos).unwrap_or_default();
             self.writes(file, pos, *tag, &name);
         }
-        let mut params = Vec::new();
+        let (mut params, mut delays) = (Vec::new(), Vec::new());
+        let task_def = task.map(|id| &self.tasks[usize::from(id.0)]);
+        let limits = Ctx { reader: self.reader, file }.program_limits(p.limits.as_ref(), task_def);
         if let Some(d) = declaration {
-            self.unbound(file, p, "input", &d.inputs, &p.inputs);
+            // Whatever is said of an input, and be it wrong: it is not missing.
+            let named = Pairs(p.inputs.0.iter().map(|(port, _)| (port.clone(), port.clone())).collect());
+            self.unbound(file, p, "input", &d.inputs, &named);
             self.unbound(file, p, "output", &d.outputs, &p.outputs);
             let mut ctx = Ctx { reader: self.reader, file };
             params = parameters(&mut ctx, &d.params, &p.set, p.script.pos);
+            delays = ctx.delays(&late, d);
         }
         if let (Some(script), Some(task)) = (script, task) {
-            self.list.push(ProgramDef { name, script, task, inputs, outputs, params });
+            self.list.push(ProgramDef { name, script, task, inputs, outputs, params, delays, limits });
         } else {
             self.uses.retain(|u| u.program != index);
         }
@@ -125,6 +139,9 @@ impl<'a> Programs<'a> {
             return known.clone();
         }
         let script = compile(self.reader, &path, &name.value, Some((file, name.pos)));
+        if script.is_some() {
+            self.texts.extend(self.reader.report.last_file().map(|text| (name.value.clone(), text)));
+        }
         self.scripts.insert(path, script.clone());
         script
     }
@@ -257,53 +274,9 @@ impl<'a> Programs<'a> {
             }
         }
         self.circles();
+        self.delays();
+        self.bare_reads();
         self.list
-    }
-
-    /// Programs of one task that feed each other in a circle: there is no order in which each sees the others' news.
-    fn circles(&mut self) {
-        let writer: HashMap<TagId, usize> =
-            self.list.iter().enumerate().flat_map(|(i, p)| p.outputs.iter().map(move |(_, tag)| (*tag, i))).collect();
-        let mut told: HashSet<usize> = HashSet::new();
-        for start in 0..self.list.len() {
-            if told.contains(&start) {
-                continue;
-            }
-            let Some(path) = self.circle_from(start, &writer) else { continue };
-            told.extend(path.iter().map(|u| self.uses[*u].program));
-            let mut names: Vec<&str> = path.iter().map(|u| &*self.list[self.uses[*u].program].name).collect();
-            names.reverse();
-            names.extend(names.first().copied());
-            let at = &self.uses[path[0]];
-            let message = format!("programs feed each other in a circle: {}", names.join(" → "));
-            self.reader
-                .report
-                .error(at.file, at.pos, message)
-                .help("let one of them read the device's feedback, or run it in another task");
-        }
-    }
-
-    /// A circle through a program, as the uses that form it, against the data's flow.
-    fn circle_from(&self, start: usize, writer: &HashMap<TagId, usize>) -> Option<Vec<usize>> {
-        let mut stack: Vec<(usize, Vec<usize>)> = vec![(start, Vec::new())];
-        let mut seen = HashSet::new();
-        while let Some((program, path)) = stack.pop() {
-            for (index, used) in self.uses.iter().enumerate().filter(|(_, u)| u.program == program) {
-                let Some(&from) = writer.get(&used.tag) else { continue };
-                if self.list[from].task != self.list[program].task {
-                    continue;
-                }
-                let mut longer = path.clone();
-                longer.push(index);
-                if from == start {
-                    return Some(longer);
-                }
-                if seen.insert(from) {
-                    stack.push((from, longer));
-                }
-            }
-        }
-        None
     }
 }
 

@@ -6,6 +6,7 @@ use super::case_files::CaseFile;
 use super::modbus_files::ModbusFile;
 use super::object_files::{HoldFile, ObjectFile};
 use super::opcua_files::OpcUaFile;
+use super::program_files::{InputFile, LimitsFile};
 use super::tasks::TaskFile;
 use super::text::{At, Label, Node, Pairs};
 use super::writes::SupervisorFile;
@@ -280,15 +281,17 @@ pub struct ProgramFile {
     pub script: At<String>,
     /// The task that runs it.
     pub task: At<String>,
-    /// Inputs: port and tag.
+    /// Inputs: port and tag, or `{ tag: …, delay: 1 scan }`.
     #[serde(rename = "in", default)]
-    pub inputs: Pairs<At<String>>,
+    pub inputs: Pairs<InputFile>,
     /// Outputs: port and tag.
     #[serde(rename = "out", default)]
     pub outputs: Pairs<At<String>>,
     /// Parameters.
     #[serde(default)]
     pub set: Pairs<At<Node>>,
+    /// What it may use up in one scan.
+    pub limits: Option<LimitsFile>,
 }
 
 /// One entry of `alarms.yaml`; exactly one of `above`, `below`, `equals`, `bad`

@@ -1,5 +1,6 @@
 //! Making a task of its part of the plan.
 
+use super::delay::Late;
 use super::health::Health;
 use super::journal::Recording;
 use super::{Arbitrated, Bound, Local, Logged, Program, TaskCore};
@@ -76,7 +77,9 @@ impl TaskCore {
         for &number in &plan.order[index] {
             let (def, bound) = (&config.programs[number], &plan.programs[number]);
             host.learn(def.script.declaration().names().chain(["dt", "first"]));
-            let inputs = bound.inputs.iter().map(|tag| tag.map(|t| locals.place(t))).collect();
+            let inputs: Vec<Option<usize>> = bound.inputs.iter().map(|tag| tag.map(|t| locals.place(t))).collect();
+            let late = bound.delays.iter();
+            let late = late.filter_map(|(n, or)| Some(Late::new(*n, inputs[*n]?, or.clone(), now))).collect();
             let mut places = Vec::with_capacity(bound.outputs.len());
             for tag in &bound.outputs {
                 places.push(match tag.map(|t| (t, by_tag.get(&t).copied())) {
@@ -96,6 +99,8 @@ impl TaskCore {
                 instance,
                 inputs,
                 outputs: places,
+                late,
+                limits: def.limits,
                 bad: Vec::new(),
             });
         }

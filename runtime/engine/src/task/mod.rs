@@ -5,6 +5,7 @@
 //! reason, and the arbiter, the alarms and every other task go on. A fault stays until the task is reset.
 
 mod build;
+mod delay;
 mod explain;
 mod health;
 mod journal;
@@ -16,7 +17,7 @@ mod writes;
 
 pub(crate) use swap::{Carry, ProgramCarry};
 
-use crate::config::{OverrunPolicy, TaskDef};
+use crate::config::{OverrunPolicy, ProgramLimits, TaskDef};
 use crate::engine::Shared;
 use crate::host::Host;
 use crate::io::UNASSIGNED;
@@ -27,6 +28,7 @@ use crate::program::{End, Instance, panic_text};
 use crate::system::HealthTags;
 use crate::table::Seen;
 use crate::view::ProgramView;
+use delay::Late;
 use health::{Asked, Health};
 use journal::is_down;
 use parking_lot::Mutex;
@@ -84,6 +86,9 @@ struct Program {
     inputs: Vec<Option<usize>>,
     /// By output.
     outputs: Vec<Bound>,
+    /// Inputs that are read as they stood at the end of the last scan.
+    late: Vec<Late>,
+    limits: ProgramLimits,
     /// Bad inputs as last published.
     bad: Vec<(usize, Quality)>,
 }
@@ -263,6 +268,7 @@ impl TaskCore {
 
     /// Weighs every output for this scan: by its program, or for the task's fault.
     fn control(&mut self, now: Now, timing: &ScanTiming, started: Option<Instant>, budget: Duration) {
+        self.look_back();
         for i in 0..self.outputs.len() {
             if self.outputs[i].program.is_none() {
                 self.propose(i, now, None);
@@ -383,17 +389,14 @@ impl TaskCore {
             if let Some(fault) = self.recording.stopped_then(&self.programs[k].name) {
                 return Some(fault);
             }
-            let end = self.programs[k].instance.run(&self.host, now.mono, self.def.period);
+            let end = self.run_bounded(k, now.mono);
             self.publish_program(k);
             let (cause, reason) = match end {
                 End::Done | End::Missing(_) => {
                     self.collect(k, now, end == End::Done);
                     continue;
                 }
-                End::OutOfTime => {
-                    let percent = limits::SCAN_RUN_PERCENT_MAX;
-                    (FallbackCause::Overrun, format!("stopped after {percent} % of the task's period"))
-                }
+                End::OutOfTime => (FallbackCause::Overrun, self.out_of_time(k)),
                 End::Failed(message) => (FallbackCause::Fault, message),
             };
             let program = &self.programs[k];
@@ -415,6 +418,10 @@ impl TaskCore {
         for (input, place) in frame.inputs.iter_mut().zip(&program.inputs) {
             input.clone_from(place.map_or(&self.unbound, |i| &self.image[i]));
         }
+        for late in &program.late {
+            frame.inputs[late.input].clone_from(&late.sample);
+            frame.settled[late.input] = late.is_settled();
+        }
         for (slot, bound) in frame.outputs.iter_mut().zip(&program.outputs) {
             if let Bound::Output(i) = *bound {
                 slot.mode = self.outputs[i].output.mode;
@@ -434,7 +441,9 @@ impl TaskCore {
 
     /// Takes what a program left for its outputs. `done`: it ran to its last line, so that `io.keep` counts.
     fn collect(&mut self, k: usize, now: Now, done: bool) {
-        let behind = self.programs[k].inputs.iter().flatten().filter_map(|i| self.locals[*i].news).min();
+        let program = &self.programs[k];
+        let at_once = program.inputs.iter().enumerate().filter(|(n, _)| !program.late.iter().any(|l| l.input == *n));
+        let behind = at_once.filter_map(|(_, place)| self.locals[(*place)?].news).min();
         for n in 0..self.programs[k].outputs.len() {
             let slot = self.programs[k].instance.io.0.lock().outputs[n].clone();
             let kept = slot.kept.filter(|_| done);

@@ -4,8 +4,8 @@
 
 use parking_lot::Mutex;
 use penstock_engine::{
-    Condition, Engine, EngineConfig, ObjectDef, ObjectOutput, ObjectStart, ProgramDef, ScanTiming, Script, TagFacts,
-    TaskCore, TaskDef,
+    Condition, Engine, EngineConfig, ObjectDef, ObjectOutput, ObjectStart, ProgramDef, ProgramLimits, ScanTiming,
+    Script, TagFacts, TaskCore, TaskDef,
 };
 use penstock_model::*;
 use std::sync::Arc;
@@ -114,7 +114,16 @@ impl Site {
                 if script.declaration().inputs.iter().any(|p| p.name == port) { &mut inputs } else { &mut outputs };
             list.push((port.to_owned(), self.id(path)));
         }
-        let def = ProgramDef { name: name.into(), script, task: TaskId(task), inputs, outputs, params: Vec::new() };
+        let def = ProgramDef {
+            name: name.into(),
+            script,
+            task: TaskId(task),
+            inputs,
+            outputs,
+            params: Vec::new(),
+            delays: Vec::new(),
+            limits: ProgramLimits::default(),
+        };
         self.programs.push(def);
         self.programs.last_mut().unwrap()
     }
