@@ -260,3 +260,35 @@ async fn why_names_the_limit_the_person_the_fault_and_the_lost_link() {
     assert!(Path::new(&works.state.join("recorder")).is_dir());
     assert!(why("out").contains("held by hand by wang"), "also after the runtime died");
 }
+
+const OBJECTS: &str = "- object: pump
+  title: { zh: 泵, en: Pump }
+  outputs: [{ tag: out, off: 0 }]
+  modes: { off: operator, manual: operator, auto: operator }
+  interlocks:
+    - { when: sp > 90, text: { zh: 设定值过高, en: Set-point too high }, bad: ignore }
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_names_the_interlock_of_an_object_and_the_end_of_a_hold() {
+    let works = Works::new();
+    std::fs::write(works.site.join("objects.yaml"), OBJECTS).unwrap();
+    let (mut plant, session, live) = works.run().await;
+    claim(&session, "sp", 95.0);
+    let now = live.number("n").unwrap();
+    recorded(&works, &live, now + 20.0).await;
+    let (_, text) = works.say("why", &["out"]);
+    let wanted = "an interlock holds it at 0.0: Set-point too high (sp > 90, it was 95.0)";
+    assert!(text.contains(wanted), "{text}");
+    claim(&session, "sp", 50.0);
+    live.until("the interlock is gone", LIMIT, |l| l.number("out").is_some_and(|x| x > 0.0)).await;
+    let body = serde_json::json!({ "tag": "out", "value": 4.0, "lease_s": 3_600, "confirm": true });
+    let (status, body) = session.post("/api/claim", &body);
+    assert!(status < 300, "{status} {body}");
+    let now = live.number("n").unwrap();
+    recorded(&works, &live, now + 20.0).await;
+    let (_, text) = works.say("why", &["out"]);
+    assert!(text.contains("it is held by hand by wang at 4.0"), "{text}");
+    assert!(text.contains("lease ends in 60 min") && !text.contains("until released"), "{text}");
+    plant.kill();
+}

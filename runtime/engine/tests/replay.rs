@@ -287,6 +287,9 @@ fn a_recorded_window_is_granted_again_bit_for_bit() {
             *held.entry(what).or_insert(0) += 1;
             *held.entry(hold.mode.as_str()).or_insert(0) += 1;
             *held.entry("permissive").or_insert(0) += u32::from(hold.permit_off.is_some());
+            assert!(what != "interlock" || hold.interlock.is_some(), "an interlock without its name");
+            assert_eq!(hold.permit_off.is_some(), hold.blocked.is_some(), "a permissive without its name");
+            *held.entry("ends").or_insert(0) += u32::from(hold.until.is_some());
         }
         let unanswered = |o: &Outcome| matches!(&o.state, OutcomeState::Failed(why) if !why.contains("refused"));
         let late = journals.iter().flat_map(|j| &j.outcomes).filter(|o| unanswered(o)).count();
@@ -309,6 +312,7 @@ fn a_recorded_window_is_granted_again_bit_for_bit() {
         "cascade",
         "remote",
         "permissive",
+        "ends",
         "unanswered",
     ] {
         assert!(held.get(what).is_some_and(|n| *n > 0), "{what}: {held:?}");

@@ -5,12 +5,12 @@
 //! held against what is there, and what does not fit ends the reading of its block with [`Torn`].
 
 use penstock_engine::{
-    BlockKind, BlockMemory, BlockState, Field, Grant, HeldClaim, Imposed, Imposition, Issued, Keyframe, Latched,
-    ObjectHold, OutputMemory, ProgramState, SavedProgram, ScanJournal, TimeStop, Wished, Written,
+    BlockKind, BlockMemory, BlockState, Field, Grant, HeldClaim, Hindrance, Imposed, Imposition, Issued, Keyframe,
+    Latched, ObjectHold, OutputMemory, ProgramState, SavedProgram, ScanJournal, TimeStop, Wished, Written,
 };
 use penstock_model::{
-    Claim, Command, CommandId, DeviceId, FallbackCause, Instant, Mode, Now, Origin, Outcome, OutcomeState, Priority,
-    Quality, Sample, TagId, TagSample, TaskId, Utc, Value, Wish,
+    Cause, Claim, Command, CommandId, DeviceId, FallbackCause, Instant, Mode, Now, Origin, Outcome, OutcomeState,
+    Priority, Quality, Sample, TagId, TagSample, TaskId, Text, Utc, Value, Wish,
 };
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -23,6 +23,10 @@ use std::time::Duration;
 pub struct Torn;
 
 type Read<T> = Result<T, Torn>;
+
+/// Bits beside the mode of a hold: its end follows; what hinders the output follows. Records of before them have neither.
+const HOLD_ENDS: u8 = 0x40;
+const HOLD_HINDERED: u8 = 0x80;
 
 /// Deepest nesting of a block's memory that is read: parts within parts.
 const DEPTH_MAX: u32 = 4;
@@ -242,7 +246,9 @@ impl Out {
     }
 
     fn hold(&mut self, hold: &ObjectHold) {
-        self.byte(mode_code(hold.mode));
+        let hindered = hold.interlock.is_some() || hold.blocked.is_some();
+        let bits = if hold.until.is_some() { HOLD_ENDS } else { 0 } | if hindered { HOLD_HINDERED } else { 0 };
+        self.byte(mode_code(hold.mode) | bits);
         match &hold.imposed {
             Imposed::Nothing => self.byte(0),
             Imposed::Value(value, origin, priority) => {
@@ -260,6 +266,23 @@ impl Out {
         }
         self.value(hold.permit_off.as_ref());
         self.value(hold.tracked.as_ref());
+        if let Some(until) = hold.until {
+            self.signed(until.0);
+        }
+        if hindered {
+            self.maybe(hold.interlock.as_deref(), Out::hindrance);
+            self.maybe(hold.blocked.as_deref(), Out::hindrance);
+        }
+    }
+
+    fn hindrance(&mut self, h: &Hindrance) {
+        [&*h.text.zh, &*h.text.en, &*h.when].iter().for_each(|text| self.text(text));
+        // Of an interlock that had latched before a restart nothing more is known.
+        let tag = (h.cause.tag != TagId(u32::MAX)).then_some(&h.cause.tag);
+        self.maybe(tag, |out, tag| out.count(u64::from(tag.0)));
+        self.value(h.cause.value.as_ref());
+        self.byte(h.cause.quality.code());
+        self.text(&h.cause.text);
     }
 
     fn imposition(&mut self, i: &Imposition) {
@@ -694,7 +717,8 @@ impl<'a> In<'a> {
     }
 
     fn hold(&mut self) -> Read<ObjectHold> {
-        let mode = Mode::ALL.get(usize::from(self.byte()?)).copied().ok_or(Torn)?;
+        let bits = self.byte()?;
+        let mode = Mode::ALL.get(usize::from(bits & !(HOLD_ENDS | HOLD_HINDERED))).copied().ok_or(Torn)?;
         let imposed = match self.byte()? {
             0 => Imposed::Nothing,
             1 => Imposed::Value(self.some_value()?, self.origin()?, self.priority()?),
@@ -702,7 +726,22 @@ impl<'a> In<'a> {
             3 => Imposed::HandedBack(self.origin()?, self.value()?),
             _ => return Err(Torn),
         };
-        Ok(ObjectHold { mode, imposed, permit_off: self.value()?, tracked: self.value()? })
+        let (permit_off, tracked) = (self.value()?, self.value()?);
+        let until = if bits & HOLD_ENDS == 0 { None } else { Some(Utc(self.signed()?)) };
+        let (interlock, blocked) = if bits & HOLD_HINDERED == 0 {
+            (None, None)
+        } else {
+            (self.maybe(In::hindrance)?.map(Arc::new), self.maybe(In::hindrance)?.map(Arc::new))
+        };
+        Ok(ObjectHold { mode, imposed, permit_off, tracked, until, interlock, blocked })
+    }
+
+    fn hindrance(&mut self) -> Read<Hindrance> {
+        let text = Text::new(self.text()?, self.text()?);
+        let when = self.text()?.into();
+        let tag = self.maybe(In::tag)?.unwrap_or(TagId(u32::MAX));
+        let (value, quality) = (self.value()?, self.quality()?);
+        Ok(Hindrance { text, when, cause: Cause { tag, value, quality, text: self.text()?.into() } })
     }
 
     fn imposition(&mut self) -> Read<Imposition> {

@@ -24,6 +24,11 @@ fn command(value: Option<Value>) -> Command {
     Command { id, tag, device, value, origin: Origin::Fallback(FallbackCause::Link), granted: Utc(-5) }
 }
 
+fn hindrance(tag: TagId) -> Hindrance {
+    let cause = Cause { tag, value: Some(Value::Float(7.5)), quality: Quality::Good, text: "b1/vib > 7.1 mm/s".into() };
+    Hindrance { text: Text::new("振动高", "Vibration high"), when: "b1/vib > 7.1 mm/s for 2s".into(), cause }
+}
+
 fn output() -> OutputMemory {
     let claim =
         |wish, expires| HeldClaim { wish, origin: Origin::Remote("网".into()), priority: Priority::Grid, expires };
@@ -38,6 +43,9 @@ fn output() -> OutputMemory {
             imposed: Imposed::HandedBack(Origin::Local("泵".into()), Some(Value::Float(-0.0))),
             permit_off: Some(Value::Bool(false)),
             tracked: Some(Value::Float(3.5)),
+            until: Some(Utc(i64::MIN)),
+            interlock: Some(Arc::new(hindrance(TagId(u32::MAX)))),
+            blocked: None,
         },
         stands: Grant {
             granted: Some(Value::Float(-0.0)),
@@ -104,8 +112,16 @@ fn impositions() -> Vec<Imposition> {
         priority: Priority::Manual,
         expires: Some(Instant(70)),
     };
-    let hold = |(mode, imposed)| ObjectHold { mode, imposed, permit_off: Some(Value::Int(0)), tracked: None };
-    let all = Mode::ALL.into_iter().zip(imposed).map(hold);
+    let hold = |(k, (mode, imposed)): (usize, _)| ObjectHold {
+        mode,
+        imposed,
+        permit_off: Some(Value::Int(0)),
+        tracked: None,
+        until: (k % 2 == 0).then_some(Utc(70)),
+        interlock: (k % 3 == 0).then(|| Arc::new(hindrance(TagId(2)))),
+        blocked: (k % 3 < 2).then(|| Arc::new(hindrance(TagId(1)))),
+    };
+    let all = Mode::ALL.into_iter().zip(imposed).enumerate().map(hold);
     all.map(|hold| Imposition { tag: TagId(2), claims: vec![hand.clone()], hold }).collect()
 }
 

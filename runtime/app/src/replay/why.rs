@@ -10,12 +10,13 @@ use crate::config::{DriverConfig, Site};
 use crate::diagnostics::suggest;
 use crate::recorder::order;
 use crate::recorder::tape::{Configs, Next, Ran, Tape};
-use penstock_engine::{Circumstances, Explained, InputNow, OutputMemory, Wished, age};
+use penstock_engine::{Circumstances, Explained, HeldClaim, InputNow, OutputMemory, Wished, age};
 use penstock_model::{
-    FallbackCause, Instant, LinkState, Now, Origin, OutcomeState, OutputDef, Quality, Sample, Source, TagDef, TagId,
-    TaskId, Utc, Wish,
+    FallbackCause, Instant, LinkState, Now, Origin, OutcomeState, OutputDef, Priority, Quality, Sample, Source, TagDef,
+    TagId, TaskId, Utc, Wish,
 };
 use std::collections::HashMap;
+use std::time::Duration;
 
 /// `penstock why`
 #[derive(Debug, clap::Args)]
@@ -183,14 +184,31 @@ impl Asked<'_> {
             fault: e.fault.as_deref().map(str::to_owned),
             link: device.map(|d| self.link(d)).unwrap_or_default(),
             stands_still: Circumstances::stands_still(&o.hold.imposed),
-            // What the object's conditions saw is not part of the record.
-            interlock: None,
+            interlock: e.interlock.as_deref().map(|why| words.hindrance(why, &self.tag_of(why.cause.tag))),
         };
         let reason = words.reason(g, def, &with);
         self.line(format!("  原因：{reason}"), format!("  because {reason}"));
-        if let Some(bound) = g.bound_by.as_deref().map(|b| words.bound(b, def.output.as_ref())) {
+        if let Some(word) = g.bound_by.as_deref() {
+            let mut bound = words.bound(word, def.output.as_ref());
+            if let Some(why) = e.blocked.as_deref().filter(|_| word == "permissive") {
+                let why = words.hindrance(why, &self.tag_of(why.cause.tag));
+                bound = self.say(format!("{bound}（{why}）"), format!("{bound}: {why},"));
+            }
             let granted = words.valued(g.granted.as_ref(), def);
             self.line(format!("  但受限：{bound}，实际 {granted}"), format!("  but {bound} keeps it at {granted}"));
+        }
+    }
+
+    /// How long a claim still stands. The end of a hold by hand of an object is the object's.
+    fn lease(&self, claim: &HeldClaim, o: &OutputMemory, now: Now) -> String {
+        let of_object = o.hold.until.filter(|_| claim.priority == Priority::Manual);
+        let left = claim.expires.map(|end| end.since(now.mono)).or_else(|| {
+            let ns = of_object?.0.saturating_sub(now.utc.0);
+            Some(Duration::from_nanos(u64::try_from(ns).unwrap_or(0)))
+        });
+        match left.map(age) {
+            Some(left) => self.say(format!("租期剩余 {left}"), format!("lease ends in {left}")),
+            None => self.say("无租期", "until released"),
         }
     }
 
@@ -216,13 +234,7 @@ impl Asked<'_> {
                 Wish::Release => continue,
             };
             let (who, strength) = (words.origin(&claim.origin), words.strength(claim.priority));
-            let lease = match claim.expires {
-                Some(end) => {
-                    let left = age(end.since(now.mono));
-                    self.say(format!("租期剩余 {left}"), format!("lease ends in {left}"))
-                }
-                None => self.say("无租期", "until released"),
-            };
+            let lease = self.lease(claim, o, now);
             self.line(
                 format!("  请求：{strength} {who} {wish}，{lease}"),
                 format!("  claim: {strength} by {who}: {wish}, {lease}"),

@@ -5,9 +5,9 @@
 
 use super::{Live, Output, Permit, Verdict, Wished};
 use crate::lease::Lease;
-use crate::object::Imposed;
+use crate::object::{Hindrance, Imposed};
 use penstock_model::{
-    Command, FallbackCause, Instant, Mode, Now, Origin, Outcome, Priority, Quality, TagId, Value, Wish,
+    Command, FallbackCause, Instant, Mode, Now, Origin, Outcome, Priority, Quality, TagId, Utc, Value, Wish,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +36,12 @@ pub struct ObjectHold {
     pub permit_off: Option<Value>,
     /// What the output follows while the panel in the field has it.
     pub tracked: Option<Value>,
+    /// When a hold by hand of the object ends by itself.
+    pub until: Option<Utc>,
+    /// The interlock that acts on the output, with what made it act. It explains; what it imposes stands in `imposed`.
+    pub interlock: Option<Arc<Hindrance>>,
+    /// The permissive that keeps it from starting, with what it waits for.
+    pub blocked: Option<Arc<Hindrance>>,
 }
 
 /// All that an object and the persons at it have made of one of its outputs before it is weighed.
@@ -183,6 +189,9 @@ impl Output {
             imposed: self.imposed.clone(),
             permit_off: self.permit.as_ref().map(|p| p.off.clone()),
             tracked: self.tracked.clone(),
+            until: self.until.0,
+            interlock: self.interlock.clone(),
+            blocked: self.permit.as_ref().and_then(|p| p.why.clone()),
         }
     }
 
@@ -204,6 +213,9 @@ impl Output {
             && self.imposed == hold.imposed
             && same(self.permit.as_ref().map(|p| &p.off), hold.permit_off.as_ref())
             && same(self.tracked.as_ref(), hold.tracked.as_ref())
+            && self.until.0 == hold.until
+            && same_why(self.interlock.as_ref(), hold.interlock.as_ref())
+            && same_why(self.permit.as_ref().and_then(|p| p.why.as_ref()), hold.blocked.as_ref())
             && self.claims.len() == then.claims.len()
             && self.claims.iter().zip(&then.claims).all(same_claim)
     }
@@ -219,8 +231,10 @@ impl Output {
         self.claims = claims.iter().map(live).collect();
         self.mode = hold.mode;
         self.imposed.clone_from(&hold.imposed);
-        self.permit = hold.permit_off.clone().map(|off| Permit { off, why: None });
+        self.permit = hold.permit_off.clone().map(|off| Permit { off, why: hold.blocked.clone() });
         self.tracked.clone_from(&hold.tracked);
+        self.until = (hold.until, false);
+        self.interlock.clone_from(&hold.interlock);
     }
 }
 
@@ -229,6 +243,13 @@ fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
     match (a, b) {
         (Some(Value::Float(a)), Some(Value::Float(b))) => a.to_bits() == b.to_bits(),
         (a, b) => a == b,
+    }
+}
+
+fn same_why(a: Option<&Arc<Hindrance>>, b: Option<&Arc<Hindrance>>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b) || a == b,
+        (a, b) => a.is_none() && b.is_none(),
     }
 }
 
