@@ -191,6 +191,10 @@ impl Words {
                 format!("{text} ({}, quality {})", cause.text, self.quality(cause.quality.reason(), def)),
             );
         }
+        if cause.value.is_none() {
+            // It had latched before the last start: nobody remembers the value.
+            return self.say(format!("{text}（{}）", cause.text), format!("{text} ({})", cause.text));
+        }
         let value = self.valued(cause.value.as_ref(), def);
         self.say(format!("{text}（{}，当时 {value}）", cause.text), format!("{text} ({}, it was {value})", cause.text))
     }
