@@ -53,13 +53,8 @@ pub fn engine(context: &Context, words: &[&str]) -> Result<(), String> {
     if let [word, ..] = words {
         return Err(format!("`{word}` is not understood: the bench `engine` takes nothing"));
     }
-    let program = build(context)?;
-    let ours = said(Command::new(program).arg("engine").arg(context.root.join("scripts")))?;
-    println!("\n{:<50} {:>10}", "engine, one core, median", "");
-    for row in rows(&ours, 3)?.0 {
-        println!("{:<50} {:>10} {}", row[0], row[1], row[2]);
-    }
-    Ok(())
+    // Criterion prints each figure with its bounds, and what it was when last measured here.
+    context.cargo(&["bench", "-p", "penstock", "--bench", "engine"])
 }
 
 fn seconds(words: &[&str]) -> Result<u64, String> {

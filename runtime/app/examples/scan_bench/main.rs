@@ -1,7 +1,6 @@
-//! Measures the scan of the real engine: start jitter on real scan threads, and what a program call and a latch cost.
-//! Called by `cargo xtask bench jitter` and `cargo xtask bench engine`, which make a table of the lines printed here.
+//! Measures the start jitter of real scan threads. Called by `cargo xtask bench jitter`, which makes a table of the lines
+//! printed here.
 
-mod cost;
 mod jitter;
 mod site;
 
@@ -9,8 +8,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-scan_bench jitter <folder for the site> <folder of scripts> <seconds> [busy]
-scan_bench engine <folder of scripts>";
+scan_bench jitter <folder for the site> <folder of scripts> <seconds> [busy]";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -21,7 +19,6 @@ fn main() -> ExitCode {
             (Ok(seconds), ["busy"]) => jitter::run(Path::new(folder), Path::new(scripts), seconds, true),
             _ => Err(USAGE.to_owned()),
         },
-        ["engine", scripts] => cost::run(Path::new(scripts)),
         _ => Err(USAGE.to_owned()),
     };
     match done {
