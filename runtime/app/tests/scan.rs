@@ -196,7 +196,7 @@ fn scan(io) { let a = []; a.pad(511, 0.5); a.push(0.1); while true { a.sort(); a
     let tasks = engine.tasks();
     let out = |k| engine.read(engine.tags().find(&format!("out/{k}")).unwrap());
     let fault = tasks[0].fault.clone().unwrap();
-    assert!(fault.contains("program/0") && fault.contains("stopped after 80 %"), "{fault}");
+    assert!(fault.contains("program/0") && fault.contains("of processor time: it does not return"), "{fault}");
     assert_eq!((out(0).quality.to_string().as_str(), out(0).value), ("bad(overrun)", Some(Value::Float(-1.0))));
     // In processor time: 40 ms of a period of 50 ms, and at most the few operations until the next look at the clock.
     assert!(tasks[0].run_time.max >= Duration::from_millis(40), "{:?}", tasks[0].run_time);

@@ -4,12 +4,12 @@ use crate::declare::Declaration;
 use crate::nearest::did_you_mean;
 use crate::object::ObjectDef;
 use crate::script::Script;
-use penstock_model::{AlarmDef, TagId, TagTable, TaskId, Value};
+use penstock_model::{AlarmDef, TagId, TagTable, TaskId, Value, limits};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// What becomes of a task that starts a scan a whole period late or more: at least one deadline has passed without a
-/// scan. A run longer than [`penstock_model::limits::SCAN_RUN_PERCENT_MAX`] faults the task whatever is declared here.
+/// scan. A run longer than [`TaskDef::run_max`] faults the task whatever is declared here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OverrunPolicy {
     /// The missed deadlines are counted and the late scan runs at once. For control that is better late than never.
@@ -59,6 +59,12 @@ impl TaskDef {
     #[must_use]
     pub fn new(id: TaskId, name: &str, period: Duration) -> TaskDef {
         TaskDef { id, name: name.into(), period, overrun: OverrunPolicy::Count, cpu: None }
+    }
+
+    /// Processor time after which a scan is stopped, because a program does not return.
+    #[must_use]
+    pub fn run_max(&self) -> Duration {
+        (self.period * limits::SCAN_RUN_PERCENT_MAX / 100).max(limits::SCAN_RUN_MIN)
     }
 }
 

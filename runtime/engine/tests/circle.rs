@@ -162,7 +162,7 @@ fn a_program_has_the_time_that_its_limits_give_it_and_no_more_than_its_task() {
         (1, Some(1), Some("the 1ms that its `limits` give it")),
         (2_000, Some(400), None),
         (2_000, None, None),
-        (30_000, Some(800), Some("80 % of the task's period")),
+        (30_000, Some(800), Some("stopped after 800ms of processor time")),
     ] {
         let limits = ProgramLimits { operations: None, time: time_ms.map(Duration::from_millis) };
         let mut plant = counting(n, limits);

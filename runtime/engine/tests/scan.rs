@@ -304,6 +304,23 @@ impl Clock for Ticking {
 }
 
 #[test]
+fn a_pause_of_the_machine_is_no_fault_of_a_fast_task() {
+    // The pause is charged to the thread that ran: 10 ms of period, and a clock that jumps between two looks.
+    let source = r#"fn declare(p) { p.output("y", ""); } fn scan(io) { io.y = 1; }"#;
+    for (step, faulted) in [(8, false), (60, true)] {
+        let mut site = Site::new(&[("fast", 10)]);
+        site.output("y", FallbackAction::Value(7.0.into()));
+        site.program("p", 0, source, "y=y");
+        let mut plant = site.build();
+        let clock: Arc<dyn Clock> = Arc::new(Ticking(AtomicU64::new(0), step));
+        plant.tasks[0].scan(at(10), ScanTiming { clock: Some(clock), ..ScanTiming::default() });
+        let task = &plant.engine.tasks()[0];
+        assert!(task.run_time.max >= Duration::from_millis(step), "{step}: {:?}", task.run_time);
+        assert_eq!(task.fault.is_some(), faulted, "{step}: {:?}", task.fault);
+    }
+}
+
+#[test]
 fn an_overrun_takes_its_own_fallback() {
     // Over the limit only when looked at after the programs; and inside a long-running script.
     let long = r#"

@@ -6,7 +6,7 @@ use super::text::{At, Node, Pairs};
 use crate::diagnostics::{Pos, suggest};
 use penstock_engine::{Declaration, Delay, ProgramLimits, TaskDef};
 use penstock_model::ValueType;
-use penstock_model::limits::{PROGRAM_TIME_MIN, SCAN_RUN_PERCENT_MAX, SCRIPT_OPERATIONS_MAX, SCRIPT_OPERATIONS_MIN};
+use penstock_model::limits::{PROGRAM_TIME_MIN, SCRIPT_OPERATIONS_MAX, SCRIPT_OPERATIONS_MIN};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -60,8 +60,8 @@ impl JsonSchema for InputFile {
 pub struct LimitsFile {
     /// Most operations of its script in one scan; beyond them its task is faulted. Default and most: 100 000.
     pub operations: Option<At<i64>>,
-    /// Longest run in one scan: `5ms`; beyond it its task is faulted as an overrun. At most 80 % of the task's period,
-    /// which is the default too.
+    /// Longest run in one scan: `5ms`; beyond it its task is faulted as an overrun. At most what the task itself has,
+    /// which is the default too: 80 % of its period, and 50 ms where that is less.
     pub time: Option<At<String>>,
 }
 
@@ -173,12 +173,11 @@ impl Ctx<'_> {
         });
         let time = form.time.as_ref().and_then(|at| {
             let time = self.duration_at(at)?;
-            let most = task.map_or(time, |task| task.period * SCAN_RUN_PERCENT_MAX / 100);
+            let most = task.map_or(time, |task| task.run_max());
             if time < PROGRAM_TIME_MIN || time > most {
                 let message = format!("a program of this task runs {PROGRAM_TIME_MIN:?} to {most:?}, not {}", at.value);
-                self.error(at.pos, message).help(format!(
-                    "the task itself is stopped after {SCAN_RUN_PERCENT_MAX} % of its period: leave `time` out for that"
-                ));
+                self.error(at.pos, message)
+                    .help(format!("the task itself is stopped after {most:?}: leave `time` out for that"));
             }
             Some(time)
         });

@@ -1,7 +1,7 @@
 //! Scan threads: each task on its own thread, woken at absolute deadlines, the fastest task first at the processor.
 //!
 //! What keeps a task from running away: a program that does not return is stopped from within once its task has used
-//! 80 % of its period in processor time (`limits::SCAN_RUN_PERCENT_MAX`), looked at every 64 operations of the script;
+//! 80 % of its period in processor time, and 50 ms at least (`TaskDef::run_max`), looked at every 64 operations of the script;
 //! that faults the task as an overrun, whatever its policy on missed deadlines. No thread has to be killed for it, so
 //! no lock is left behind. The functions a script can call are bounded by the sizes of its values.
 

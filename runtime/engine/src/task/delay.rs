@@ -2,7 +2,7 @@
 
 use super::{Program, TaskCore};
 use crate::program::End;
-use penstock_model::{BadReason, Instant, Now, Quality, Sample, UncertainReason, Value, limits};
+use penstock_model::{BadReason, Instant, Now, Quality, Sample, UncertainReason, Value};
 
 /// An input that is read as it stood at the end of the last scan, wherever in the scan its writer runs.
 pub(super) struct Late {
@@ -59,7 +59,7 @@ impl TaskCore {
     pub(super) fn out_of_time(&self, k: usize) -> String {
         match self.programs[k].limits.time.filter(|_| self.host.overstayed()) {
             Some(time) => format!("took longer than the {time:?} that its `limits` give it"),
-            None => format!("stopped after {} % of the task's period", limits::SCAN_RUN_PERCENT_MAX),
+            None => format!("stopped after {:?} of processor time: it does not return", self.def.run_max()),
         }
     }
 }

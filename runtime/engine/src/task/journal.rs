@@ -220,7 +220,7 @@ impl TaskCore {
     pub(crate) fn scan_again(&mut self, journal: &ScanJournal, clock: Option<Arc<dyn Clock>>) {
         let now = journal.now;
         let started = clock.as_ref().map(|clock| clock.now().mono);
-        let budget = self.def.period * penstock_model::limits::SCAN_RUN_PERCENT_MAX / 100;
+        let budget = self.def.run_max();
         let timing = ScanTiming { jitter: journal.jitter, missed_now: journal.missed_now, clock };
         self.host.arm(timing.clock.clone(), started.unwrap_or_default() + budget);
         self.recording.stop = journal.stop.clone().filter(|_| timing.clock.is_none());

@@ -34,7 +34,7 @@ use journal::is_down;
 use parking_lot::Mutex;
 use penstock_model::{
     AlarmDef, BadReason, Clock, FallbackCause, Instant, LinkState, LogPolicy, Now, Quality, Record, Sample, TagId,
-    TagSample, TaskId, Value, limits,
+    TagSample, TaskId, Value,
 };
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -240,7 +240,7 @@ impl TaskCore {
 
     fn scan_once(&mut self, now: Now, timing: &ScanTiming) {
         let started = timing.clock.as_ref().map(|clock| clock.now().mono);
-        let budget = self.def.period * limits::SCAN_RUN_PERCENT_MAX / 100;
+        let budget = self.def.run_max();
         self.host.arm(timing.clock.clone(), started.unwrap_or_default() + budget);
         self.restart_if_asked(now);
         self.latch(now.mono);
