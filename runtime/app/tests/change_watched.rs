@@ -138,6 +138,29 @@ async fn a_fault_is_gone_back_from_though_a_slow_task_has_not_taken_the_change_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_return_that_the_disk_does_not_take_is_written_when_it_does() {
+    let works = Works::new(&SITE.replace("2min", "200ms"));
+    let plant = Plant::start_alone(&works.site, &works.state);
+    let live = look(&plant).await;
+    edit(&works.file("scripts/count.rhai"), "io.y = io.sp;", "io.y = io.sp; if io.count % 100 == 99 { io.y = 1 / 0; }");
+    let (ok, text) = works.run("apply", &["--yes"]);
+    assert!(ok, "{text}");
+    // As a full disk: nothing can be put where the history is.
+    let (there, away) = (works.state.join("changes"), works.state.join("away"));
+    std::fs::rename(&there, &away).unwrap();
+    std::fs::write(&there, "").unwrap();
+    went_back(&live).await;
+    std::fs::remove_file(&there).unwrap();
+    std::fs::rename(&away, &there).unwrap();
+    live.until("the history has it", LIMIT, |l| l.number("sys/config/number").is_some_and(|n| n == 3.0)).await;
+    let history = works.history();
+    let kinds: Vec<_> = history.iter().map(|e| e["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["start", "apply", "automatic"]);
+    assert!(works.run("diff", &[]).1.contains("differences from configuration 3"));
+    assert!(plant.stop());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_change_on_probation_and_one_that_nobody_was_shown_are_not_changed_over() {
     let works = Works::new(&SITE.replace("2min", "200ms"));
     let plant = Plant::start_alone(&works.site, &works.state);

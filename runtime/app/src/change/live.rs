@@ -14,7 +14,7 @@ use crate::config::Site;
 use parking_lot::Mutex;
 use penstock_engine::{Change, TaskView};
 use penstock_ledger::{Action, ActionKind};
-use penstock_model::{FaultRecord, Record, Role, TaskId, Value, with_causes};
+use penstock_model::{FaultRecord, Record, Role, TaskId, Utc, Value, with_causes};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,6 +25,8 @@ const TAKEN_WAIT: Duration = Duration::from_secs(15);
 const RESET_WAIT: Duration = Duration::from_secs(5);
 /// How often an answer looks whether what it waits for has come.
 const ANSWER_LOOK: Duration = Duration::from_millis(5);
+/// How often a return that the disk did not take is written again.
+const BOOK_AGAIN: Duration = Duration::from_secs(2);
 /// Longest probation.
 const PROBATION_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
 
@@ -40,6 +42,17 @@ struct Probation {
     tasks: HashSet<TaskId>,
     /// Tasks that were faulted when it began and have not run since.
     faulted: HashSet<TaskId>,
+}
+
+/// A return by itself, to be written into the history.
+struct Return {
+    at: Utc,
+    /// The configuration left, and the one that runs again.
+    number: u32,
+    before_number: u32,
+    reason: String,
+    site: Arc<Site>,
+    tried: Instant,
 }
 
 /// What runs, and what is known of it.
@@ -61,6 +74,8 @@ pub(super) struct Control {
     /// Held while a change is written into the history and the logs: entries are numbered, and come in their order. The
     /// watch takes it only after the plant has gone back.
     books: Mutex<()>,
+    /// A return that the disk has not taken yet: without it the history would say that what was gone back from runs.
+    unbooked: Mutex<Option<Return>>,
 }
 
 /// A change that may be made, before it is handed over.
@@ -77,7 +92,7 @@ impl Control {
         let folder_unused = context.applied.as_ref().map(Applied::words);
         let site = context.site.clone();
         let stand = Stand { site, number, probation: None, went_back: false, folder_unused, shown: None };
-        Control { context, stand: Mutex::new(stand), books: Mutex::new(()) }
+        Control { context, stand: Mutex::new(stand), books: Mutex::new(()), unbooked: Mutex::new(None) }
     }
 
     /// What runs, and its number.
@@ -174,6 +189,8 @@ impl Control {
         let asked = Asked { new: Arc::new(new), base, change, programs, probation };
         let wait = {
             let _books = self.books.lock();
+            // What came before it stands before it in the history, or nowhere while the disk takes nothing.
+            self.book_waiting();
             self.booked(asked, note, account)?
         };
         self.taken(&wait)
@@ -374,6 +391,12 @@ impl Control {
 
     /// Looks at the change on probation; goes back where it broke something. Called some fifty times a second.
     pub fn watch(&self) {
+        // Whoever holds the books writes it first himself, and may be held by a disk: the watch waits for neither.
+        if self.unbooked.lock().as_ref().is_some_and(|back| back.tried.elapsed() >= BOOK_AGAIN)
+            && let Some(_books) = self.books.try_lock()
+        {
+            self.book_waiting();
+        }
         let mut stand = self.stand.lock();
         let Some(probation) = &mut stand.probation else { return };
         let tasks = self.context.engine.tasks();
@@ -424,26 +447,50 @@ impl Control {
         if let Err(error) = self.log("penstock", "penstock", &site, "went back by itself to", &comment) {
             tracing::error!(%error, "the return to the configuration before could not be logged");
         }
+        self.tell_supervisor(before_number);
+        let (at, reason) = (self.context.clock.now().utc, reason.to_owned());
+        let back = Return { at, number, before_number, reason, site, tried: Instant::now() };
+        if let Err(error) = self.enter_return(&back) {
+            tracing::error!(%error, "the return to the configuration before could not be kept in the history yet; it is tried again");
+            *self.unbooked.lock() = Some(back);
+        }
+        self.publish_now();
+    }
+
+    /// Writes the return that waits for the disk, if one does. The caller holds the books.
+    fn book_waiting(&self) {
+        let Some(mut back) = self.unbooked.lock().take() else { return };
+        match self.enter_return(&back) {
+            Ok(number) => tracing::info!(number, "the return to the configuration before is kept in the history now"),
+            Err(_) => {
+                back.tried = Instant::now();
+                *self.unbooked.lock() = Some(back);
+            }
+        }
+    }
+
+    /// Writes a return into the history; its number there.
+    fn enter_return(&self, back: &Return) -> Result<u32, String> {
+        let Return { at, number, before_number, reason, site, .. } = back;
         let zh = format!("配置 {number} 在试运行期内出错，已自动回退：{reason}");
+        let comment = format!("configuration {number} within its probation: {reason}");
         let note = Note {
-            at: self.context.clock.now().utc,
+            at: *at,
             kind: Kind::Automatic,
             who: "penstock".to_owned(),
             comment: comment.clone(),
-            of: Some(before_number),
+            of: Some(*before_number),
             lines: vec![Words::new(zh, format!("went back by itself from {comment}"))],
         };
-        match history::add(&self.context.state_dir, &site, note) {
-            Ok(entry) => {
-                self.stand.lock().number = entry.number;
-                self.tell_supervisor(entry.number);
-            }
-            Err(error) => {
-                tracing::error!(%error, "the return to the configuration before could not be kept");
-                self.tell_supervisor(before_number);
-            }
+        let entry = history::add(&self.context.state_dir, site, note)?;
+        let mut stand = self.stand.lock();
+        // Unless a person has applied another one meanwhile.
+        if stand.number == *before_number {
+            stand.number = entry.number;
+            drop(stand);
+            self.tell_supervisor(entry.number);
         }
-        self.publish_now();
+        Ok(entry.number)
     }
 
     /// What it writes when this process dies is declared by what runs.
