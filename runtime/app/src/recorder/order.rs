@@ -2,6 +2,7 @@
 //! written; their times rise, but where the clock was set back one time stands in the record twice.
 
 use super::ring::{BlockRef, Kind};
+use penstock_model::TaskId;
 use std::collections::{BTreeSet, HashMap};
 
 /// A clock that goes back by more than this from block to block of a task was set back; less is its usual correction, ns.
@@ -60,6 +61,13 @@ pub fn links(blocks: &[BlockRef]) -> (Vec<&BlockRef>, Spans) {
 #[must_use]
 pub fn end(blocks: &[BlockRef]) -> Option<i64> {
     blocks.iter().rev().find(|b| b.head.kind == Kind::Scans).map(|b| b.head.last_utc)
+}
+
+/// The time of the last scan of a task that was written.
+#[must_use]
+pub fn end_of(blocks: &[BlockRef], task: TaskId) -> Option<i64> {
+    let of_task = |b: &&BlockRef| b.head.kind == Kind::Scans && b.head.task == task.0;
+    blocks.iter().rev().find(of_task).map(|b| b.head.last_utc)
 }
 
 /// The first time after the clock was last set back; `None` where it never was.

@@ -7,6 +7,7 @@ use super::Common;
 use super::alter::Alter;
 use super::compare::Comparison;
 use super::window::Runner;
+use crate::recorder::order;
 use crate::recorder::ring::Index;
 use crate::recorder::tape::{Configs, Next, Tape};
 use crate::run::ThreadCpuClock;
@@ -47,8 +48,6 @@ pub fn run(args: &ShadowArgs) -> Result<(), String> {
         tracing::debug!(%error, "the shadow runs at the usual priority");
     }
     let opened = args.common.open()?;
-    // What was recorded before is not what it is asked about.
-    let start = Utc(opened.end().0.saturating_add(1));
     let mut configs = Configs::new(&opened.dir);
     let last = opened.index.blocks.last().map(|b| (b.head.config_hex(), b.head.run)).unwrap_or_default();
     let (config, other) = args.alter.apply(&configs.get(&last.0, last.1)?.site, None)?;
@@ -58,6 +57,10 @@ pub fn run(args: &ShadowArgs) -> Result<(), String> {
     else {
         return Err(format!("the programs {} run in several tasks: shadow them one task at a time", other.join(", ")));
     };
+    // What was recorded before is not what it is asked about. Tasks are written one after the other: the last scan of the
+    // record may be another task's, and older.
+    let last = order::end_of(&opened.index.blocks, task).unwrap_or(opened.end().0);
+    let start = Utc(last.saturating_add(1));
     let mut tape = Tape::new(&opened.index, task, start);
     let mut runner = Runner::new(task, None, args.alter.clone(), start);
     runner.bound_time(Arc::new(ThreadCpuClock));
