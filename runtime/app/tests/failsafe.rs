@@ -275,6 +275,8 @@ fn kill_9_of_the_runtime_is_answered_by_the_supervisor_and_journalled_by_the_nex
     let took = bench.plc.wait_for(Y, CRASH, killed, DEADLINE);
     bench.plc.wait_for(Z, SHUTDOWN, killed, DEADLINE);
     let resumed = bench.plc.wait_for(Y, WISH, killed, RESUMED);
+    // The commands of one scan are sent one after the other.
+    bench.plc.wait_for(LEFT, WISH, killed, RESUMED);
     println!("fail-safe {took:?}, resumed {resumed:?} after the kill");
     assert_eq!(bench.plc.written(LEFT, killed).first().map(|(_, v)| *v), Some(WISH), "`device` is not written");
     assert_ne!(plant.runtime_pid(), Some(runtime));

@@ -97,7 +97,7 @@ mod tests {
     fn every_system_tag_has_a_known_unit_and_a_path_of_its_own() {
         let tags = system_tags(&["fast".into(), "normal".into()], &["plc".into()]);
         let paths: HashSet<_> = tags.iter().map(|t| t.path.clone()).collect();
-        assert_eq!(paths.len(), 2 * 12 + 6);
+        assert_eq!(paths.len(), 2 * TASK_TAGS.len() + LINK_TAGS.len());
         assert!(paths.contains("sys/task/fast/jitter_us") && paths.contains("sys/link/plc/up"));
         for part in ["jitter_p50", "jitter_p99", "jitter_p999", "jitter_max", "run_p99", "run_max"] {
             assert!(paths.contains(format!("sys/task/normal/{part}").as_str()), "{part}");
