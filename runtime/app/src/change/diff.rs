@@ -1,12 +1,10 @@
 //! What differs between two configurations of a site, in the words of the plant, and what of it needs a restart.
 
-use super::diff_parts;
+use super::diff_parts::{self, action, changed_lines, condition};
 use super::words::Words;
 use crate::config::Site;
 use penstock_engine::{Delay, ObjectDef, ObjectStart, ProgramDef, Script};
-use penstock_model::{
-    AlarmCondition, AlarmDef, FallbackAction, FallbackCause, OutputDef, Source, TagDef, TagId, TagTable, Text, Value,
-};
+use penstock_model::{AlarmDef, FallbackCause, OutputDef, Source, TagDef, TagId, TagTable, Text, Value};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::time::Duration;
@@ -492,32 +490,6 @@ fn bound(ports: &[(String, TagId)], tags: &TagTable) -> String {
 fn shown(value: Option<&Value>, unit: &str) -> String {
     let text = value.map_or("–".to_owned(), ToString::to_string);
     if unit.is_empty() { text } else { format!("{text} {unit}") }
-}
-
-fn action(action: &FallbackAction) -> String {
-    match action {
-        FallbackAction::Hold => "hold".to_owned(),
-        FallbackAction::HoldThen(time, value) => format!("hold {time:?} then {value}"),
-        FallbackAction::Value(value) => value.to_string(),
-        FallbackAction::Release => "device".to_owned(),
-    }
-}
-
-fn condition(condition: AlarmCondition) -> String {
-    match condition {
-        AlarmCondition::Above { limit, deadband } => format!("> {limit} (±{deadband})"),
-        AlarmCondition::Below { limit, deadband } => format!("< {limit} (±{deadband})"),
-        AlarmCondition::Equals(n) => format!("= {n}"),
-        AlarmCondition::Bad => "bad".to_owned(),
-    }
-}
-
-/// First and last line (from 1) of the new text between what is the same before and after.
-fn changed_lines(old: &str, new: &str) -> (usize, usize) {
-    let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
-    let before = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
-    let after = old[before..].iter().rev().zip(new[before..].iter().rev()).take_while(|(a, b)| a == b).count();
-    (before + 1, (new.len() - after).max(before + 1))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use super::words::Words;
 use crate::config::{Device, DriverConfig, Site};
 use penstock_engine::{Condition, ObjectDef};
-use penstock_model::{TagId, TagTable, Text};
+use penstock_model::{AlarmCondition, FallbackAction, TagId, TagTable, Text};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
@@ -199,4 +199,30 @@ fn identity(identity: &penstock_opcua::Identity) -> String {
         Identity::User(name, Some(Password::File(file))) => format!("{name}, password_file {}", file.display()),
         Identity::Certificate { certificate, .. } => format!("user_certificate {}", certificate.display()),
     }
+}
+
+pub(super) fn action(action: &FallbackAction) -> String {
+    match action {
+        FallbackAction::Hold => "hold".to_owned(),
+        FallbackAction::HoldThen(time, value) => format!("hold {time:?} then {value}"),
+        FallbackAction::Value(value) => value.to_string(),
+        FallbackAction::Release => "device".to_owned(),
+    }
+}
+
+pub(super) fn condition(condition: AlarmCondition) -> String {
+    match condition {
+        AlarmCondition::Above { limit, deadband } => format!("> {limit} (±{deadband})"),
+        AlarmCondition::Below { limit, deadband } => format!("< {limit} (±{deadband})"),
+        AlarmCondition::Equals(n) => format!("= {n}"),
+        AlarmCondition::Bad => "bad".to_owned(),
+    }
+}
+
+/// First and last line (from 1) of the new text between what is the same before and after.
+pub(super) fn changed_lines(old: &str, new: &str) -> (usize, usize) {
+    let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
+    let before = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
+    let after = old[before..].iter().rev().zip(new[before..].iter().rev()).take_while(|(a, b)| a == b).count();
+    (before + 1, (new.len() - after).max(before + 1))
 }
