@@ -105,6 +105,7 @@ export class Model {
     this.long = false;
     this.dropped = false;
     this.faulted = null;
+    this.config = { number: 12, probation_s: 0, went_back: false, folder_unused: false };
     this.started = Date.now();
     this.onEvent = () => undefined;
     this.devices = source.devices.map((d, id) => ({
@@ -192,6 +193,14 @@ export class Model {
       this.#add(`sys/link/${device.name}/up`, { title: { zh: `${device.title.zh} 链路`, en: `${device.title.en}: link` }, type: "bool", category: "system" }, { source: "system" });
       this.#add(`sys/link/${device.name}/poll_age_ms`, { title: { zh: `${device.title.zh} 轮询时龄`, en: `${device.title.en}: poll age` }, unit: "ms", category: "system" }, { source: "system" });
     }
+    for (const [part, zh, en, more] of [
+      ["number", "配置号", "Configuration number", { type: "int" }],
+      ["probation_s", "试运行剩余", "Probation left", { unit: "s", decimals: 0 }],
+      ["went_back", "已自动回退", "Went back by itself", { type: "bool" }],
+      ["folder_unused", "站点文件夹未采用", "Site folder not used", { type: "bool" }],
+    ]) {
+      this.#add(`sys/config/${part}`, { title: { zh, en }, category: "system", ...more }, { source: "system" });
+    }
     for (const task of this.tasks) {
       this.#add(`sys/task/${task.name}/jitter_us`, { title: { zh: `任务 ${task.name} 抖动`, en: `Task ${task.name}: jitter` }, unit: "us", decimals: 0, category: "system" }, { source: "system" });
       this.#add(`sys/task/${task.name}/faulted`, { title: { zh: `任务 ${task.name} 故障`, en: `Task ${task.name}: faulted` }, type: "bool", category: "system" }, { source: "system" });
@@ -210,6 +219,7 @@ export class Model {
     if ("drop" in wish) this.dropped = wish.drop;
     if ("long" in wish) this.long = wish.long;
     if ("fault" in wish) this.faulted = wish.fault;
+    if ("config" in wish) Object.assign(this.config, wish.config);
     if ("silent" in wish) this.silent = wish.silent;
     if (wish.slow) this.writes.slow = new Set(wish.slow);
     if (wish.failing) this.writes.failing = new Set(wish.failing);
@@ -242,6 +252,8 @@ export class Model {
     if (object) return ["off", "manual", "auto", "cascade", "remote", "local"].indexOf(object.mode);
     const link = /^sys\/link\/(\w+)\/up$/.exec(path);
     if (link) return !this.down.has(link[1]);
+    const config = /^sys\/config\/(\w+)$/.exec(path);
+    if (config) return this.config[config[1]];
     const fault = /^sys\/task\/(\w+)\/faulted$/.exec(path);
     if (fault) return this.faulted === fault[1];
     if (tag.type === "bool") return !/fault|maintenance|enable/.test(path) && !/b3/.test(path);

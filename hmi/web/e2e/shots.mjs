@@ -66,6 +66,15 @@ const plans = {
     await shot(q, "alarms-en-dark-small", 1500);
     await mock.scenario({ raise: [] });
   },
+  config: async () => {
+    await mock.scenario({ config: { went_back: true } });
+    await shot(await page(BIG, "zh", "light"), "config-went-back");
+    await mock.scenario({ config: { went_back: false, folder_unused: true } });
+    await shot(await page(SMALL, "en", "dark"), "config-folder-unused-dark");
+    await mock.scenario({ config: { folder_unused: false, probation_s: 431 } });
+    await shot(await page(SMALL, "en", "light"), "config-probation");
+    await mock.scenario({ config: { probation_s: 0 } });
+  },
   quality: async () => {
     await mock.scenario({ down: ["dosing_skid", "meter_pumps"], uncertain: ["aer/z4/do", "inf/nh4", "eff/tn"], stale: ["aer/z5/do", "aer/z5/nh4", "eff/cod"] });
     const p = await page(BIG, "zh", "light");
