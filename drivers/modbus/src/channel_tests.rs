@@ -144,6 +144,7 @@ fn point(tag: u32, at: &str, group: usize) -> PointConfig {
         range: None,
         group,
         write: None,
+        sunspec: None,
     }
 }
 
@@ -165,6 +166,7 @@ fn device(unit: u8, channel: &ChannelConfig, groups: &[Duration]) -> DeviceConfi
         pause_after_connect: Duration::ZERO,
         channel: channel.clone(),
         quirks: Quirks::default(),
+        sunspec: crate::sunspec::Settings::default(),
     }
 }
 
@@ -306,6 +308,8 @@ async fn a_unit_whose_heart_rests_comes_back_all_the_same() {
         every: Duration::from_secs(1),
         values: crate::Beats::Count,
         beats: crate::BeatsWhile::Healthy,
+        sunspec: None,
+        placed: true,
     });
     let mut bench = Bench::new(configs, Duration::from_millis(10));
     bench.with(|g| g.unreachable.insert(2));

@@ -18,6 +18,7 @@ fn point(wire: WireType, order: ByteOrder, value_type: ValueType) -> PointConfig
         range: None,
         group: 0,
         write: None,
+        sunspec: None,
     }
 }
 

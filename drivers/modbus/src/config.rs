@@ -5,6 +5,8 @@ use crate::limits::{BITS_MAX, POLL_PERIOD_MIN, REGISTERS_MAX, RETRIES_MAX};
 use crate::line::{ChannelConfig, Transport};
 use crate::plan::Plan;
 use crate::quirks::Quirks;
+use crate::sunspec::point::SunSpecPoint;
+use crate::sunspec::reference::Alternative;
 use crate::wire::{ByteOrder, WireType};
 use penstock_model::{DeviceId, Liveness, TagId, ValueType};
 use std::sync::Arc;
@@ -50,6 +52,9 @@ pub struct PointConfig {
     pub group: usize,
     /// Present where the point is written.
     pub write: Option<WriteConfig>,
+    /// Present where the point is found by model and name: then address, wire type and scale are those of the model, once
+    /// the device was asked.
+    pub sunspec: Option<SunSpecPoint>,
 }
 
 impl PointConfig {
@@ -154,6 +159,22 @@ pub struct Heartbeat {
     pub values: Beats,
     /// When it beats.
     pub beats: BeatsWhile,
+    /// Present where the register is found by model and name.
+    pub sunspec: Option<Alternative>,
+    /// The address is known: always for a plain one, for SunSpec once the device was asked.
+    pub placed: bool,
+}
+
+impl Heartbeat {
+    /// The registers of a beat of this number.
+    #[must_use]
+    pub fn words(&self, beat: u16) -> Vec<u16> {
+        let value = self.values.value(beat);
+        match self.sunspec.map_or(1, |at| at.row.kind.registers()) {
+            1 => vec![value],
+            _ => vec![0, value],
+        }
+    }
 }
 
 /// One device.
@@ -187,6 +208,8 @@ pub struct DeviceConfig {
     pub channel: ChannelConfig,
     /// What is peculiar to it.
     pub quirks: Quirks,
+    /// How it is looked through for SunSpec models, where points name such.
+    pub sunspec: crate::sunspec::Settings,
 }
 
 impl DeviceConfig {
@@ -194,17 +217,22 @@ impl DeviceConfig {
     #[must_use]
     pub fn check(&self) -> Vec<String> {
         let mut found = self.check_device();
-        for point in &self.points {
-            self.check_point(point, &mut found);
+        let (assumed, missing) = self.assumed();
+        for (index, why) in missing {
+            found.push(format!("device `{}`, tag `{}`: {why}", self.name, assumed.points[index].path));
         }
-        self.check_overlap(&mut found);
+        for point in assumed.points.iter().filter(|p| p.is_placed()) {
+            assumed.check_point(point, &mut found);
+        }
+        assumed.check_overlap(&mut found);
+        assumed.check_sunspec(&mut found);
         found
     }
 
-    /// The requests that will be sent, per group.
+    /// The requests that will be sent, per group; for SunSpec points those of [`DeviceConfig::assumed`].
     #[must_use]
     pub fn plan(&self) -> Plan {
-        Plan::new(self)
+        Plan::new(&self.assumed().0)
     }
 
     fn check_device(&self) -> Vec<String> {
@@ -239,6 +267,9 @@ impl DeviceConfig {
                     "device `{name}`: a heartbeat counts in a holding register, not in {}",
                     beat.address
                 ));
+            }
+            if let Some(at) = beat.sunspec.filter(|at| !at.row.writable || at.row.kind.is_float()) {
+                found.push(format!("device `{name}`: a heartbeat cannot count in sunspec {at}, which is not written"));
             }
             if beat.every < POLL_PERIOD_MIN {
                 found.push(format!("device `{name}`: the heartbeat beats faster than {POLL_PERIOD_MIN:?}"));
@@ -304,7 +335,8 @@ impl DeviceConfig {
 
     /// Two commands that write the same register would overwrite each other. Different bits of one register are fine.
     fn check_overlap(&self, found: &mut Vec<String>) {
-        let mut written: Vec<&PointConfig> = self.points.iter().filter(|p| p.write.is_some()).collect();
+        let mut written: Vec<&PointConfig> =
+            self.points.iter().filter(|p| p.write.is_some() && p.is_placed()).collect();
         written.sort_by_key(|p| p.address);
         let parts = |p: &PointConfig| match (p.address.bit, p.wire) {
             (Some(bit), _) => 1_u16 << (bit & 15),

@@ -23,6 +23,7 @@
 //! | `breaker` | what a unit that does not answer may cost |
 //! | `unit` | what a unit has to do, one question at a time |
 //! | `read`, `write` | one poll; one command; the heartbeat |
+//! | `sunspec`, `discover` | points by model and name; the chain of models looked through |
 //! | `load` | what the plan asks of each channel, and whether it can be met |
 //! | `lockstep` | the same plan and codec against registers in memory, in virtual time |
 //! | `link` | state of the link, its counters and reports |
@@ -33,6 +34,7 @@ mod channel;
 mod codec;
 mod commands;
 mod config;
+mod discover;
 mod frame;
 pub mod limits;
 mod line;
@@ -44,6 +46,7 @@ mod pdu;
 mod plan;
 mod quirks;
 mod read;
+pub mod sunspec;
 mod transport;
 mod unit;
 mod wire;

@@ -104,7 +104,9 @@ fn place(config: &DeviceConfig) -> String {
 /// The load of each channel of these devices.
 #[must_use]
 pub fn load(devices: &[&DeviceConfig]) -> Vec<ChannelLoad> {
-    channels(devices.iter().copied()).into_iter().map(|members| of_channel(devices, members)).collect()
+    let assumed: Vec<DeviceConfig> = devices.iter().map(|device| device.assumed().0).collect();
+    let devices: Vec<&DeviceConfig> = assumed.iter().collect();
+    channels(devices.iter().copied()).into_iter().map(|members| of_channel(&devices, members)).collect()
 }
 
 fn of_channel(devices: &[&DeviceConfig], members: Vec<usize>) -> ChannelLoad {
@@ -120,7 +122,8 @@ fn of_channel(devices: &[&DeviceConfig], members: Vec<usize>) -> ChannelLoad {
             }
         }
         if let Some(beat) = &config.heartbeat {
-            let write = Request::WriteWords { at: beat.address.pdu, words: vec![0], plural: false };
+            let words = beat.words(0);
+            let write = Request::WriteWords { at: beat.address.pdu, plural: words.len() > 1, words };
             share += config.channel.expected(&write).as_secs_f64() / beat.every.as_secs_f64().max(1e-3);
         }
     }
@@ -139,8 +142,14 @@ fn planned(config: &DeviceConfig, device: usize, group: usize, request: ReadRequ
     let ask = Request::Read { area: request.area, start: request.start, count: request.count };
     let mut used = vec![false; usize::from(request.count)];
     for point in request.points.iter().map(|i| &config.points[*i]) {
-        let from = usize::from(point.address.pdu.saturating_sub(request.start));
-        used.iter_mut().skip(from).take(usize::from(point.places())).for_each(|place| *place = true);
+        let mut uses = |at: u16, count: u16| {
+            let from = usize::from(at.saturating_sub(request.start));
+            used.iter_mut().skip(from).take(usize::from(count)).for_each(|place| *place = true);
+        };
+        uses(point.address.pdu, point.places());
+        if let Some(placed) = point.sunspec.as_ref().and_then(|s| s.placed.as_ref()) {
+            placed.factor().into_iter().for_each(|factor| uses(factor, 1));
+        }
     }
     let wasted = u16::try_from(used.iter().filter(|used| !**used).count()).unwrap_or(u16::MAX);
     let expected = config.channel.expected(&ask) + config.quirks.pause;

@@ -5,9 +5,12 @@
 //! rules of the wire: see [`VirtualLink`]. Late answers that still come in time do not exist here.
 
 use crate::address::Area;
-use crate::codec::{Encoded, Places, decode, encode};
+use crate::codec::{Encoded, Places, decode};
 use crate::config::{DeviceConfig, PointConfig};
-use crate::plan::ReadRequest;
+use crate::plan::{Plan, ReadRequest};
+use crate::sunspec::chain::{Reply, Step, Walk};
+use crate::sunspec::point::{forget, place};
+use crate::sunspec::{AGAIN, RECHECK};
 use penstock_model::{
     BadReason, Command, Instant, LinkRecord, LinkState, LinkTurn, Now, Outcome, OutcomeState, Reach, Sample,
     SampleSink, TagSample, Value, VirtualLink,
@@ -54,13 +57,16 @@ pub struct Lockstep {
     reported: LinkState,
     answered: u64,
     refused: u64,
+    /// Where points are found by model: when the chain is looked through next, and what the device does not have.
+    chain_due: Option<Instant>,
+    missing: Vec<usize>,
 }
 
 impl Lockstep {
     /// A device whose first step polls every group.
     #[must_use]
     pub fn new(config: DeviceConfig) -> Lockstep {
-        let requests = config.plan().groups;
+        let requests = Plan::new(&config).groups;
         let fastest = config.groups.iter().map(|g| g.every).min().unwrap_or(config.timeout);
         Lockstep {
             due: vec![Instant::default(); requests.len()],
@@ -74,6 +80,8 @@ impl Lockstep {
             reported: LinkState::Connecting,
             answered: 0,
             refused: 0,
+            chain_due: config.uses_sunspec().then(Instant::default),
+            missing: Vec::new(),
             config,
         }
     }
@@ -106,6 +114,7 @@ impl Lockstep {
     fn something_due(&self, now: Instant) -> bool {
         self.due.iter().any(|due| *due <= now)
             || self.config.heartbeat.is_some() && self.beat.1 <= now
+            || self.chain_due.is_some_and(|due| due <= now)
             || self.kept.values().any(|kept| !kept.sent || kept.again.is_some_and(|at| at <= now))
     }
 
@@ -123,6 +132,10 @@ impl Lockstep {
             // A device that was away may have forgotten: everything is read and asserted again.
             self.due.fill(now.mono);
             self.kept.values_mut().for_each(|kept| kept.again = Some(now.mono));
+            self.chain_due = self.chain_due.map(|_| now.mono);
+        }
+        if self.chain_due.is_some_and(|due| due <= now.mono) {
+            self.discover(device, now.mono);
         }
         for command in commands {
             self.take(command, device, sink, now);
@@ -138,7 +151,9 @@ impl Lockstep {
             self.beat.1 = now.mono + beat.every;
             if beat.beats.is_met(sink.liveness(self.config.id, now.mono)) {
                 self.beat.0 = self.beat.0.wrapping_add(1);
-                device.write_words(beat.address.pdu, &[beat.values.value(self.beat.0)]);
+                if beat.placed {
+                    device.write_words(beat.address.pdu, &beat.words(self.beat.0));
+                }
             }
         }
         for group in 0..self.requests.len() {
@@ -154,7 +169,7 @@ impl Lockstep {
         let first = self.kept.iter_mut().min_by_key(|(_, kept)| kept.command.id);
         if let Some((index, kept)) = first {
             let point = &self.config.points[*index];
-            if let Some(Ok(encoded)) = kept.command.value.as_ref().map(|value| encode(point, value)) {
+            if let Some(Ok(encoded)) = kept.command.value.as_ref().map(|value| encoded(point, value, device)) {
                 kept.sent = true;
                 // Whether the device took it is not heard of.
                 let _ = put(point, &encoded, device);
@@ -163,8 +178,29 @@ impl Lockstep {
             && beat.beats.is_met(sink.liveness(self.config.id, now.mono))
         {
             self.beat = (self.beat.0.wrapping_add(1), now.mono + beat.every);
-            device.write_words(beat.address.pdu, &[beat.values.value(self.beat.0)]);
+            if beat.placed {
+                device.write_words(beat.address.pdu, &beat.words(self.beat.0));
+            }
         }
+    }
+
+    /// Looks through the chain of models, all at once: here a question takes no time.
+    fn discover(&mut self, device: &mut dyn Registers, now: Instant) {
+        let mut walk = Walk::new(&self.config.sunspec.bases());
+        let mut step = walk.step();
+        while let Step::Ask(at, count) = step {
+            let words = device.words(Area::Holding, at, count);
+            step = walk.take(&words.as_ref().map_or(Reply::Refused("refused"), |words| Reply::Words(words)));
+        }
+        self.missing = match step {
+            Step::Done(chain) => place(&mut self.config, &chain).into_iter().map(|(index, _)| index).collect(),
+            _ => {
+                forget(&mut self.config);
+                (0..self.config.points.len()).filter(|i| self.config.points[*i].sunspec.is_some()).collect()
+            }
+        };
+        self.chain_due = Some(now + if self.missing.is_empty() { RECHECK } else { AGAIN });
+        self.requests = Plan::new(&self.config).groups;
     }
 
     /// Every tag that is read, Bad(link) with its last value.
@@ -175,6 +211,15 @@ impl Lockstep {
     }
 
     fn poll(&mut self, group: usize, device: &mut dyn Registers, sink: &dyn SampleSink, now: Now) {
+        let absent = |i: &&usize| self.config.points[**i].group == group && self.config.points[**i].write.is_none();
+        let absent = self.missing.iter().filter(absent).map(|i| TagSample {
+            tag: self.config.points[*i].tag,
+            sample: Sample::bad(BadReason::Configuration, self.last[*i].clone(), now),
+        });
+        let absent: Vec<TagSample> = absent.collect();
+        if !absent.is_empty() {
+            sink.samples(&absent);
+        }
         for request in &self.requests[group] {
             let (words, bits) = if request.area.is_register() {
                 (device.words(request.area, request.start, request.count), None)
@@ -190,13 +235,18 @@ impl Lockstep {
             for &index in &request.points {
                 let point = &self.config.points[index];
                 let from = usize::from(point.address.pdu - request.start);
-                let to = from + usize::from(point.places());
-                let places = match (&words, &bits) {
-                    (Some(words), _) => words.get(from..to).map(Places::Words),
-                    (_, Some(bits)) => bits.get(from).copied().map(Places::Bit),
-                    _ => None,
+                let decoded = match (&words, &bits) {
+                    (Some(words), _) => point.value_in(words, request.start),
+                    (_, Some(bits)) => {
+                        let place = bits.get(from).copied().map(Places::Bit);
+                        place.ok_or(BadReason::Refused).and_then(|place| decode(point, place))
+                    }
+                    _ => Err(BadReason::Refused),
                 };
-                let sample = match places.ok_or(BadReason::Refused).and_then(|p| decode(point, p)) {
+                if decoded == Err(BadReason::Configuration) {
+                    self.chain_due = Some(now.mono);
+                }
+                let sample = match decoded {
                     Ok((value, quality)) => {
                         self.last[index] = Some(value.clone());
                         Sample::with_quality(value, quality, now)
@@ -240,8 +290,8 @@ impl Lockstep {
         *again = point.write.and_then(|w| w.repeat).map(|every| now.mono + every);
         *sent = true;
         let Some(value) = &command.value else { return };
-        let state = match encode(point, value) {
-            Err(e) => OutcomeState::Failed(format!("{}: {e} ({})", point.path, point.address).into()),
+        let state = match encoded(point, value, device) {
+            Err(e) => OutcomeState::Failed(format!("{}: {e} ({})", point.path, point.place()).into()),
             Ok(encoded) => {
                 tell(command, OutcomeState::Sent, sink, now);
                 if put(point, &encoded, device) {
@@ -275,9 +325,28 @@ impl Lockstep {
     }
 }
 
+/// What to write for a value, with the scale factor as the device has it now.
+fn encoded(point: &PointConfig, value: &Value, device: &mut dyn Registers) -> Result<Encoded, String> {
+    if !point.is_placed() {
+        return Err("the device does not have it".to_owned());
+    }
+    let factor = point.sunspec.as_ref().and_then(|s| s.placed.as_ref()).and_then(|placed| placed.factor());
+    let factor = factor.and_then(|at| device.words(Area::Holding, at, 1)).and_then(|words| words.first().copied());
+    point.encoded(value, factor)
+}
+
 /// Writes, and true when the device then holds what was written.
 fn put(point: &PointConfig, encoded: &Encoded, device: &mut dyn Registers) -> bool {
     let at = point.address.pdu;
+    let placed = point.sunspec.as_ref().and_then(|sunspec| sunspec.placed.as_ref());
+    let before = placed.map_or(&[][..], |placed| placed.before());
+    let after = placed.map_or(&[][..], |placed| placed.after());
+    before.iter().all(|(at, words)| device.write_words(*at, words))
+        && put_alone(at, point, encoded, device)
+        && after.iter().all(|(at, words)| device.write_words(*at, words))
+}
+
+fn put_alone(at: u16, point: &PointConfig, encoded: &Encoded, device: &mut dyn Registers) -> bool {
     match encoded {
         Encoded::Bit(on) => device.write_bit(at, *on) && device.bits(point.address.area, at, 1) == Some(vec![*on]),
         Encoded::Words(words) => {

@@ -82,6 +82,7 @@ fn config(heartbeat: bool) -> DeviceConfig {
         range: None,
         group: 0,
         write: write.then_some(WriteConfig { verify_within: Duration::ZERO, tolerance: 0.0, repeat: None }),
+        sunspec: None,
     };
     DeviceConfig {
         id: DeviceId(0),
@@ -99,10 +100,13 @@ fn config(heartbeat: bool) -> DeviceConfig {
             every: Duration::from_secs(1),
             values: Beats::Count,
             beats: BeatsWhile::Healthy,
+            sunspec: None,
+            placed: true,
         }),
         pause_after_connect: Duration::ZERO,
         channel: crate::ChannelConfig::default(),
         quirks: crate::Quirks::default(),
+        sunspec: crate::sunspec::Settings::default(),
     }
 }
 

@@ -25,12 +25,16 @@ pub struct Plan {
 
 impl Plan {
     /// Joins the points that are read, group by group: points of one area become one request where the request stays
-    /// within the device's limits and no gap is wider than allowed. A point wider than the limit stays alone.
+    /// within the device's limits and no gap is wider than allowed. A point wider than the limit stays alone. SunSpec
+    /// points are joined within their model; those whose place is not known yet are not read.
     #[must_use]
     pub fn new(config: &DeviceConfig) -> Plan {
         let groups = (0..config.groups.len())
             .map(|group| {
-                let read = |i: &usize| config.points[*i].group == group && config.points[*i].write.is_none();
+                let read = |i: &usize| {
+                    let point = &config.points[*i];
+                    point.group == group && point.write.is_none() && point.is_placed()
+                };
                 requests(config, (0..config.points.len()).filter(read).collect())
             })
             .collect();
@@ -40,16 +44,20 @@ impl Plan {
 
 /// The requests that read these points.
 pub(crate) fn requests(config: &DeviceConfig, mut points: Vec<usize>) -> Vec<ReadRequest> {
-    points.sort_by_key(|i| config.points[*i].address);
+    points.sort_by_key(|i| (config.points[*i].address.area, config.points[*i].span(), config.points[*i].address));
     let mut out: Vec<ReadRequest> = Vec::new();
     for index in points {
         let point = &config.points[index];
         let area = point.address.area;
-        let start = u32::from(point.address.pdu);
+        let (start, end) = (u32::from(point.span().0), point.span().1);
         let most = u32::from(if area.is_register() { config.registers_max } else { config.bits_max });
-        if let Some(last) = out.last_mut().filter(|r| r.area == area && !config.quirks.one_by_one) {
+        let joins = |r: &&mut ReadRequest| {
+            let block = r.points.last().map(|i| config.points[*i].block());
+            r.area == area && block == Some(point.block()) && !config.quirks.one_by_one
+        };
+        if let Some(last) = out.last_mut().filter(joins) {
             let first = u32::from(last.start);
-            let end = (first + u32::from(last.count)).max(point.end());
+            let end = (first + u32::from(last.count)).max(end);
             let gap = start.saturating_sub(first + u32::from(last.count));
             if let (true, true, Ok(count)) =
                 (gap <= u32::from(config.gap_max), end - first <= most, u16::try_from(end - first))
@@ -59,7 +67,7 @@ pub(crate) fn requests(config: &DeviceConfig, mut points: Vec<usize>) -> Vec<Rea
                 continue;
             }
         }
-        out.push(ReadRequest { area, start: point.address.pdu, count: point.places(), points: vec![index] });
+        out.push(span(config, area, &[index]));
     }
     out
 }
@@ -78,8 +86,8 @@ pub fn bisect(config: &DeviceConfig, request: &ReadRequest) -> Option<[ReadReque
 }
 
 fn span(config: &DeviceConfig, area: Area, points: &[usize]) -> ReadRequest {
-    let start = points.iter().map(|i| config.points[*i].address.pdu).min().unwrap_or(0);
-    let end = points.iter().map(|i| config.points[*i].end()).max().unwrap_or(0);
+    let start = points.iter().map(|i| config.points[*i].span().0).min().unwrap_or(0);
+    let end = points.iter().map(|i| config.points[*i].span().1).max().unwrap_or(0);
     let count = u16::try_from(end.saturating_sub(u32::from(start))).unwrap_or(u16::MAX);
     ReadRequest { area, start, count, points: points.to_vec() }
 }
@@ -107,6 +115,7 @@ mod tests {
             range: None,
             group: *group,
             write: None,
+            sunspec: None,
         };
         DeviceConfig {
             id: DeviceId(0),
@@ -123,6 +132,7 @@ mod tests {
             pause_after_connect: Duration::ZERO,
             channel: crate::line::ChannelConfig::default(),
             quirks: crate::quirks::Quirks::default(),
+            sunspec: crate::sunspec::Settings::default(),
         }
     }
 

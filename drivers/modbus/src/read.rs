@@ -4,11 +4,12 @@
 //! again at a slow pace, while the others go on in the requests that were learned. When a refused point is answered
 //! after all, its group is joined again as planned.
 
+use crate::address::Area;
 use crate::codec::{Places, decode};
 use crate::config::DeviceConfig;
 use crate::limits::REFUSED_RETRY;
 use crate::pdu::{Answer, ILLEGAL_PLACES, Request, refusal};
-use crate::plan::{ReadRequest, bisect, requests};
+use crate::plan::{Plan, ReadRequest, bisect, requests};
 use crate::transport::{CallError, Wire};
 use crate::unit::{Trouble, Unit, next_deadline, trouble};
 use penstock_model::{BadReason, Now, Sample, SampleSink, TagSample, Value};
@@ -36,13 +37,19 @@ pub(crate) struct Group {
     learned: Vec<Poll>,
     /// A refused point was answered: joined again after this turn.
     rejoin: bool,
+    /// Points that the device does not have: said with each turn, never asked for.
+    absent: Vec<usize>,
 }
 
 impl Group {
-    /// The groups of a device as planned, all due now.
-    pub(crate) fn all(config: &DeviceConfig, now: Instant) -> Vec<Group> {
+    /// The groups of a device as planned, all due now; `absent` are the points that the device does not have.
+    pub(crate) fn all(config: &DeviceConfig, absent: &[usize], now: Instant) -> Vec<Group> {
         let fresh = |request| Poll { request, not_before: None };
-        let group = |(requests, group): (Vec<ReadRequest>, &crate::config::GroupConfig)| Group {
+        let absent_of = |index: usize| {
+            let said = |i: &usize| config.points[*i].group == index && config.points[*i].write.is_none();
+            absent.iter().copied().filter(said).collect()
+        };
+        let group = |(index, (requests, group)): (usize, (Vec<ReadRequest>, &crate::config::GroupConfig))| Group {
             every: group.every,
             due: now,
             polls: requests.into_iter().map(fresh).collect(),
@@ -50,13 +57,18 @@ impl Group {
             open: VecDeque::new(),
             learned: Vec::new(),
             rejoin: false,
+            absent: absent_of(index),
         };
-        config.plan().groups.into_iter().zip(&config.groups).map(group).collect()
+        Plan::new(config).groups.into_iter().zip(&config.groups).enumerate().map(group).collect()
     }
 
     /// Nothing is read.
     pub(crate) fn is_empty(&self) -> bool {
-        self.polls.is_empty() && !self.running
+        self.has_nothing() && !self.running
+    }
+
+    fn has_nothing(&self) -> bool {
+        self.polls.is_empty() && self.absent.is_empty()
     }
 
     /// Due now, as if for the first time; what was learned stays.
@@ -69,7 +81,7 @@ impl Group {
 
     /// By when its turn should be over, where it is under way or due.
     pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
-        (self.running || (self.due <= now && !self.polls.is_empty())).then_some(self.due + self.every)
+        (self.running || (self.due <= now && !self.has_nothing())).then_some(self.due + self.every)
     }
 
     /// When it is due next.
@@ -129,6 +141,7 @@ impl Unit {
             // Said again each turn: a refused tag is not to look like one that nobody asks for.
             let held: Vec<ReadRequest> = self.groups[group].learned.iter().map(|poll| poll.request.clone()).collect();
             held.iter().for_each(|request| self.deliver_bad(request, BadReason::Refused, ""));
+            self.deliver_absent(group);
         }
         let result = match next {
             Some(poll) => self.read(wire, group, poll).await,
@@ -185,6 +198,7 @@ impl Unit {
                     REFUSED_RETRY.as_secs()
                 );
                 self.deliver_bad(request, BadReason::Refused, &why);
+                self.doubt_chain(request);
                 request.points.iter().for_each(|point| self.points[*point].quarantined = true);
                 self.tell_quarantined();
             }
@@ -206,10 +220,13 @@ impl Unit {
     }
 
     /// The health of the link names what is left alone.
-    fn tell_quarantined(&mut self) {
-        let held = self.config.points.iter().zip(&self.points).filter(|(_, state)| state.quarantined);
+    pub(crate) fn tell_quarantined(&mut self) {
+        let missing = self.discovery.as_ref().map_or(&[][..], |discovery| discovery.missing());
+        let held = self.config.points.iter().zip(&self.points).enumerate();
+        let held = held.filter(|(i, (_, state))| state.quarantined || missing.iter().any(|(absent, _)| absent == i));
         let count = u32::try_from(held.clone().count()).unwrap_or(u32::MAX);
-        let names: Vec<String> = held.take(NAMED_MAX).map(|(p, _)| format!("{} (`{}`)", p.address, p.path)).collect();
+        let names = held.take(NAMED_MAX).map(|(_, (p, _))| format!("{} (`{}`)", p.place(), p.path));
+        let names: Vec<String> = names.collect();
         let rest = usize::try_from(count).unwrap_or(usize::MAX).saturating_sub(names.len());
         let note = match (names.is_empty(), rest) {
             (true, _) => String::new(),
@@ -222,11 +239,16 @@ impl Unit {
     fn deliver(&mut self, request: &ReadRequest, answer: &Answer) {
         let now = self.clock.now();
         let mut batch = Vec::with_capacity(request.points.len());
+        let mut moved = false;
         for &index in &request.points {
             let point = &self.config.points[index];
-            let decoded = places(answer, request.start, point.address.pdu, point.places())
-                .ok_or(BadReason::Undecodable)
-                .and_then(|places| decode(point, places));
+            let decoded = match answer {
+                Answer::Words(words) => point.value_in(words, request.start),
+                _ => places(answer, request.start, point.address.pdu, point.places())
+                    .ok_or(BadReason::Undecodable)
+                    .and_then(|places| decode(point, places)),
+            };
+            moved |= decoded == Err(BadReason::Configuration);
             let wrong = decoded.as_ref().err().copied();
             self.points[index].quarantined = false;
             let sample = match decoded {
@@ -237,9 +259,30 @@ impl Unit {
                 Err(reason) => Sample::bad(reason, self.points[index].last.clone(), now),
             };
             batch.push(TagSample { tag: point.tag, sample });
-            self.note(index, wrong, "the registers do not hold the declared type");
+            self.note(index, wrong, wrong.map_or("", why_of));
         }
         self.sink.samples(&batch);
+        if moved {
+            self.doubt_chain(request);
+        }
+    }
+
+    /// What was read is not what was found there before: the chain is looked through again.
+    fn doubt_chain(&mut self, request: &ReadRequest) {
+        let models = request.points.iter().any(|point| self.config.points[*point].sunspec.is_some());
+        if let Some(discovery) = self.discovery.as_mut().filter(|_| models) {
+            discovery.doubt(Instant::now());
+        }
+    }
+
+    /// Says of the points of a group that the device does not have them.
+    fn deliver_absent(&mut self, group: usize) {
+        for point in self.groups[group].absent.clone() {
+            let missing = self.discovery.as_ref().map_or(&[][..], |discovery| discovery.missing());
+            let why = missing.iter().find(|(index, _)| *index == point).map(|(_, why)| why.clone());
+            let request = ReadRequest { area: Area::Holding, start: 0, count: 0, points: vec![point] };
+            self.deliver_bad(&request, BadReason::Configuration, &why.unwrap_or_default());
+        }
     }
 
     fn deliver_bad(&mut self, request: &ReadRequest, reason: BadReason, why: &str) {
@@ -263,11 +306,20 @@ impl Unit {
         let point = &self.config.points[index];
         match wrong {
             Some(reason) => {
-                tracing::warn!(device = %self.config.name, tag = %point.path, at = %point.address, wire = %point.wire,
+                tracing::warn!(device = %self.config.name, tag = %point.path, at = %point.place(), wire = %point.wire,
                     %reason, why, "point is bad");
             }
-            None => tracing::info!(device = %self.config.name, tag = %point.path, at = %point.address, "point is good"),
+            None => tracing::info!(device = %self.config.name, tag = %point.path, at = %point.place(), "point is good"),
         }
+    }
+}
+
+/// In words, for a person.
+fn why_of(reason: BadReason) -> &'static str {
+    match reason {
+        BadReason::NotImplemented => "the device says that it does not have it",
+        BadReason::Configuration => "another model lies there now; the device is looked through again",
+        _ => "the registers do not hold the declared type",
     }
 }
 

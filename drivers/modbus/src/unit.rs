@@ -6,6 +6,7 @@
 use crate::breaker::Breaker;
 use crate::commands::{Book, News};
 use crate::config::DeviceConfig;
+use crate::discover::Discovery;
 use crate::line::Transport;
 use crate::link::Link;
 use crate::pdu::{Answer, Request, refusal};
@@ -37,6 +38,8 @@ pub(crate) struct Unit {
     pub(crate) asked: u64,
     /// It was lost: what it was commanded is asserted again when it is back.
     pub(crate) away: bool,
+    /// Its chain of SunSpec models, where its points are found by that.
+    pub(crate) discovery: Option<Discovery>,
     /// It has said what it is.
     identified: bool,
     commands: mpsc::Receiver<Command>,
@@ -87,6 +90,8 @@ pub(crate) enum Work {
     KeepAlive,
     /// The question what it is.
     Identify,
+    /// The next question of its chain of models.
+    Discover,
 }
 
 impl Work {
@@ -114,7 +119,8 @@ impl Unit {
         let now = Instant::now();
         Unit {
             book: Book::new(&config),
-            groups: Group::all(&config, now),
+            groups: Group::all(&config, &[], now),
+            discovery: Discovery::of(&config, now),
             points: vec![PointState::default(); config.points.len()],
             // Silent until the first scan, so that the first beat is told.
             beat: Beat { silent: config.heartbeat.is_some(), ..Beat::default() },
@@ -141,6 +147,7 @@ impl Unit {
     pub(crate) fn begin(&mut self, now: Instant) {
         self.book.reassert();
         self.groups.iter_mut().for_each(|group| group.restart(now));
+        self.forget_chain(now);
         self.beat.next = self.config.heartbeat.map(|_| now);
         self.asked_at = now;
         self.identified = !self.config.quirks.identify;
@@ -148,7 +155,7 @@ impl Unit {
 
     /// Nothing is ever read from this unit: the connection is all there is to go by.
     pub(crate) fn reads_nothing(&self) -> bool {
-        self.groups.iter().all(Group::is_empty)
+        self.discovery.is_none() && self.groups.iter().all(Group::is_empty)
     }
 
     /// The most urgent work that is due; a read before anything else where `reads_first`.
@@ -162,6 +169,9 @@ impl Unit {
         }
         self.book.repeat(now);
         let at_once = |work| Some(Due { work, deadline: now });
+        if self.discovery.as_ref().is_some_and(|d| d.is_needed(now)) {
+            return at_once(Work::Discover);
+        }
         if self.book.first_pending().is_some() {
             return at_once(Work::Write);
         }
@@ -176,6 +186,9 @@ impl Unit {
         }
         if !self.identified && !self.away {
             return at_once(Work::Identify);
+        }
+        if self.discovery.as_ref().is_some_and(|d| d.is_due(now)) {
+            return at_once(Work::Discover);
         }
         self.keep_alive_at().is_some_and(|at| at <= now).then_some(Due { work: Work::KeepAlive, deadline: now })
     }
@@ -197,7 +210,8 @@ impl Unit {
     pub(crate) fn wakes_at(&self) -> Option<Instant> {
         let groups = self.groups.iter().filter_map(Group::wakes_at).min();
         let pending = self.book.first_pending().map(|_| self.ready_at);
-        let next = [groups, pending, self.beat.next, self.book.next_due(), self.keep_alive_at()];
+        let chain = self.discovery.as_ref().map(|d| d.wakes_at(self.ready_at));
+        let next = [groups, pending, self.beat.next, self.book.next_due(), self.keep_alive_at(), chain];
         next.into_iter().flatten().min().map(|at| at.max(self.ready_at))
     }
 
@@ -226,6 +240,7 @@ impl Unit {
             Work::Read(group) => self.poll(wire, group).await,
             Work::KeepAlive => self.keep_alive(wire).await,
             Work::Identify => self.identify(wire).await,
+            Work::Discover => self.discover(wire).await,
         }
     }
 
@@ -294,7 +309,7 @@ impl Unit {
 
     /// Reads the first thing that is polled, for the connection's sake.
     async fn keep_alive(&mut self, wire: &mut Wire) -> Result<(), Trouble> {
-        let Some(point) = self.config.points.first() else {
+        let Some(point) = self.config.points.iter().find(|point| point.is_placed()) else {
             self.asked_at = Instant::now();
             return Ok(());
         };

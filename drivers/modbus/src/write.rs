@@ -1,6 +1,6 @@
 //! Commands out: encode, write, read back, say what became of it. And the heartbeat.
 
-use crate::codec::{Encoded, decode, encode};
+use crate::codec::{Encoded, decode};
 use crate::commands::DueCheck;
 use crate::config::{PointConfig, WriteConfig};
 use crate::limits::{BEAT_LOOK, VERIFY_STEP_MAX, VERIFY_STEP_MIN};
@@ -28,25 +28,53 @@ impl Unit {
         let again = point.write.and_then(|w| w.repeat).map(|every| Instant::now() + every);
         let Some((command, first)) = self.book.send(index, again) else { return Ok(()) };
         let (Some(value), Some(config)) = (command.value.clone(), point.write) else { return Ok(()) };
-        let encoded = match encode(&point, &value) {
+        if !point.is_placed() {
+            self.fail(&command, &format!("{}: the device does not have {}", point.path, point.place()));
+            return Ok(());
+        }
+        let factor = match self.factor(wire, &point).await {
+            Ok(factor) => factor,
+            Err(e) => return self.not_written(&command, &point, first, &e),
+        };
+        let encoded = match point.encoded(&value, factor) {
             Ok(encoded) => encoded,
             Err(e) => {
-                self.fail(&command, &format!("{}: {e} ({})", point.path, point.address));
+                self.fail(&command, &format!("{}: {e} ({})", point.path, point.place()));
                 return Ok(());
             }
         };
         self.tell((command.id, command.tag, OutcomeState::Sent));
-        if let Err(e) = self.put(wire, &point, &encoded).await {
-            let broken = trouble(&e);
-            // A command asserted again has had its news; a link that stays dead would repeat them for ever.
-            if first || broken.is_none() {
-                self.fail(&command, &format!("{}: writing {} failed: {}", point.path, point.address, in_words(&e)));
-            }
-            return broken.map_or(Ok(()), Err);
+        if let Err(e) = self.put_all(wire, &point, &encoded).await {
+            return self.not_written(&command, &point, first, &e);
         }
         self.tell((command.id, command.tag, OutcomeState::Acknowledged));
         let until = Instant::now() + config.verify_within;
         self.check(wire, DueCheck { point: index, command, encoded, until }).await
+    }
+
+    fn not_written(
+        &self,
+        command: &Command,
+        point: &PointConfig,
+        first: bool,
+        error: &CallError,
+    ) -> Result<(), Trouble> {
+        let broken = trouble(error);
+        // A command asserted again has had its news; a link that stays dead would repeat them for ever.
+        if first || broken.is_none() {
+            self.fail(command, &format!("{}: writing {} failed: {}", point.path, point.place(), in_words(error)));
+        }
+        broken.map_or(Ok(()), Err)
+    }
+
+    /// The scale factor of a point as the device has it now; `None` where the point has none.
+    async fn factor(&mut self, wire: &mut Wire, point: &PointConfig) -> Result<Option<u16>, CallError> {
+        let placed = point.sunspec.as_ref().and_then(|sunspec| sunspec.placed.as_ref());
+        let Some(start) = placed.and_then(|placed| placed.factor()) else { return Ok(None) };
+        match self.exchange(wire, &Request::Read { area: point.address.area, start, count: 1 }).await? {
+            Answer::Words(words) if words.len() == 1 => Ok(words.first().copied()),
+            _ => Err(CallError::Nonsense("the scale factor did not come".to_owned())),
+        }
     }
 
     /// Reads a written point back: right, wrong for good, or to be asked again.
@@ -54,6 +82,11 @@ impl Unit {
         let DueCheck { point: index, command, encoded, until } = due;
         let point = self.config.points[index].clone();
         let (Some(value), Some(config)) = (&command.value, point.write) else { return Ok(()) };
+        if !point.is_placed() {
+            self.book.settle(index, command.id);
+            self.fail(&command, &format!("{}: the device does not have {} any more", point.path, point.place()));
+            return Ok(());
+        }
         match self.read_back(wire, &point, &encoded, value, config).await? {
             ReadBack::Same => {
                 self.book.settle(index, command.id);
@@ -80,7 +113,9 @@ impl Unit {
         wanted: &Value,
         config: WriteConfig,
     ) -> Result<ReadBack, Trouble> {
-        let ask = Request::Read { area: point.address.area, start: point.address.pdu, count: point.places() };
+        let (start, end) = point.span();
+        let count = u16::try_from(end - u32::from(start)).unwrap_or(u16::MAX);
+        let ask = Request::Read { area: point.address.area, start, count };
         let answer = match self.exchange(wire, &ask).await {
             Ok(answer) => answer,
             Err(e) => {
@@ -88,21 +123,44 @@ impl Unit {
                 return trouble(&e).map_or(Ok(ReadBack::Other(what)), Err);
             }
         };
-        let Some(places) = places(&answer, point.address.pdu, point.address.pdu, point.places()) else {
+        let Some(places) = places(&answer, start, point.address.pdu, point.places()) else {
             return Ok(ReadBack::Other(format!("{} reads back nothing", point.address)));
         };
-        if encoded.is_in(places) {
+        if point.sunspec.is_none() && encoded.is_in(places) {
             return Ok(ReadBack::Same);
         }
         let near = |got: &Value| match (got.as_f64(), wanted.as_f64()) {
             (Some(a), Some(b)) => (a - b).abs() <= config.tolerance,
             _ => got == wanted,
         };
-        Ok(match decode(point, places) {
+        let decoded = match &answer {
+            Answer::Words(words) if point.sunspec.is_some() => {
+                // Under the factor that stands beside it now: the device may have changed it meanwhile.
+                if point.holds(words, start, wanted) {
+                    return Ok(ReadBack::Same);
+                }
+                point.value_in(words, start)
+            }
+            _ => decode(point, places),
+        };
+        Ok(match decoded {
             Ok((got, _)) if near(&got) => ReadBack::Same,
             Ok((got, _)) => ReadBack::Other(format!("{} reads back {got}", point.address)),
             Err(reason) => ReadBack::Other(format!("{} reads back as {reason}", point.address)),
         })
+    }
+
+    /// Puts an encoded value into the device, with what belongs to the command.
+    async fn put_all(&mut self, wire: &mut Wire, point: &PointConfig, encoded: &Encoded) -> Result<(), CallError> {
+        let along = point.sunspec.as_ref().and_then(|sunspec| sunspec.placed.as_ref());
+        for (at, words) in along.map_or(&[][..], |placed| placed.before()) {
+            self.put_words(wire, *at, words.clone()).await?;
+        }
+        self.put(wire, point, encoded).await?;
+        for (at, words) in along.map_or(&[][..], |placed| placed.after()) {
+            self.put_words(wire, *at, words.clone()).await?;
+        }
+        Ok(())
     }
 
     /// Puts an encoded value into the device.
@@ -164,6 +222,9 @@ impl Unit {
             return Ok(());
         }
         self.beat.next = Some(next_deadline(next, config.every, now));
+        if !config.placed {
+            return Ok(());
+        }
         let alive = config.beats.is_met(self.sink.liveness(self.config.id, self.clock.now().mono));
         if self.beat.silent == alive {
             self.beat.silent = !alive;
@@ -180,7 +241,7 @@ impl Unit {
             return Ok(());
         }
         self.beat.count = self.beat.count.wrapping_add(1);
-        let result = self.put_words(wire, config.address.pdu, vec![config.values.value(self.beat.count)]).await;
+        let result = self.put_words(wire, config.address.pdu, config.words(self.beat.count)).await;
         if let Some(broken) = result.as_ref().err().and_then(trouble) {
             return Err(broken);
         }

@@ -355,6 +355,8 @@ async fn the_heartbeat_counts_up() {
         every: FAST,
         values: Beats::Count,
         beats: BeatsWhile::Healthy,
+        sunspec: None,
+        placed: true,
     };
     let rig = Rig::start(DeviceConfig { heartbeat: Some(beat), ..plain(plc.address()) });
     let beats = |s: &mut bench::State| {

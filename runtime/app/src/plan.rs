@@ -1,7 +1,7 @@
 //! `penstock plan`: every Modbus request of a site, what it carries and takes, and what is left when units die.
 
 use crate::config::{DriverConfig, Overrides, Site, load};
-use penstock_modbus::{ChannelLoad, DeviceConfig, PlannedRequest};
+use penstock_modbus::{ChannelLoad, DeviceConfig, PlannedRequest, PointConfig, ReadRequest};
 use serde_json::{Value as Json, json};
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -96,14 +96,14 @@ fn text(devices: &[&DeviceConfig], loads: &[ChannelLoad], points: bool) -> Strin
                 let share = load.group_share(devices, device, group) * 100.0;
                 line(format!("    {} every {:?}, {share:.2} % of the channel", settings.name, settings.every));
                 for request in load.requests.iter().filter(|r| r.device == device && r.group == group) {
-                    line(format!("      {}", request_text(request)));
+                    line(format!("      {}", request_text(config, request)));
                     for point in request.request.points.iter().map(|i| &config.points[*i]).filter(|_| points) {
-                        line(format!("        {}  {} {}  {}", point.address, point.wire, point.order, point.path));
+                        line(format!("        {}  {} {}  {}", point.place(), point.wire, point.order, point.path));
                     }
                 }
             }
             for point in config.points.iter().filter(|p| points && p.write.is_some()) {
-                line(format!("    written: {}  {} {}  {}", point.address, point.wire, point.order, point.path));
+                line(format!("    written: {}  {} {}  {}", point.place(), point.wire, point.order, point.path));
             }
         }
     }
@@ -113,10 +113,17 @@ fn text(devices: &[&DeviceConfig], loads: &[ChannelLoad], points: bool) -> Strin
     out
 }
 
-fn request_text(planned: &PlannedRequest) -> String {
+/// The model that a request reads, as far as is known before the device was asked: the first that its points name.
+fn model(config: &DeviceConfig, request: &ReadRequest) -> Option<u16> {
+    let point = request.points.first().and_then(|i| config.points.get(*i))?;
+    point.sunspec.as_ref()?.wanted.any.first().map(|at| at.model.id)
+}
+
+fn request_text(config: &DeviceConfig, planned: &PlannedRequest) -> String {
     let PlannedRequest { request, wasted, bytes, expected, .. } = planned;
+    let assumed = model(config, request).map_or_else(String::new, |id| format!("model {id}, assumed at "));
     format!(
-        "{} PDU {}..{}: {} read, {wasted} for nothing, {} points, {bytes} bytes, {}",
+        "{assumed}{} PDU {}..{}: {} read, {wasted} for nothing, {} points, {bytes} bytes, {}",
         request.area,
         request.start,
         u32::from(request.start) + u32::from(request.count) - 1,
@@ -147,9 +154,15 @@ fn channel_json(devices: &[&DeviceConfig], load: &ChannelLoad) -> Json {
             "wasted": r.wasted,
             "bytes": r.bytes,
             "expected_ms": millis(r.expected),
-            "points": r.request.points.iter().map(|i| &devices[r.device].points[*i]).map(|p| json!({
-                "tag": &*p.path, "at": p.address.modicon(), "pdu": p.address.pdu, "as": p.wire.to_string(),
-            })).collect::<Vec<_>>(),
+            "model": model(devices[r.device], &r.request),
+            "points": r.request.points.iter().map(|i| point_json(&devices[r.device].points[*i])).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
     })
+}
+
+fn point_json(p: &PointConfig) -> Json {
+    if p.sunspec.is_some() {
+        return json!({ "tag": &*p.path, "at": p.place(), "pdu": Json::Null, "as": p.wire.to_string() });
+    }
+    json!({ "tag": &*p.path, "at": p.address.modicon(), "pdu": p.address.pdu, "as": p.wire.to_string() })
 }

@@ -109,6 +109,7 @@ fn meter(unit: u8, address: &str, channel: &ChannelConfig) -> DeviceConfig {
             range: None,
             group: 0,
             write: None,
+            sunspec: None,
         }],
         registers_max: 125,
         bits_max: 2_000,
@@ -117,6 +118,7 @@ fn meter(unit: u8, address: &str, channel: &ChannelConfig) -> DeviceConfig {
         pause_after_connect: Duration::ZERO,
         channel: channel.clone(),
         quirks: Quirks::default(),
+        sunspec: penstock_modbus::sunspec::Settings::default(),
     }
 }
 

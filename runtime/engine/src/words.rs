@@ -215,6 +215,7 @@ impl Words {
             "input" => ("计算所用输入不可用", "an input that it is computed from is not good"),
             "undecodable" => ("设备给出的值无法解码", "what the device gives cannot be decoded"),
             "not-finite" => ("不是有限数", "it is not a finite number"),
+            "not-implemented" => ("设备未提供该量", "the device does not have this quantity"),
             "out-of-range" | "range" => ("超出量程", "it is outside its range"),
             "program-fault" => ("程序故障", "its program is faulted"),
             "overrun" => ("任务超时", "its task overran"),

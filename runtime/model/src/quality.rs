@@ -86,6 +86,8 @@ reasons! {
         Device = 13, "device-bad";
         /// The runtime is stopping.
         Shutdown = 14, "shutdown";
+        /// The device answers, and says that it does not have this quantity.
+        NotImplemented = 15, "not-implemented";
     }
 }
 

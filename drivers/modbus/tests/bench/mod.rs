@@ -34,6 +34,8 @@ pub struct State {
     pub exception: Option<ExceptionCode>,
     /// Answers come this late; `None` is at once.
     pub delay: Option<Duration>,
+    /// Writes are confirmed this late.
+    pub write_delay: Option<Duration>,
     /// No answer at all.
     pub mute: bool,
     /// New connections are closed at once.
@@ -62,8 +64,15 @@ impl Service for Plc {
             return Box::pin(std::future::pending());
         }
         // Values are those of the moment of the question: a late answer carries old ones.
+        let writes = !matches!(
+            request.request,
+            Request::ReadCoils(..)
+                | Request::ReadDiscreteInputs(..)
+                | Request::ReadHoldingRegisters(..)
+                | Request::ReadInputRegisters(..)
+        );
         let answer = state.answer(request.request);
-        let delay = state.delay;
+        let delay = if writes { state.write_delay.or(state.delay) } else { state.delay };
         Box::pin(async move {
             if let Some(delay) = delay {
                 tokio::time::sleep(delay).await;
@@ -110,6 +119,15 @@ impl State {
             Request::WriteMultipleCoils(a, on) => {
                 self.coils.extend((a..).zip(on.iter().copied()));
                 Ok(Response::WriteMultipleCoils(a, u16::try_from(on.len()).unwrap()))
+            }
+            Request::MaskWriteRegister(a, and, or) => {
+                let old = *self.registers.get(&a).unwrap_or(&0);
+                self.put(a, &[(old & and) | (or & !and)])?;
+                Ok(Response::MaskWriteRegister(a, and, or))
+            }
+            Request::ReadWriteMultipleRegisters(from, n, a, ws) => {
+                self.put(a, &ws)?;
+                words(self, from, n).map(Response::ReadWriteMultipleRegisters)
             }
             _ => Err(ExceptionCode::IllegalFunction),
         }
@@ -331,6 +349,7 @@ pub fn device(address: String, every: Duration) -> DeviceConfig {
         pause_after_connect: Duration::ZERO,
         channel: ChannelConfig::default(),
         quirks: Quirks::default(),
+        sunspec: penstock_modbus::sunspec::Settings::default(),
     }
 }
 
@@ -348,6 +367,7 @@ pub fn read(tag: u32, at: &str, wire: WireType) -> PointConfig {
         range: None,
         group: 0,
         write: None,
+        sunspec: None,
     }
 }
 

@@ -82,7 +82,12 @@ fn of_device(device: &Device) -> Settings {
                 let mut row = |zh: &str, en: &str, value: String| {
                     s.put(format!("点 {path} {zh}"), format!("point {path} {en}"), value)
                 };
-                row("地址", "at", shown(&p.address));
+                row("地址", "at", if p.sunspec.is_some() { p.place() } else { shown(&p.address) });
+                if let Some(sunspec) = &p.sunspec {
+                    row("设备自动恢复时限", "revert", sunspec.revert.as_ref().map_or("–".to_owned(), shown));
+                    row("零计数有效", "zero_counts", sunspec.zero_counts.to_string());
+                    row("单位换算", "unit factor", format!("{:?}", sunspec.scales));
+                }
                 row("报文类型", "as", format!("{:?} {:?}", p.wire, p.order));
                 row("比例", "scale", p.scale.to_string());
                 row("偏移", "offset", p.offset.to_string());

@@ -218,6 +218,8 @@ impl<'a> Devices<'a> {
         let groups = modbus_groups(&mut ctx, form, profile);
         let mut config = modbus_head(&mut ctx, form, base, &groups);
         (config.id, config.name, config.address, config.channel) = (id, device.clone(), address.clone(), channel);
+        config.heartbeat = heartbeat(&mut ctx, form, profile);
+        config.sunspec = super::sunspec::settings(&mut ctx, form, profile);
         self.places.insert(name.value.clone(), group_places(file, form, profile));
         let mut places = HashMap::new();
         let parts = profile.into_iter().chain(std::iter::once((file, form)));
@@ -236,7 +238,12 @@ impl<'a> Devices<'a> {
                     groups: &groups,
                     unit: config.unit,
                 };
-                if let Some(p) = self.modbus_point(&at, point, order, zero_based(form, base)) {
+                let made = if modbus::sunspec::reference::is_reference(&point.at.value) {
+                    self.sunspec_point(&at, point, super::sunspec::zero_counts(form, base))
+                } else {
+                    self.modbus_point(&at, point, order, zero_based(form, base))
+                };
+                if let Some(p) = made {
                     places.insert(p.path.clone(), (point_file, point.at.pos));
                     config.points.push(p);
                 }
@@ -286,6 +293,10 @@ impl<'a> Devices<'a> {
                 })
                 .ok()
         });
+        if let Some(revert) = &point.revert {
+            ctx.error(revert.pos, "`revert` sets a timer that SunSpec models have")
+                .help("leave it out, or use `write: repeat`");
+        }
         let (scale, offset) = super::quirks::scaling(&mut ctx, point);
         let scaled = point.scale.is_some() || point.offset.is_some() || point.raw.is_some();
         let type_default = match wire {
@@ -331,6 +342,7 @@ impl<'a> Devices<'a> {
                 tolerance: w.tolerance,
                 repeat: w.repeat,
             }),
+            sunspec: None,
         })
     }
 }
@@ -346,14 +358,6 @@ fn modbus_head(
     let timeout = ctx.duration(&timeout_text, MODBUS_TIMEOUT);
     let pause = form.pause_after_connect.as_ref().or(base.and_then(|b| b.pause_after_connect.as_ref())).cloned();
     let pause = ctx.duration(&pause, Duration::ZERO);
-    let heartbeat = form.heartbeat.as_ref().and_then(|h| {
-        let every = ctx.duration_at(&h.every)?;
-        let address = address_of(ctx, &h.write, zero_based(form, base))?;
-        let values = ctx.word(&h.values, modbus::Beats::Count, "heartbeat", &modbus::Beats::ALL, modbus::Beats::as_str);
-        let all = &modbus::BeatsWhile::ALL;
-        let beats = ctx.word(&h.beats, modbus::BeatsWhile::Healthy, "condition", all, modbus::BeatsWhile::as_str);
-        Some(modbus::Heartbeat { address, every, values, beats })
-    });
     let pick = |own: &Option<At<u16>>, from: Option<&Option<At<u16>>>, default: u16| {
         own.as_ref().or(from.and_then(Option::as_ref)).map_or(default, |at| at.value)
     };
@@ -371,11 +375,30 @@ fn modbus_head(
         registers_max: pick(&form.registers_max, base.map(|b| &b.registers_max), modbus::limits::REGISTERS_MAX),
         bits_max: pick(&form.bits_max, base.map(|b| &b.bits_max), modbus::limits::BITS_MAX),
         gap_max: pick(&form.gap_max, base.map(|b| &b.gap_max), GAP_MAX),
-        heartbeat,
+        heartbeat: None,
         pause_after_connect: pause,
         channel: modbus::ChannelConfig::default(),
         quirks: quirks(ctx, form, base),
+        sunspec: modbus::sunspec::Settings::default(),
     }
+}
+
+/// The heartbeat, as the device's own file or its profile says, told where it stands.
+fn heartbeat(
+    ctx: &mut Ctx<'_>,
+    form: &ModbusFile,
+    profile: Option<(FileId, &ModbusFile)>,
+) -> Option<modbus::Heartbeat> {
+    let base = profile.map(|(_, p)| p);
+    let theirs = profile.and_then(|(file, p)| Some((file, p.heartbeat.as_ref()?)));
+    let (file, h) = form.heartbeat.as_ref().map(|h| (ctx.file, h)).or(theirs)?;
+    let ctx = &mut Ctx { reader: ctx.reader, file };
+    let every = ctx.duration_at(&h.every)?;
+    let (address, sunspec) = super::sunspec::heartbeat(ctx, &h.write, zero_based(form, base))?;
+    let values = ctx.word(&h.values, modbus::Beats::Count, "heartbeat", &modbus::Beats::ALL, modbus::Beats::as_str);
+    let all = &modbus::BeatsWhile::ALL;
+    let beats = ctx.word(&h.beats, modbus::BeatsWhile::Healthy, "condition", all, modbus::BeatsWhile::as_str);
+    Some(modbus::Heartbeat { address, every, values, beats, placed: sunspec.is_none(), sunspec })
 }
 
 fn zero_based(form: &ModbusFile, base: Option<&ModbusFile>) -> bool {
@@ -398,7 +421,7 @@ fn place_of(ctx: &mut Ctx<'_>, text: &At<String>, zero_based: bool, unit: u8) ->
     }
 }
 
-fn address_of(ctx: &mut Ctx<'_>, text: &At<String>, zero_based: bool) -> Option<modbus::Address> {
+pub(super) fn address_of(ctx: &mut Ctx<'_>, text: &At<String>, zero_based: bool) -> Option<modbus::Address> {
     match modbus::parse_address(&text.value, zero_based) {
         Ok(address) => Some(address),
         Err(e) => {

@@ -26,6 +26,7 @@ pub(crate) mod read;
 mod recorder;
 mod retain;
 mod spots;
+mod sunspec;
 pub(crate) mod tags;
 mod tasks;
 pub(crate) mod text;

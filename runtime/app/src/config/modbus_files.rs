@@ -60,6 +60,8 @@ pub struct ModbusFile {
     pub identify: Option<bool>,
     /// How often a question without an answer is repeated. Default 0 over TCP, 1 on a serial line.
     pub retries: Option<At<u8>>,
+    /// Where points are found by SunSpec model and name: how the device is looked through.
+    pub sunspec: Option<super::sunspec::SunSpecFile>,
     /// A register that is counted up so that the device notices when we fall silent.
     pub heartbeat: Option<HeartbeatFile>,
     /// Most registers per request. Default 125.
@@ -82,7 +84,7 @@ pub struct ModbusFile {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HeartbeatFile {
-    /// The register: `HR900`.
+    /// The register: `HR900`, or `sunspec 715.ControllerHb`.
     pub write: At<String>,
     /// How often.
     pub every: At<String>,
@@ -107,8 +109,8 @@ pub struct PollGroup {
 #[serde(deny_unknown_fields)]
 pub struct ModbusPoint {
     /// Where: `30011`, `400101`, `HR1`, `IR1`, `C1`, `DI1`, `40001.3` for a bit of a register; `h0`, `1!400001#LB`,
-    /// `holding-register:1:REAL`, `%QW0` as other products write them. `penstock plan --points` shows each as the
-    /// protocol counts.
+    /// `holding-register:1:REAL`, `%QW0` as other products write them; `sunspec 103.W`, `sunspec inverter.W | 701.W` by model
+    /// and name. `penstock plan --points` shows each as the protocol counts.
     pub at: At<String>,
     /// Wire type: `float32`, `uint16`, `int32`, `bit` and so on. Coils and discrete inputs are `bit`.
     #[serde(rename = "as")]
@@ -148,6 +150,9 @@ pub struct ModbusPoint {
     pub states: Option<Pairs<Label>>,
     /// Present where the point is written.
     pub write: Option<At<WriteFile>>,
+    /// SunSpec commands: the device takes the command back after so long without a new one. Its timer is set with each
+    /// command, the function is switched on, and the command is repeated in time.
+    pub revert: Text,
     /// What the output does when it loses its reason to move.
     pub fallback: Option<At<FallbackFile>>,
     /// Present where a person enters the value.

@@ -385,6 +385,7 @@ export const en: Record<keyof typeof zh, string> = {
   "reason.refused": "device refused",
   "reason.undecodable": "undecodable",
   "reason.not-finite": "not a finite number",
+  "reason.not-implemented": "not in the device",
   "reason.out-of-range": "out of range",
   "reason.program-fault": "program fault",
   "reason.overrun": "task overrun",

@@ -383,6 +383,7 @@ export const zh = {
   "reason.refused": "设备拒绝",
   "reason.undecodable": "无法解码",
   "reason.not-finite": "非有限数",
+  "reason.not-implemented": "设备未提供",
   "reason.out-of-range": "超出测量极限",
   "reason.program-fault": "程序故障",
   "reason.overrun": "任务超时",
