@@ -90,7 +90,7 @@ fn broken(matrix: &Matrix, done: &[Option<Done>]) -> Vec<Vec<bool>> {
 
 /// The table, as Markdown: it is read on a terminal and pasted into a page.
 fn table(matrix: &Matrix, done: &[Option<Done>], broken: &[Vec<bool>]) -> String {
-    let mut out = format!("{}", matrix.title);
+    let mut out = matrix.title.clone();
     if let Some(zh) = &matrix.title_zh {
         // A text is never full.
         let _ = write!(out, " · {zh}");
