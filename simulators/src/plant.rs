@@ -17,15 +17,16 @@ pub use power::{FEEDERS, Feeder};
 
 use crate::clock::{DAY_S, PlantClock};
 use crate::models::air::{AirCommands, AirSurroundings, AirSystem};
-use crate::models::asm1::{self, SNH, SO};
+use crate::models::asm1::{self, Params, SNH, SO};
 use crate::models::basin::{Basin, Inputs};
+use crate::models::dosing::Dosing;
 use crate::models::heat::{HeatCommands, HeatPlant, SourceWater};
 use crate::models::influent::{FLOW_MEAN_M3_D, Inflow, Influent, PO4_OF_NH4};
 use crate::models::machines::Machines;
 use crate::models::meters::{EnergyRegister, Meter};
 use crate::models::pv::Pv;
 use crate::models::sludge::{self, SludgeLine};
-use crate::models::tertiary::{CARBON_COD_G_L, DoseCommands, Tertiary, pac_for};
+use crate::models::tertiary::{CARBON_COD_G_L, DoseCommands, PAC_AL_G_L, Tertiary, pac_for};
 use crate::models::water::{self, MEOH_PER_AL, PO4, Stock};
 use crate::models::weather::{Conditions, Sky};
 use crate::models::wet::Weather;
@@ -53,6 +54,10 @@ const NACLO_MEAN_L_H: f64 = 11.5;
 const COD_LOAD_MEAN: f64 = 381.19 * FLOW_MEAN_M3_D;
 /// Most metal that can be dosed into tank 5, kg Al/d.
 const METAL_MAX_KG_D: f64 = 1000.0;
+/// Aluminium that the pump into tank 5 gives in a day at 1 L/h, kg.
+pub const PAC5_KG_D: f64 = PAC_AL_G_L * 24.0 / 1000.0;
+/// Its tank, L.
+const PAC5_TANK_L: f64 = 20_000.0;
 /// Energy registers of the blowers at the start, kWh.
 const BLOWER_KWH: [f64; 3] = [640_210.3, 598_774.9, 655_031.2];
 
@@ -69,7 +74,7 @@ pub struct Handles {
     pub was_m3_h: f64,
     /// Dosing pumps.
     pub doses: DoseCommands,
-    /// Metal into tank 5 for simultaneous precipitation, kg Al/d, 0 to 1000; no device of the plant commands it.
+    /// Metal into tank 5 for simultaneous precipitation, kg Al/d, 0 to 1000: by a PAC pump with a tank of its own.
     pub metal_kg_d: f64,
     /// Limit of the PV inverter, % of rated power.
     pub pv_limit_pct: f64,
@@ -92,6 +97,39 @@ pub struct Disturbances {
     pub ras_trip: bool,
     /// Condition of the mains.
     pub mains: Mains,
+    /// What the plant is by what it was laid out for.
+    pub factors: Factors,
+}
+
+/// Properties of the plant and what its pumps give of their commands, by what they were laid out for; all 1 by default.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Factors {
+    /// Oxygen transfer in sewage.
+    pub alpha: f64,
+    /// Growth rates.
+    pub growth: f64,
+    /// Metal that precipitates.
+    pub efficacy: f64,
+    /// PAC, carbon, hypochlorite, internal recycle, return sludge: as in [`Factors::PUMPS`].
+    pub pumps: [f64; 5],
+}
+
+impl Default for Factors {
+    fn default() -> Factors {
+        Factors { alpha: 1.0, growth: 1.0, efficacy: 1.0, pumps: [1.0; 5] }
+    }
+}
+
+impl Factors {
+    /// Names of the pumps that can be weak.
+    pub const PUMPS: [&'static str; 5] = ["pac", "carbon", "naclo", "internal", "ras"];
+
+    /// Lets a pump give this share of its command; nothing where no pump is called so.
+    pub fn weaken(&mut self, pump: &str, factor: f64) {
+        if let Some(place) = Self::PUMPS.iter().position(|name| *name == pump) {
+            self.pumps[place] *= factor;
+        }
+    }
 }
 
 /// Condition of the mains.
@@ -126,6 +164,8 @@ pub struct Plant {
     basin: Basin,
     air: AirSystem,
     tertiary: Tertiary,
+    /// PAC pump into tank 5.
+    pac5: Dosing,
     sludge: SludgeLine,
     /// Reject water on its way to the inlet.
     returning: Stock,
@@ -179,6 +219,7 @@ impl Plant {
             basin,
             air: AirSystem::new(&air, &AirSurroundings::MILD, BLOWER_KWH),
             tertiary: Tertiary::new(seed, &doses, basin.effluent()),
+            pac5: Dosing::new(0.0, METAL_MAX_KG_D / PAC5_KG_D, PAC5_TANK_L, 76.0),
             sludge: SludgeLine::new(basin.underflow()),
             returning: Stock::EMPTY,
             pv: Pv::new(1_850_000.0 + 50_000.0 * rng.uniform(), weather.outdoor_c),
@@ -316,6 +357,7 @@ impl Plant {
             }
         }
         let around = self.air_surroundings();
+        self.air.alpha_factor = faults.factors.alpha;
         self.air.step(dt, &air, &around);
     }
 
@@ -327,7 +369,9 @@ impl Plant {
     /// What reaches the dosing pumps of their commands.
     fn doses(&self) -> DoseCommands {
         let faults = &self.disturbances;
-        let command = |l_h: f64, pump: usize| if self.powered() && !faults.dose_trip[pump] { l_h } else { 0.0 };
+        let weak = &faults.factors.pumps;
+        let command =
+            |l_h: f64, pump: usize| if self.powered() && !faults.dose_trip[pump] { l_h * weak[pump] } else { 0.0 };
         let doses = &self.handles.doses;
         DoseCommands {
             pac_l_h: command(doses.pac_l_h, 0),
@@ -341,14 +385,17 @@ impl Plant {
         let share = 1.0 - (-dt / FLOW_TAU_S).exp();
         let toward = |now: &mut f64, command: f64| *now += (command - *now) * share;
         let turning = |m3_h: f64, tripped: bool| if self.powered() && !tripped { m3_h } else { 0.0 };
-        let recycle = turning(self.handles.recycle_m3_h.clamp(0.0, 3800.0), self.disturbances.recycle_trip);
-        let ras = turning(self.handles.ras_m3_h.clamp(0.0, 1500.0), self.disturbances.ras_trip);
+        let weak = self.disturbances.factors.pumps;
+        let recycle = turning(self.handles.recycle_m3_h.clamp(0.0, 3800.0) * weak[3], self.disturbances.recycle_trip);
+        let ras = turning(self.handles.ras_m3_h.clamp(0.0, 1500.0) * weak[4], self.disturbances.ras_trip);
         let was = turning(self.handles.was_m3_h.clamp(0.0, 77.0), false);
         toward(&mut self.recycle_m3_h, recycle);
         toward(&mut self.ras_m3_h, ras);
         toward(&mut self.was_m3_h, was);
         let doses = self.doses();
         self.tertiary.step_pumps(dt, &doses);
+        let metal = if self.powered() { self.handles.metal_kg_d.clamp(0.0, METAL_MAX_KG_D) } else { 0.0 };
+        self.pac5.step(dt, metal / PAC5_KG_D);
     }
 
     /// Reactors and settler, tertiary stage, sludge line: every amount is handed on as it is.
@@ -360,7 +407,6 @@ impl Plant {
         arriving.put(&reject);
         let q_in = arriving.m3 / days;
         let kla = self.air.zone_kla;
-        let metal_kg_d = if self.powered() { self.handles.metal_kg_d.clamp(0.0, METAL_MAX_KG_D) } else { 0.0 };
         let inputs = Inputs {
             influent: arriving.concentration(),
             q_in,
@@ -369,10 +415,12 @@ impl Plant {
             q_was: (self.was_m3_h * 24.0).min(q_in),
             kla: [0.0, 0.0, kla[0], kla[1], kla[2]],
             carbon: self.tertiary.carbon.flow_l_h * CARBON_COD_G_L * 24.0,
-            metal: metal_kg_d * 1000.0 * MEOH_PER_AL,
+            metal: self.pac5.flow_l_h * PAC5_KG_D * 1000.0 * MEOH_PER_AL,
             temp_c: self.weather.water_c,
         };
-        let passed = self.basin.step(dt, &inputs);
+        let factors = self.disturbances.factors;
+        self.tertiary.efficacy_factor = factors.efficacy;
+        let passed = self.basin.step_with(dt, &inputs, &Params::at(inputs.temp_c).grown(factors.growth));
         let treated = self.tertiary.step(dt, &passed.effluent, self.weather.water_c);
         let mut sludge = passed.waste;
         sludge.put(&treated.sludge);

@@ -42,6 +42,9 @@ pub struct Measured {
     /// PAC, carbon, hypochlorite: %.
     pub dose_level: [f64; 3],
     pub dose_running: [bool; 3],
+    /// PAC into tank 5: L/h, and level of its tank, %.
+    pub pac5_flow: f64,
+    pub pac5_level: f64,
     pub eff_flow: f64,
     pub eff_nh4: f64,
     pub eff_cod: f64,
@@ -97,6 +100,7 @@ impl Plant {
         m.was_flow = self.was_m3_h;
         m.dose_flow = dosing.map(|d| d.flow_l_h);
         m.dose_level = dosing.map(|d| d.level_pct);
+        (m.pac5_flow, m.pac5_level) = (self.pac5.flow_l_h, self.pac5.level_pct);
         m.dose_running = dosing.map(|d| d.running());
         m.outdoor_c = self.weather.outdoor_c;
         m.irradiance = self.weather.irradiance;

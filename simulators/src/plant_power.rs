@@ -39,6 +39,8 @@ impl Plant {
         let dose = |running: bool| if running { machines::DOSING_KW } else { 0.0 };
         let wash = if self.tertiary.washing() { WASH_M3_H } else { 0.0 };
         let dewatering = if self.sludge.running() { (self.sludge.power_kw() + dewater).max(5.0) } else { 0.0 };
+        // The two PAC pumps stand on one feeder.
+        let pac5 = dose(self.pac5.running());
         let pumps = [&self.tertiary.pac, &self.tertiary.carbon, &self.tertiary.naclo];
         self.measured.dewater_kw = dewatering;
         self.machines = Machines {
@@ -49,7 +51,7 @@ impl Plant {
             ras: machines::RAS.kw(self.ras_m3_h),
             was: machines::WAS.kw(self.was_m3_h),
             wash: machines::WASH.kw(wash),
-            dosing: pumps.map(|pump| dose(pump.running())),
+            dosing: [dose(pumps[0].running()) + pac5, dose(pumps[1].running()), dose(pumps[2].running())],
             compressor: self.heat.compressor_kw,
             heat_auxiliaries: self.heat.power_kw - self.heat.compressor_kw,
             mixers: machines::MIXERS_KW,

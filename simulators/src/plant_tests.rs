@@ -232,7 +232,7 @@ fn any_disturbance() -> impl Strategy<Value = Disturbances> {
     let trips = (prop::array::uniform3(any::<bool>()), prop::array::uniform3(any::<bool>()), any::<(bool, bool)>());
     let mains = prop::sample::select(vec![Mains::Present, Mains::Present, Mains::Dip, Mains::Absent]);
     (valves, trips, mains).prop_map(|(valve_stuck, (blower_trip, dose_trip, (recycle_trip, ras_trip)), mains)| {
-        Disturbances { valve_stuck, blower_trip, dose_trip, recycle_trip, ras_trip, mains }
+        Disturbances { valve_stuck, blower_trip, dose_trip, recycle_trip, ras_trip, mains, factors: Factors::default() }
     })
 }
 

@@ -9,10 +9,10 @@ use crate::devices::power_meters::PowerMeters;
 use crate::devices::sludge::{SharedNodes, SludgePlc};
 use crate::devices::sunspec;
 use crate::devices::{SharedImage, Station};
-use crate::faults::{Fault, FaultBook, Injection, MachineFault, Quantity};
+use crate::faults::{ActuatorFault, Fault, FaultBook, Injection, MachineFault, Quantity};
 use crate::field::{Field, InjectError};
 use crate::models::wet::Weather;
-use crate::plant::{Plant, STEP_MAX_S};
+use crate::plant::{Factors, Plant, STEP_MAX_S};
 use crate::score::Score;
 use crate::works_score::WorksScore;
 
@@ -84,7 +84,11 @@ impl Simulation {
             Fault::Sensor { tag, .. } if !self.quantities().iter().any(|quantity| quantity.tag == *tag) => {
                 Some(format!("measured quantity `{tag}`"))
             }
-            Fault::Machine(MachineFault::Actuator { actuator, .. }) => Some(format!("actuator `{actuator}`")),
+            Fault::Machine(MachineFault::Actuator { actuator, fault }) => {
+                let pump = Factors::PUMPS.contains(&actuator.to_string().as_str());
+                let gain = matches!(fault, ActuatorFault::Gain { .. });
+                (!(pump && gain)).then(|| format!("actuator `{actuator}`"))
+            }
             Fault::Link { .. } | Fault::Sensor { .. } | Fault::Machine(_) => None,
         }
     }

@@ -36,7 +36,7 @@ async fn advance(register: &mut TcpStream, request: u16, ms: u32) -> u64 {
 async fn everything(sim: &Sim) -> Vec<u8> {
     let blocks: [(&str, u8, &[u8]); 7] = [
         ("aeration_plc", 1, &[4, 0, 0, 0, 48]),
-        ("dosing_skid", 2, &[4, 0, 0, 0, 20]),
+        ("dosing_skid", 2, &[4, 0, 0, 0, 24]),
         ("pv_inverter", 3, &[4, 0, 0, 0, 12]),
         ("pv_inverter", 3, &[3, 0x9c, 0x86, 0, 52]),
         ("pv_inverter", 240, &[3, 0x9c, 0x86, 0, 107]),

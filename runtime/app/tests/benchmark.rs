@@ -114,3 +114,30 @@ fn precise_aeration_beats_the_default_loops_in_weather_it_was_not_tuned_for() {
         }
     }
 }
+
+/// The default loops in the scenario that the repository ships: its limits are the published figures.
+#[test]
+fn the_scenario_of_the_default_loops_holds() {
+    let Some(data) = influent() else { return };
+    let site = root().join("configs/bsm1");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_penstock"));
+    command.arg("simulate").arg(&site).arg("--scenario").arg(site.join("scenarios/default-loops-dry.yaml"));
+    let output = command.arg("--influent").arg(&data).arg("--assert").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let verdict: Vec<_> = said.lines().rev().take(30).collect();
+    assert!(output.status.success(), "{verdict:#?}");
+}
+
+/// Rows of the matrix that every change of a program must pass: one of each kind, in our own weather.
+#[test]
+fn precise_aeration_breaks_no_limit_that_physics_does_not() {
+    let site = root().join("configs/bsm1-precise");
+    for rows in ["t5/do stuck", "t5/nh4 drifting low", "half KLa 5"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_penstock"));
+        command.arg("simulate").arg(&site).arg("--matrix").arg(site.join("matrix/robustness.yaml"));
+        let output = command.args(["--rows", rows, "--assert"]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains("| no fault |") && said.contains("NH4 worst day (≤ 5)"), "{said}");
+    }
+}

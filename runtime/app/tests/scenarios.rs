@@ -70,3 +70,35 @@ fn mistakes_of_tags_alarms_limits_and_report_paths_are_told_at_once() {
         assert!(said.contains(part), "{part}: {said}");
     }
 }
+
+#[test]
+fn a_matrix_is_a_table_and_fails_where_a_limit_is_broken() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, out) = (folder.path().join("matrix.yaml"), folder.path().join("table.json"));
+    let text = "
+matrix: hands on the return sludge
+site: jinan-wwtp
+base: {settle: 1min, days: 0.01}
+columns:
+  - {report: values.slu/ras/flow.max, title: return sludge, limit: 1200, slack: 0, decimals: 0}
+  - {report: writes.failed, title: failed, decimals: 0}
+rows:
+  - {row: as it is}
+  - {row: by hand, before: [{set: {slu/ras/cmd: 1450}}]}
+";
+    std::fs::write(&file, text).unwrap();
+    let run = |options: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_penstock"));
+        command.arg("simulate").arg(site()).arg("--matrix").arg(&file).args(options).output().unwrap()
+    };
+    let output = run(&["--assert", "--out", out.to_str().unwrap()]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("| by hand | 14") && said.contains(" ✗ | 0 |") && said.contains("1 cells beyond"), "{said}");
+    let table: serde_json::Value = serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap();
+    assert_eq!(table["rows"][1]["values"]["values.slu/ras/flow.max"]["beyond"], true);
+    assert!(run(&["--assert", "--rows", "as it is"]).status.success());
+    let output = run(&["--rows", "nobody"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no row of the matrix has `nobody`"));
+}

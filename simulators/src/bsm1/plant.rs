@@ -140,6 +140,7 @@ struct Drive<'a> {
     handles: &'a Handles,
     closed: Loop,
     params: &'a Params,
+    alpha: f64,
 }
 
 impl Drive<'_> {
@@ -151,7 +152,7 @@ impl Drive<'_> {
             q_ras: self.handles.q_ras,
             q_was: self.handles.q_was.min(self.inflow.q),
             feeds: self.handles.feeds,
-            kla: state.kla.map(|lags| lags[1]),
+            kla: state.kla.map(|lags| lags[1] * self.alpha),
             carbon: self.handles.carbon_m3_d.map(|q| q * CARBON_COD_G_M3),
             temp_c: 15.0,
         }
@@ -206,6 +207,8 @@ pub struct Plant {
     steps: u64,
     clipped_g_m3: f64,
     params: Params,
+    /// Oxygen transfer by what the handles say; 1.
+    alpha: f64,
     step_max_s: f64,
 }
 
@@ -227,6 +230,7 @@ impl Plant {
             steps: 0,
             clipped_g_m3: 0.0,
             params: Params::at(15.0),
+            alpha: 1.0,
             step_max_s: STEP_MAX_S,
         }
     }
@@ -276,6 +280,13 @@ impl Plant {
     /// Sets the handles, within their limits; a value that is no number leaves its handle alone.
     pub fn set_handles(&mut self, handles: &Handles) {
         self.handles = handles.limited(&self.handles);
+    }
+
+    /// Makes the plant another one than the benchmark: its oxygen transfer (the aerators' effort stays what the handles
+    /// say) and the growth rates of its bacteria by these factors.
+    pub fn set_nature(&mut self, alpha: f64, growth: f64) {
+        self.alpha = alpha;
+        self.params = Params::at(15.0).grown(growth);
     }
 
     /// Sets handles and puts the actuators there at once.
@@ -376,7 +387,13 @@ impl Plant {
             LOOP_CHANNEL.map(|c| NOISE_SHARE * LOOP_RANGE[c] * self.noise.at(LOOP_CHANNEL[c], time_s as f64))
         };
         let (from, to) = (noise(self.time_s), noise(until_s));
-        let drive = Drive { inflow: &inflow, handles: &self.handles, closed: self.closed, params: &self.params };
+        let drive = Drive {
+            inflow: &inflow,
+            handles: &self.handles,
+            closed: self.closed,
+            params: &self.params,
+            alpha: self.alpha,
+        };
         let inputs = drive.inputs(&self.state);
         let parts = self.state.works.parts(seconds / DAY_S, &inputs, &self.params);
         let parts = parts.max((seconds / self.step_max_s).ceil());

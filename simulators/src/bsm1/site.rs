@@ -21,7 +21,7 @@ use super::protocol;
 use super::sensors::Sensor;
 use crate::devices::SharedImage;
 use crate::devices::image::{Image, Map, Rule, encode_f32};
-use crate::faults::{ActuatorFault, Fault, FaultBook, Injection, LinkFault, MachineFault, Pump, Quantity};
+use crate::faults::{ActuatorFault, Fault, FaultBook, Injection, LinkFault, MachineFault, PlantPart, Pump, Quantity};
 use crate::field::{Field, InjectError};
 use crate::instruments::{Class, Instrument};
 use crate::models::asm1::SO;
@@ -135,6 +135,7 @@ impl Benchmark {
             }
         }
         let held = *self.plant.handles();
+        let (mut alpha, mut growth) = (1.0, 1.0);
         for active in self.faults.active() {
             let Fault::Machine(fault) = &active.fault else { continue };
             match fault {
@@ -149,6 +150,8 @@ impl Benchmark {
                         handle.set(&mut handles, gives);
                     }
                 }
+                MachineFault::Plant { part: PlantPart::Alpha, factor } => alpha *= factor,
+                MachineFault::Plant { part: PlantPart::Growth, factor } => growth *= factor,
                 MachineFault::PumpTrip(Pump::Recycle) => handles.q_internal = 0.0,
                 MachineFault::PumpTrip(Pump::Ras) => handles.q_ras = 0.0,
                 MachineFault::PumpTrip(Pump::Carbon) => handles.carbon_m3_d = [0.0; 5],
@@ -156,6 +159,7 @@ impl Benchmark {
             }
         }
         self.plant.set_handles(&handles);
+        self.plant.set_nature(alpha, growth);
     }
 
     fn see(&mut self, dt: f64) {
@@ -205,7 +209,9 @@ impl Benchmark {
                 Some(format!("actuator `{actuator}`"))
             }
             Fault::Machine(
-                MachineFault::Actuator { .. } | MachineFault::PumpTrip(Pump::Recycle | Pump::Ras | Pump::Carbon),
+                MachineFault::Actuator { .. }
+                | MachineFault::Plant { part: PlantPart::Alpha | PlantPart::Growth, .. }
+                | MachineFault::PumpTrip(Pump::Recycle | Pump::Ras | Pump::Carbon),
             )
             | Fault::Link { .. }
             | Fault::Sensor { .. } => None,

@@ -8,7 +8,7 @@ use super::panel::{Panel, Spec, Wire};
 use super::{SharedImage, Station, shared};
 use crate::instruments::{Class, Instrument};
 use crate::models::tertiary::DoseCommands;
-use crate::plant::{Mains, Measured, Plant};
+use crate::plant::{Mains, Measured, PAC5_KG_D, Plant};
 
 /// Modbus unit of the skid.
 pub const UNIT: u8 = 2;
@@ -33,18 +33,20 @@ impl DosingSkid {
     #[must_use]
     pub fn new(seed: u64, plant: &Plant) -> DosingSkid {
         let image = shared(Map {
-            input: vec![(input(30_001), 20), (STATUS, STATUS_TAGS.len() as u16)],
-            holding: vec![(COMMANDS, 3)],
+            input: vec![(input(30_001), 24), (STATUS, STATUS_TAGS.len() as u16)],
+            holding: vec![(COMMANDS, 4)],
             discrete: vec![(discrete(10_001), 4)],
             coils: vec![],
-            rules: [3000, 3000, 1000]
+            rules: [3000, 3000, 1000, 3000]
                 .into_iter()
                 .zip(COMMANDS..)
                 .map(|(high, at)| Rule::Word { at, low: 0, high })
                 .collect(),
         });
         let doses = plant.handles.doses;
-        let commands = [doses.pac_l_h, doses.carbon_l_h, doses.naclo_l_h].map(|l_h| encode_u16(l_h, COMMAND_STEP));
+        let pac5_l_h = plant.handles.metal_kg_d / PAC5_KG_D;
+        let commands = [doses.pac_l_h, doses.carbon_l_h, doses.naclo_l_h, pac5_l_h];
+        let commands = commands.map(|l_h| encode_u16(l_h, COMMAND_STEP));
         image.lock().put_holding(COMMANDS, &commands);
         image.lock().keep_power_on();
         DosingSkid { image, panel: Panel::new(seed, Wire::F32(Order::Cdab), points()) }
@@ -62,6 +64,7 @@ impl Station for DosingSkid {
         let image = self.image.lock();
         let command = |i: u16| f64::from(image.word(COMMANDS + i)) * COMMAND_STEP;
         plant.handles.doses = DoseCommands { pac_l_h: command(0), carbon_l_h: command(1), naclo_l_h: command(2) };
+        plant.handles.metal_kg_d = command(3) * PAC5_KG_D;
     }
 
     fn sense(&mut self, plant: &Plant, dt: f64) {
@@ -116,5 +119,7 @@ fn points() -> Vec<Spec<Measured>> {
         spec(30_015, "dos/naclo/level", |m| m.dose_level[2], flow, 0.02, 100.0),
         spec(30_017, "dos/cl2/residual", |m| m.chlorine, Class::A, 0.01, 5.0),
         spec(30_019, "dos/tp/out", |m| m.tp_out, Class::B1, 0.01, 5.0),
+        spec(30_021, "dos/pac5/flow", |m| m.pac5_flow, flow, 0.05, 300.0),
+        spec(30_023, "dos/pac5/level", |m| m.pac5_level, flow, 0.02, 100.0),
     ]
 }

@@ -1,6 +1,6 @@
 //! The list of active faults with their remaining times.
 
-use super::{Fault, Injection, LinkFault, LinkState, MachineFault, Pump};
+use super::{ActuatorFault, Fault, Injection, LinkFault, LinkState, MachineFault, PlantPart, Pump};
 use crate::plant::{Disturbances, Mains};
 
 /// Most faults active at a time: more than any test needs, and an endless client cannot fill the memory.
@@ -93,7 +93,15 @@ impl FaultBook {
                 MachineFault::BlowerTrip { blower } => sum.blower_trip[*blower] = true,
                 MachineFault::PowerCut => sum.mains = Mains::Absent,
                 MachineFault::PowerDip if sum.mains == Mains::Present => sum.mains = Mains::Dip,
-                // Meters were changed when it happened; actuators of the benchmark are refused by the works.
+                MachineFault::Actuator { actuator, fault: ActuatorFault::Gain { factor } } => {
+                    sum.factors.weaken(actuator.0, *factor);
+                }
+                MachineFault::Plant { part, factor } => match part {
+                    PlantPart::Alpha => sum.factors.alpha *= factor,
+                    PlantPart::Growth => sum.factors.growth *= factor,
+                    PlantPart::Efficacy => sum.factors.efficacy *= factor,
+                },
+                // Meters were changed when it happened; the benchmark's own actuators are refused by the works.
                 MachineFault::PowerDip
                 | MachineFault::MeterReset(_)
                 | MachineFault::MeterPreset { .. }

@@ -174,7 +174,7 @@ pub enum Pump {
     Ras,
 }
 
-/// An actuator of the benchmark, or a row of them: `kla` is all of `kla1` to `kla5`.
+/// An actuator of the benchmark, or a row of them: `kla` is all of `kla1` to `kla5`. Pumps of the works are called alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Actuator(pub(crate) &'static str);
 
@@ -209,6 +209,17 @@ pub enum ActuatorFault {
     },
 }
 
+/// A property of a plant that no one measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlantPart {
+    /// Oxygen transfer in sewage over that in clean water.
+    Alpha,
+    /// Growth rates of heterotrophs and nitrifiers.
+    Growth,
+    /// Metal that precipitates of what is dosed.
+    Efficacy,
+}
+
 /// What can be wrong with machines and mains.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum MachineFault {
@@ -227,6 +238,13 @@ pub enum MachineFault {
         actuator: Actuator,
         /// What is wrong.
         fault: ActuatorFault,
+    },
+    /// The plant is not what it was laid out for.
+    Plant {
+        /// What of it.
+        part: PlantPart,
+        /// Multiplies it.
+        factor: f64,
     },
     /// A zone valve does not obey.
     ValveStuck {
@@ -317,6 +335,7 @@ impl fmt::Display for Fault {
                     ActuatorFault::Cap { max } => write!(f, "actuator-cap {actuator} {max}"),
                     ActuatorFault::Gain { factor } => write!(f, "actuator-gain {actuator} {factor}"),
                 },
+                MachineFault::Plant { part, factor } => write!(f, "plant {} {factor}", targets::part_name(*part)),
                 MachineFault::ValveStuck { zone, at: None } => write!(f, "valve-stuck z{}", zone + 3),
                 MachineFault::ValveStuck { zone, at: Some(at) } => write!(f, "valve-stuck z{} {at}", zone + 3),
                 MachineFault::PumpTrip(pump) => write!(f, "pump-trip {}", targets::pump_name(*pump)),

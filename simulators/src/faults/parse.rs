@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::targets::{self, ACTUATORS, METERS, OPCUA, PUMPS, nearest, quantities};
+use super::targets::{self, ACTUATORS, METERS, OPCUA, PLANT_PARTS, PUMPS, nearest, quantities};
 use super::{ActuatorFault, Fault, Injection, LinkFault, MachineFault, SensorFault};
 use crate::config::DEVICES;
 use crate::instruments::service::{calibration_s, uses_reagents};
@@ -23,7 +23,7 @@ const fn entry(name: &'static str, usage: &'static str, example: &'static str) -
 }
 
 /// Everything that can be asked for.
-pub const MENU: [MenuEntry; 40] = [
+pub const MENU: [MenuEntry; 41] = [
     entry("drop", "drop <device>", "drop aeration_plc for 10s"),
     entry("refuse", "refuse <device>", "refuse dosing_skid for 5min"),
     entry("delay", "delay <device>[/<unit>] <time>", "delay aeration_plc 200ms"),
@@ -64,6 +64,7 @@ pub const MENU: [MenuEntry; 40] = [
     entry("actuator-stuck", "actuator-stuck <actuator>", "actuator-stuck kla5 for 2h"),
     entry("actuator-cap", "actuator-cap <actuator> <greatest>", "actuator-cap kla 120 for 4h"),
     entry("actuator-gain", "actuator-gain <actuator> <factor>", "actuator-gain carbon1 0.5"),
+    entry("plant", "plant alpha|growth|efficacy <factor>", "plant alpha 0.8"),
 ];
 
 /// A dip without a duration lasts so long, s.
@@ -367,6 +368,12 @@ impl<'a> Words<'a> {
                 let word = self.word("the reading in kWh")?;
                 let reading = |word: &str| finite(word).filter(|kwh| *kwh >= 0.0);
                 MachineFault::MeterPreset { feeder, kwh: self.read("number of 0 or more", word, reading)? }
+            }
+            "plant" => {
+                let part = self.one_of("property of the plant", &PLANT_PARTS)?;
+                let word = self.word("the factor")?;
+                let some = |word: &str| finite(word).filter(|factor| (0.1..=10.0).contains(factor));
+                MachineFault::Plant { part, factor: self.read("number from 0.1 to 10", word, some)? }
             }
             name => {
                 let actuator = self.one_of("actuator", &ACTUATORS)?;

@@ -1,6 +1,6 @@
 //! Names a fault can be aimed at, and the nearest of them to a mistyped one.
 
-use super::{Actuator, Pump};
+use super::{Actuator, PlantPart, Pump};
 pub(crate) use crate::config::OPCUA_DEVICE as OPCUA;
 pub use crate::devices::power_meters::METERS;
 use crate::devices::{aeration, dosing, heat_pump, inverter, power_meters, sunspec};
@@ -14,8 +14,12 @@ pub const PUMPS: [(&str, Pump); 5] = [
     ("ras", Pump::Ras),
 ];
 
-/// Actuators of the benchmark by name.
-pub const ACTUATORS: [(&str, Actuator); 15] = [
+/// Properties of a plant by name.
+pub const PLANT_PARTS: [(&str, PlantPart); 3] =
+    [("alpha", PlantPart::Alpha), ("growth", PlantPart::Growth), ("efficacy", PlantPart::Efficacy)];
+
+/// Actuators of the benchmark, and pumps of the works, by name.
+pub const ACTUATORS: [(&str, Actuator); 17] = [
     ("kla", Actuator("kla")),
     ("kla1", Actuator("kla1")),
     ("kla2", Actuator("kla2")),
@@ -31,6 +35,8 @@ pub const ACTUATORS: [(&str, Actuator); 15] = [
     ("carbon3", Actuator("carbon3")),
     ("carbon4", Actuator("carbon4")),
     ("carbon5", Actuator("carbon5")),
+    ("pac", Actuator("pac")),
+    ("naclo", Actuator("naclo")),
 ];
 
 /// Name of a meter.
@@ -45,8 +51,14 @@ pub fn pump_name(pump: Pump) -> &'static str {
     PUMPS.iter().find(|(_, p)| *p == pump).map_or("", |(name, _)| name)
 }
 
+/// Name of a property of a plant.
+#[must_use]
+pub fn part_name(part: PlantPart) -> &'static str {
+    PLANT_PARTS.iter().find(|(_, p)| *p == part).map_or("", |(name, _)| name)
+}
+
 /// Measured quantities of the works with an instrument, by tag.
-pub const QUANTITIES: [&str; 103] = [
+pub const QUANTITIES: [&str; 105] = [
     "aer/z3/do",
     "aer/z4/do",
     "aer/z5/do",
@@ -87,6 +99,8 @@ pub const QUANTITIES: [&str; 103] = [
     "dos/naclo/level",
     "dos/cl2/residual",
     "dos/tp/out",
+    "dos/pac5/flow",
+    "dos/pac5/level",
     "pv/power",
     "pv/dc_power",
     "pv/irradiance",

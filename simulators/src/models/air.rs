@@ -94,6 +94,8 @@ pub struct AirSystem {
     pub zone_flow: [f64; 3],
     /// Oxygen transfer coefficients of the zones at 15 degC, 1/d.
     pub zone_kla: [f64; 3],
+    /// Oxygen transfer in sewage by what it should be; 1.
+    pub alpha_factor: f64,
     load: f64,
     age_d: f64,
 }
@@ -110,6 +112,7 @@ impl AirSystem {
             blowers: std::array::from_fn(blower),
             zone_flow: [0.0; 3],
             zone_kla: [0.0; 3],
+            alpha_factor: 1.0,
             load: around.load,
             age_d: FOULING_AGE_D,
         };
@@ -169,7 +172,7 @@ impl AirSystem {
         }
         for (i, kv) in kv.into_iter().enumerate() {
             self.zone_flow[i] = zone_flow(kv, self.header_kpa - foot).0;
-            self.zone_kla[i] = kla(self.zone_flow[i], alpha(i, self.load) * fouling);
+            self.zone_kla[i] = kla(self.zone_flow[i], alpha(i, self.load) * self.alpha_factor * fouling);
         }
     }
 

@@ -84,6 +84,16 @@ impl Params {
     }
 }
 
+impl Params {
+    /// The same with growth rates of both kinds of bacteria multiplied by a factor.
+    #[must_use]
+    pub fn grown(mut self, factor: f64) -> Params {
+        self.mu_h *= factor;
+        self.mu_a *= factor;
+        self
+    }
+}
+
 /// Exponent of the oxygen saturation curve used in BSM2 (Weiss form).
 fn saturation_exponent(temp_c: f64) -> f64 {
     let t = (temp_c + 273.15) / 100.0;

@@ -155,12 +155,16 @@ impl Basin {
 
     /// Goes on by `dt` seconds (classical Runge-Kutta, divided where the fastest rate asks for it).
     pub fn step(&mut self, dt: f64, inputs: &Inputs) -> Passed {
-        let params = Params::at(inputs.temp_c);
+        self.step_with(dt, inputs, &Params::at(inputs.temp_c))
+    }
+
+    /// The same with parameters of its own.
+    pub fn step_with(&mut self, dt: f64, inputs: &Inputs, params: &Params) -> Passed {
         let days = dt / DAY_S;
-        let parts = self.parts(days, inputs, &params);
+        let parts = self.parts(days, inputs, params);
         let mut passed = Passed::NOTHING;
         for _ in 0..parts as usize {
-            self.runge_kutta(days / parts, inputs, &params, &mut passed);
+            self.runge_kutta(days / parts, inputs, params, &mut passed);
         }
         passed
     }

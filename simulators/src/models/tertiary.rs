@@ -80,6 +80,8 @@ pub struct Tertiary {
     contact: [Stock; 4],
     chlorine: [f64; 4],
     efficacy: Wander,
+    /// Share of the dosed metal that precipitates, by what it should be; 1.
+    pub efficacy_factor: f64,
     demand: Wander,
     flow_m3_h: f64,
 }
@@ -122,6 +124,7 @@ impl Tertiary {
             contact: [Stock::of(CHAMBER_M3, &filtered); 4],
             chlorine: [0.5; 4],
             efficacy: Wander::new(seed, "precipitation", 0.04, 6.0 * 3600.0),
+            efficacy_factor: 1.0,
             demand: Wander::new(seed, "chlorine demand", 0.06, 3.0 * 3600.0),
             flow_m3_h: 750.0,
         }
@@ -167,7 +170,7 @@ impl Tertiary {
         let metal = al_g * MEOH_PER_AL;
         arriving.mass[MEOH] += metal;
         arriving.mass[SALK] = (arriving.mass[SALK] - ALKALINITY_PER_AL * al_g / MOL_AL).max(0.0);
-        let efficacy = (1.0 + self.efficacy.step(dt)).max(0.1);
+        let efficacy = (1.0 + self.efficacy.step(dt)).max(0.1) * self.efficacy_factor;
         if arriving.m3 > 1e-9 {
             let po4 = arriving.mass[PO4] / arriving.m3;
             let beta = efficacy * (al_g / MOL_AL) / (arriving.mass[PO4].max(1e-9) / MOL_P);

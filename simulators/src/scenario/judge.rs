@@ -359,6 +359,12 @@ fn walk<'j>(report: &'j Json, path: &str) -> Result<&'j Json, Lost> {
     Ok(here)
 }
 
+/// The number of a report that a path leads to.
+#[must_use]
+pub fn number_of(report: &Json, path: &str) -> Option<f64> {
+    walk(report, path).ok().and_then(Json::as_f64)
+}
+
 /// What is wrong with a path, as far as the report of an empty run tells.
 pub(super) fn lost(report: &Json, path: &str) -> Option<Lost> {
     walk(report, path).err().filter(|lost| !lost.open)

@@ -17,6 +17,7 @@
 
 mod expect;
 mod judge;
+mod matrix;
 mod plant;
 mod read;
 mod tree;
@@ -27,7 +28,8 @@ use crate::field::{Field, PlantKind};
 use crate::models::wet::Weather;
 
 pub use expect::{Aggregate, Bound, Event, Expectation, Measure, Relation, Source, Test, What};
-pub use judge::{Judge, Look, News};
+pub use judge::{Judge, Look, News, number_of};
+pub use matrix::{Column, Matrix, Row};
 pub use plant::{perform, run_file};
 pub use tree::{Place, Problem, Problems};
 pub use verdict::{Finding, Verdict, told_time};
@@ -73,7 +75,7 @@ pub enum Deed {
 /// What is done, when, and where the file says so.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Act {
-    /// Seconds from the beginning.
+    /// Seconds from the beginning; negative for what is done before the settling.
     pub at_s: f64,
     /// Line of the file, from 1.
     pub line: u32,
@@ -96,7 +98,7 @@ pub struct Scenario {
     pub start_unix_s: i64,
     /// Weather from the beginning on.
     pub weather: Weather,
-    /// Plant and programs run for so long before the beginning, s, in dry weather and without faults.
+    /// Plant and programs run for so long before the beginning, s, in dry weather and with the faults of `before` alone.
     pub settle_s: f64,
     /// Length from the beginning, s.
     pub length_s: f64,

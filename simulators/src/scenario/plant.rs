@@ -75,6 +75,11 @@ impl Scenario {
             influent: None,
         };
         let mut simulation = field::build(&config).map_err(|e| e.to_string())?;
+        for act in self.acts.iter().take_while(|act| act.at_s < 0.0) {
+            if let Some(Err(why)) = perform(&mut *simulation, &act.deed) {
+                return Err(format!("line {}: {why}", act.line));
+            }
+        }
         for _ in 0..before_s as u64 {
             simulation.step(STEP_S, STEP_S);
         }
@@ -92,7 +97,8 @@ impl Scenario {
     pub fn run(&self, kind: PlantKind) -> Result<Verdict, String> {
         let mut simulation = self.plant(kind)?;
         let mut judge = Judge::new(self);
-        let mut acts = self.acts.iter().peekable();
+        // What is done before the settling is done.
+        let mut acts = self.acts.iter().skip_while(|act| act.at_s < 0.0).peekable();
         let steps = (self.length_s / STEP_S).ceil() as u64;
         for step in 0..=steps {
             let now_s = step as f64 * STEP_S;

@@ -11,7 +11,8 @@ const ENTRIES_MAX: usize = 10_000;
 /// Seconds in a day.
 const DAY_S: f64 = 86_400.0;
 /// Keys of a scenario.
-const HEAD: [&str; 10] = ["scenario", "title_zh", "site", "seed", "weather", "start", "days", "settle", "do", "expect"];
+const HEAD: [&str; 11] =
+    ["scenario", "title_zh", "site", "seed", "weather", "start", "days", "settle", "before", "do", "expect"];
 /// What an entry under `do` can be.
 const DEEDS: [&str; 5] = ["fault", "clear", "weather", "set", "release"];
 const TIME_HELP: &str = "write a number and a unit: 90s, 10min, 1.5h, 2d; at most 366d";
@@ -162,14 +163,16 @@ impl Reading<'_> {
         None
     }
 
-    fn act(&mut self, entry: &At<Node>) -> Option<Act> {
+    /// One entry under `do`; under `before`, whose entries have no time, with the time that all of them have.
+    fn act(&mut self, entry: &At<Node>, before_s: Option<f64>) -> Option<Act> {
         let map = self.map(entry)?;
-        let mut known = vec!["at"];
+        let mut known = if before_s.is_some() { vec![] } else { vec!["at"] };
         known.extend(DEEDS);
         self.only(map, &known);
-        let at_s = match get(map, "at") {
-            Some(node) => self.time(node),
-            None => {
+        let at_s = match (before_s, get(map, "at")) {
+            (Some(before_s), _) => Some(before_s),
+            (None, Some(node)) => self.time(node),
+            (None, None) => {
                 self.wrong(entry.place, "`at` is missing: when is it done?", Some(TIME_HELP.into()));
                 None
             }
@@ -316,7 +319,7 @@ pub(super) fn scenario(text: &str, names: &Names) -> Result<Scenario, Problems> 
 }
 
 impl Reading<'_> {
-    fn document(&mut self, root: &At<Node>) -> Option<Scenario> {
+    pub fn document(&mut self, root: &At<Node>) -> Option<Scenario> {
         let map = self.map(root)?;
         self.only(map, &HEAD);
         let title = match get(map, "scenario") {
@@ -336,8 +339,12 @@ impl Reading<'_> {
         let settle_s = get(map, "settle").map_or(Some(0.0), |node| self.time(node));
         let days = get(map, "days").map(|node| (node.place, self.days(node)));
         let mut acts: Vec<Act> = Vec::new();
+        for entry in self.list(map, "before") {
+            // What stands before the settling begins; the weather there is always dry.
+            acts.extend(self.act(entry, Some(-settle_s.unwrap_or(0.0).ceil())));
+        }
         for entry in self.list(map, "do") {
-            acts.extend(self.act(entry));
+            acts.extend(self.act(entry, None));
         }
         let entries = self.list(map, "expect");
         let last_s = acts.iter().map(|act| act.at_s).chain(entries.iter().flat_map(|e| last_time(&e.value)));

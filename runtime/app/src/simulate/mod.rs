@@ -6,6 +6,7 @@
 
 mod compare;
 mod field;
+mod matrix;
 mod progress;
 mod report;
 mod script;
@@ -42,8 +43,14 @@ pub struct SimulateArgs {
     /// A scenario: faults, weather and entries at their times, and what must hold. See docs/scenarios.md.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["days", "settle_hours", "weather", "faults", "start"])]
     pub scenario: Option<PathBuf>,
-    /// Exit with 1 when an expectation of the scenario fails.
-    #[arg(long, requires = "scenario")]
+    /// A matrix: rows that differ from a base, each a run, and numbers of their reports as a table. See docs/scenarios.md.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["scenario", "compare", "days", "settle_hours", "weather", "faults", "start", "seed"])]
+    pub matrix: Option<PathBuf>,
+    /// Of a matrix, only the rows whose name holds this text; and the rows they are held against.
+    #[arg(long, value_name = "TEXT", requires = "matrix")]
+    pub rows: Option<String>,
+    /// Exit with 1 when an expectation of the scenario or a limit of the matrix fails.
+    #[arg(long)]
     pub assert: bool,
     /// Days of plant time.
     #[arg(long, default_value_t = 1.0)]
@@ -93,6 +100,12 @@ pub fn run(args: &SimulateArgs) -> Result<(), String> {
         return Err(format!("--settle-hours {} is outside 0 to the length of the run", args.settle_hours));
     }
     let site = crate::config::load(&args.site, &Overrides::default()).map_err(|d| d.to_string())?.site;
+    if args.assert && args.scenario.is_none() && args.matrix.is_none() {
+        return Err("--assert judges a scenario or a matrix: name one".to_owned());
+    }
+    if let Some(file) = &args.matrix {
+        return matrix::run(&site, args, file);
+    }
     // Read before the run: a file that is missing afterwards would cost it.
     let before = args.compare.as_deref().map(read_json).transpose()?;
     let plan = Plan::new(&site, args)?;
@@ -147,20 +160,21 @@ impl Plan {
             });
         };
         let text = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
-        let mut plant = build(site, &FieldConfig { seed: 1, start_unix_s: args.start, ..FieldConfig::default() })?;
-        // Its first sample: names of indices are those of a plant that has run.
-        plant.step(1.0, 1.0);
-        let names = script::names(site, &*plant, empty_report(site, &*plant)?);
-        let mut scenario =
-            Scenario::parse(&text, &names).map_err(|problems| problems.told(&file.display().to_string()))?;
+        let mut scenario = Scenario::parse(&text, &names(site, args.start)?)
+            .map_err(|problems| problems.told(&file.display().to_string()))?;
         scenario.seed = args.seed.unwrap_or(scenario.seed);
+        Ok(Plan::with_influent(scenario, args.influent.as_deref()))
+    }
+
+    /// Of a scenario, in our own weather or in that of a folder of the benchmark.
+    fn with_influent(scenario: Scenario, influent: Option<&Path>) -> Plan {
         let weather = scenario.weather;
         let plan = Plan::of(scenario);
         // The files of the benchmark hold their days before the weather themselves.
-        Ok(match &args.influent {
-            Some(folder) => Plan { influent: Some(folder.clone()), weather, ..plan },
+        match influent {
+            Some(folder) => Plan { influent: Some(folder.to_path_buf()), weather, ..plan },
             None => plan,
-        })
+        }
     }
 
     /// Of a scenario: it settles before its beginning, so that its times are those of the clock; its weather comes with
@@ -207,6 +221,14 @@ impl Plan {
             settle_s: self.settle.as_secs_f64(),
         }
     }
+}
+
+/// The names that a scenario or a matrix for this site may use.
+fn names(site: &Site, start: i64) -> Result<penstock_simulators::scenario::Names, String> {
+    let mut plant = build(site, &FieldConfig { seed: 1, start_unix_s: start, ..FieldConfig::default() })?;
+    // Its first sample: names of indices are those of a plant that has run.
+    plant.step(1.0, 1.0);
+    Ok(script::names(site, &*plant, empty_report(site, &*plant)?))
 }
 
 /// The report of a run in which nothing happened: it shows which numbers a scenario can be about.
@@ -458,6 +480,8 @@ mod tests {
         SimulateArgs {
             site,
             scenario: None,
+            matrix: None,
+            rows: None,
             assert: false,
             days: 0.02,
             settle_hours: 0.1,

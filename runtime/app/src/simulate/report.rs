@@ -56,6 +56,7 @@ impl Report {
             }).collect::<Map<String, Json>>(),
             "chemicals": chemicals(site, tally),
             "alarms": alarms(site, tally, now),
+            "alarm_kinds": alarm_kinds(site, tally),
             "limits": limits(site, tally),
             "writes": {"granted": tally.writes.granted, "failed": tally.writes.failed,
                        "superseded": tally.writes.superseded},
@@ -150,6 +151,16 @@ fn alarms(site: &Site, tally: &Tally, now: Utc) -> Json {
         (def.name.to_string(), body)
     });
     Json::Object(all.collect())
+}
+
+/// Alarms raised by the last part of the tag that they watch: `doubt` are the signals that programs did not believe.
+fn alarm_kinds(site: &Site, tally: &Tally) -> Json {
+    let mut kinds = std::collections::BTreeMap::<String, u64>::new();
+    for (def, alarm) in site.alarms.iter().zip(&tally.alarms) {
+        let path = &site.tags.get(def.tag).path;
+        *kinds.entry(path.rsplit('/').next().unwrap_or_default().to_owned()).or_default() += alarm.raised;
+    }
+    json!(kinds)
 }
 
 fn limits(site: &Site, tally: &Tally) -> Json {
