@@ -2,6 +2,7 @@
 //!
 //! Nothing here passes or fails: machines are noisy. The figures are for people who compare them in one run.
 
+use crate::field;
 use crate::python;
 use crate::scan;
 use crate::steps::Context;
@@ -26,6 +27,11 @@ pub const BENCHES: &[Bench] = &[
         name: "jitter",
         title: "real scan threads, idle and under load, beside a bare thread; --seconds N, 20 where absent",
         run: scan::jitter,
+    },
+    Bench {
+        name: "field",
+        title: "the drivers under load, beside libmodbus, pymodbus and asyncua; --seconds N per row, 20 where absent",
+        run: field::field,
     },
     Bench { name: "engine", title: "what a program call and a latch of 100 000 tags cost", run: scan::engine },
 ];

@@ -4,7 +4,9 @@
 //! failed: nothing is left out silently.
 
 mod bench;
+mod field;
 mod need;
+mod proc;
 mod python;
 mod scan;
 mod steps;

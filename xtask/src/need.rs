@@ -85,6 +85,26 @@ pub fn broker() -> Result<(), String> {
     if is_there() { Ok(()) } else { Err("mosquitto was installed but is not found".to_owned()) }
 }
 
+/// A C compiler and libmodbus with its headers, for the bench that stands beside it.
+pub fn libmodbus() -> Result<(), String> {
+    let is_there = || {
+        let header = "#include <modbus/modbus.h>\nint main(void) { return modbus_new_tcp(0, 0) == 0; }\n";
+        let source = std::env::temp_dir().join(format!("penstock-libmodbus-{}.c", std::process::id()));
+        let program = source.with_extension("out");
+        let built = std::fs::write(&source, header).is_ok()
+            && said(Command::new("cc").arg("-o").arg(&program).arg(&source).arg("-lmodbus")).is_some();
+        // What was made to look is of no more use; a file that was never made cannot be removed.
+        let _ = std::fs::remove_file(&source);
+        let _ = std::fs::remove_file(&program);
+        built
+    };
+    if is_there() {
+        return Ok(());
+    }
+    install("a C compiler with libmodbus", &["gcc", "libc6-dev", "libmodbus-dev"])?;
+    if is_there() { Ok(()) } else { Err("libmodbus was installed but nothing can be built with it".to_owned()) }
+}
+
 /// Python with its environments: Debian's comes without the part that puts pip into one.
 pub fn python_venv() -> Result<(), String> {
     let works = || said(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_some();

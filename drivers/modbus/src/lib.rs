@@ -27,6 +27,7 @@
 //! | `load` | what the plan asks of each channel, and whether it can be met |
 //! | `lockstep` | the same plan and codec against registers in memory, in virtual time |
 //! | `link` | state of the link, its counters and reports |
+//! | `visit`, `scan`, `interpret` | a person asks a unit: one point, what there is, what registers can mean |
 
 mod address;
 mod breaker;
@@ -36,6 +37,7 @@ mod commands;
 mod config;
 mod discover;
 mod frame;
+mod interpret;
 pub mod limits;
 mod line;
 mod link;
@@ -46,21 +48,26 @@ mod pdu;
 mod plan;
 mod quirks;
 mod read;
+mod scan;
 pub mod sunspec;
 mod transport;
 mod unit;
+mod visit;
 mod wire;
 mod write;
 
 pub use address::{Address, AddressError, Area, parse_address};
 pub use channel::channels;
 pub use config::{Beats, BeatsWhile, DeviceConfig, GroupConfig, Heartbeat, PointConfig, WriteConfig};
+pub use interpret::{Meaning, meaning, meanings};
 pub use line::{ChannelConfig, Parity, Rts, SerialSettings, Transport};
 pub use load::{ChannelLoad, Dead, PlannedRequest, load};
 pub use lockstep::{Lockstep, Registers};
 pub use notation::{Place, parse_place};
 pub use plan::{Plan, ReadRequest};
 pub use quirks::{Quirks, WriteWith};
+pub use scan::{AreaMap, ScanLimits, Sign, UnitSeen, scan_areas, scan_units};
+pub use visit::{AskError, AskFault, PointReading, Raw, Visit, Written};
 pub use wire::{ByteOrder, WireError, WireType};
 
 use penstock_model::{Clock, Command, SampleSink};

@@ -55,5 +55,14 @@ pub const RETRIES_MAX: u8 = 10;
 pub const SILENT_ROW_MAX: u32 = 4;
 /// Units on one channel: Modbus knows 247, and a gateway's own number.
 pub const UNITS_MAX: usize = 248;
+/// Registers asked for at once by a scan: half of what a request can carry, which small devices take too, and a power of two,
+/// so that halves begin at even places.
+pub const SCAN_REGISTERS: u16 = 64;
+/// Bits asked for at once by a scan.
+pub const SCAN_BITS: u16 = 256;
+/// Questions in a row without an answer after which a scan gives an area up.
+pub const SCAN_SILENT_MAX: u32 = 3;
+/// How often a scan asks a busy device again before it leaves a block open.
+pub const SCAN_BUSY_TRIES: u32 = 3;
 /// How often a heartbeat that stopped looks whether control is alive again.
 pub(crate) const BEAT_LOOK: Duration = Duration::from_millis(100);

@@ -164,7 +164,12 @@ impl Unit {
     }
 
     /// Puts an encoded value into the device.
-    async fn put(&mut self, wire: &mut Wire, point: &PointConfig, encoded: &Encoded) -> Result<(), CallError> {
+    pub(crate) async fn put(
+        &mut self,
+        wire: &mut Wire,
+        point: &PointConfig,
+        encoded: &Encoded,
+    ) -> Result<(), CallError> {
         let at = point.address.pdu;
         match encoded {
             Encoded::Bit(on) => self.put_either(wire, |plural| Request::WriteCoil { at, on: *on, plural }).await,

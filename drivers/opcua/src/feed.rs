@@ -16,6 +16,7 @@ use penstock_model::{BadReason, Clock, Quality, Sample, SampleSink, TagSample, U
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// What is known of a point.
@@ -36,6 +37,8 @@ struct State {
     link: u64,
     /// The server's clock is off, and the log said so.
     clock_off: bool,
+    /// The same in words, for the health of the link.
+    clock_note: String,
 }
 
 /// The samples of one device.
@@ -49,7 +52,12 @@ pub(crate) struct Feed {
 impl Feed {
     pub(crate) fn new(config: Arc<DeviceConfig>, sink: Arc<dyn SampleSink>, clock: Arc<dyn Clock>) -> Feed {
         let points = vec![PointState::default(); config.points.len()];
-        Feed { config, sink, clock, state: Mutex::new(State { points, link: 0, clock_off: false }) }
+        Feed {
+            config,
+            sink,
+            clock,
+            state: Mutex::new(State { points, link: 0, clock_off: false, clock_note: String::new() }),
+        }
     }
 
     /// A new link begins; its number goes to the subscriptions made on it.
@@ -82,6 +90,11 @@ impl Feed {
             batch.push(TagSample { tag: self.config.points[index].tag, sample });
         }
         self.sink.samples(&batch);
+    }
+
+    /// What the health of the link says of the server's clock; empty while it agrees with ours.
+    pub(crate) fn clock_note(&self) -> String {
+        self.state.lock().clock_note.clone()
     }
 
     /// A point cannot be watched, for this reason; the rest goes on.
@@ -134,16 +147,41 @@ impl Feed {
         values.filter_map(|(i, value)| Some((i, read(self.config.points.get(i)?, &value, now)))).collect()
     }
 
-    /// Tells when a server's clock begins or ceases to be off: its source times are then off with it.
-    fn judge_clock(&self, server: &DateTime) {
-        let Some(server) = server.as_chrono().timestamp_nanos_opt().filter(|ns| *ns > 0) else { return };
-        let ahead_s = (server - self.clock.now().utc.0) / 1_000_000_000;
-        let off = ahead_s.unsigned_abs() > CLOCK_OFF_MAX.as_secs();
+    /// The publishing interval of some points of one group.
+    fn publish_of(&self, points: &[usize]) -> Duration {
+        let group = points.first().and_then(|index| self.config.points.get(*index)).map(|point| point.group);
+        group.and_then(|group| self.config.groups.get(group)).map(|group| group.publish).unwrap_or_default()
+    }
+
+    /// Tells when a server's clock begins or ceases to be off: its source times are then off with it. A server in front of
+    /// devices publishes by its own clock and stamps values by theirs, so both are looked at: `published`, and the newest
+    /// time that the server set on a change, which may be as old as its publishing interval, `late`.
+    fn judge_clock(&self, published: &DateTime, stamped: Option<DateTime>, late: Duration) {
+        let now = self.clock.now().utc.0;
+        let ahead_s = |time: &DateTime| {
+            let at = time.as_chrono().timestamp_nanos_opt().filter(|ns| *ns > 0)?;
+            Some((at - now) / 1_000_000_000)
+        };
+        let limit = i64::try_from(CLOCK_OFF_MAX.as_secs()).unwrap_or(i64::MAX);
+        let late_s = i64::try_from(late.as_secs()).unwrap_or(i64::MAX);
+        let published = ahead_s(published).filter(|s| s.abs() > limit);
+        let stamped = stamped.as_ref().and_then(ahead_s);
+        let (ahead_s, off) = match (published, stamped) {
+            (Some(ahead), _) => (ahead, true),
+            (None, Some(ahead)) => (ahead, ahead > limit || ahead < -limit - late_s),
+            // Nothing has changed: no news of the time that values are stamped with.
+            (None, None) => return,
+        };
         let mut state = self.state.lock();
         if state.clock_off == off {
             return;
         }
         state.clock_off = off;
+        state.clock_note = match (off, ahead_s >= 0) {
+            (false, _) => String::new(),
+            (true, true) => format!("the server's clock is {ahead_s} s ahead of ours"),
+            (true, false) => format!("the server's clock is {} s behind ours", ahead_s.unsigned_abs()),
+        };
         if off {
             tracing::warn!(device = %self.config.name, ahead_s,
                 "the server's clock is off: times of its values ahead of ours are replaced, others are kept as it says");
@@ -218,6 +256,8 @@ pub(crate) struct Receiver {
     pub(crate) pulse: Arc<Pulse>,
     pub(crate) link: u64,
     pub(crate) points: Vec<usize>,
+    /// The values that a subscription begins with have come.
+    pub(crate) begun: bool,
 }
 
 /// The client handle of a point.
@@ -232,8 +272,8 @@ pub(crate) fn is_gone(status: StatusCode) -> bool {
 
 impl OnSubscriptionNotificationCore for Receiver {
     fn on_subscription_notification(&mut self, message: NotificationMessage, _items: MonitoredItemMap<'_>) {
-        let mut values = Vec::new();
-        self.feed.judge_clock(&message.publish_time);
+        let mut values: Vec<(usize, DataValue)> = Vec::new();
+        let published = message.publish_time;
         for object in message.notification_data.into_iter().flatten() {
             if let Some(change) = object.inner_as::<DataChangeNotification>() {
                 let items = change.monitored_items.iter().flatten();
@@ -243,6 +283,10 @@ impl OnSubscriptionNotificationCore for Receiver {
                 self.pulse.ended.store(ended, Ordering::Relaxed);
             }
         }
+        // What is sent first is as old as it is.
+        let newest = values.iter().filter_map(|(_, v)| v.server_timestamp).max().filter(|_| self.begun);
+        self.begun |= !values.is_empty();
+        self.feed.judge_clock(&published, newest, self.feed.publish_of(&self.points));
         let gone = values.iter().filter(|(_, v)| v.status.is_some_and(is_gone)).map(|(index, _)| *index);
         self.pulse.gone.lock().extend(gone.filter(|index| self.points.contains(index)));
         let changes = self.feed.read(values.into_iter());

@@ -60,6 +60,14 @@ impl Link {
         self.record.answered + self.record.refused
     }
 
+    /// What a person should know of a link that works; empty for nothing.
+    pub(crate) fn note(&mut self, note: &str) {
+        if &*self.record.note != note {
+            self.record.note = note.into();
+            self.report();
+        }
+    }
+
     /// A request was answered with a refusal: the link works, the device does not want to.
     pub(crate) fn refused(&mut self) {
         self.record.refused += 1;

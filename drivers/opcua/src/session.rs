@@ -238,6 +238,8 @@ impl Driver {
             self.listen(live, group).await?;
         }
         self.probe(live).await?;
+        let note = self.feed.clock_note();
+        self.link.note(&note);
         self.link.report_if_due();
         self.expiry.tell();
         if Instant::now() >= live.retry_at {

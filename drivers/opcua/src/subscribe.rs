@@ -144,8 +144,13 @@ impl Driver {
         let lifetime = SUBSCRIPTION_LIFETIME.as_millis() / publish.as_millis().max(1);
         let lifetime = u32::try_from(lifetime).unwrap_or(u32::MAX).max(3 * KEEP_ALIVE_COUNT);
         let pulse = Arc::new(Pulse::new());
-        let receiver =
-            Receiver { feed: self.feed.clone(), pulse: pulse.clone(), link: live.link, points: points.clone() };
+        let receiver = Receiver {
+            feed: self.feed.clone(),
+            pulse: pulse.clone(),
+            link: live.link,
+            points: points.clone(),
+            begun: false,
+        };
         let session = live.session.clone();
         let create =
             session.create_subscription(publish, lifetime, KEEP_ALIVE_COUNT, NOTIFICATIONS_MAX, 0, true, receiver);

@@ -76,6 +76,9 @@ enum Verb {
     User(crate::users::UserVerb),
     /// Show what an OPC UA server has, or print its nodes as points for the device's file.
     Browse(crate::browse::BrowseArgs),
+    /// Read, write, scan and decode points of devices, to take them into service.
+    #[command(subcommand)]
+    Point(crate::point::PointVerb),
     /// Manage the certificates of OPC UA links: whom we trust, and our own.
     #[command(subcommand)]
     Pki(crate::pki::PkiVerb),
@@ -140,7 +143,8 @@ pub async fn elapsed(time: Option<Duration>) {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_log();
+    // What a person asks once is answered once: the drivers' own news of the link would say it again.
+    start_log(if matches!(cli.command, Verb::Point(_)) { "off" } else { DEFAULT_LOG });
     let ended = carry_out(cli.command);
     crate::log::flush();
     ended
@@ -164,6 +168,7 @@ fn carry_out(verb: Verb) -> ExitCode {
         Verb::User(verb) => done(crate::users::run(verb)),
         Verb::Browse(args) => done(block_on(crate::browse::run(args))),
         Verb::Pki(verb) => done(crate::pki::run(verb)),
+        Verb::Point(verb) => done(block_on(crate::point::run(verb))),
         Verb::Verify { state } => done(crate::verify::run(&state)),
         Verb::Demo(args) => plant(crate::demo::run(args)),
         Verb::Sim(args) => done(block_on(crate::sim::run(args))),
@@ -176,10 +181,10 @@ fn carry_out(verb: Verb) -> ExitCode {
 const DEFAULT_LOG: &str =
     "info,sled=warn,opcua_client=off,opcua_core=off,opcua_crypto=off,opcua_server=off,opcua_types=off";
 
-fn start_log() {
+fn start_log(default: &str) {
     use std::io::IsTerminal;
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("PENSTOCK_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
+    let filter = EnvFilter::try_from_env("PENSTOCK_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(|| crate::log::Writer)

@@ -13,6 +13,7 @@ pub mod diagnostics;
 mod log;
 mod pki;
 mod plan;
+mod point;
 mod recorder;
 mod registers;
 mod replay;

@@ -1,5 +1,7 @@
 //! A Modbus device that a test can break, and a sink that remembers what the driver delivered.
 
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
 use penstock_modbus::{
     ByteOrder, ChannelConfig, DeviceConfig, GroupConfig, PointConfig, Quirks, WireType, WriteConfig, parse_address,
 };

@@ -394,6 +394,14 @@ fn confirm(common: &Common, order: &OrderArgs) -> Result<(), String> {
     if line.trim() == "yes" { Ok(()) } else { Err("not confirmed; nothing was changed".to_owned()) }
 }
 
+/// Which configuration runs on a state folder.
+///
+/// # Errors
+/// Where none answers; in words for a person.
+pub fn status(state: &Path) -> Result<Answer, String> {
+    ask(state, &Question::Status)
+}
+
 fn ask(state: &Path, question: &Question) -> Result<Answer, String> {
     let path = control::socket(state);
     let gone = |e: std::io::Error| {

@@ -67,6 +67,11 @@ impl Sim {
         Self::spawn(&["--free-ports".into()])
     }
 
+    /// On ports that the system chooses, with further options.
+    pub fn start_with(options: &[String]) -> Sim {
+        Self::spawn(&[&["--free-ports".to_owned()], options].concat())
+    }
+
     /// Again on the ports it had before.
     pub fn restart(devices: &HashMap<String, String>) -> Sim {
         let ports: Vec<String> =
