@@ -57,6 +57,7 @@ fn orders(wire: WireType) -> Vec<ByteOrder> {
 /// What a point would be bad for: no decimal digits, no finite number, no text.
 pub fn meaning(words: &[u16], wire: WireType, order: ByteOrder) -> Result<Value, BadReason> {
     let point = |value_type: ValueType| PointConfig {
+        sunspec: None,
         tag: TagId(0),
         path: "".into(),
         address: Address { area: Area::Holding, pdu: 0, bit: (wire == WireType::Bit).then_some(0) },
