@@ -13,7 +13,7 @@ use crate::pdu::{Answer, ILLEGAL_FUNCTION, ILLEGAL_PLACES, Request, refusal};
 use crate::plan::ReadRequest;
 use crate::read::places;
 use crate::transport::{CallError, Wire, connect};
-use crate::unit::Unit;
+use crate::unit::{Trouble, Unit};
 use penstock_model::{
     BadReason, LinkRecord, Outcome, Quality, SampleSink, SystemClock, TagSample, Value, limits::RECONNECT_WAIT_MIN,
 };
@@ -192,6 +192,7 @@ impl Visit {
     /// # Errors
     /// When no answer comes, or the point itself is refused.
     pub async fn point(&mut self, index: usize) -> Result<PointReading, AskError> {
+        self.find_models(index).await?;
         let alone = self.alone(index)?;
         let plan = self.unit.config.plan();
         let planned = plan.groups.into_iter().flatten().find(|request| request.points.contains(&index));
@@ -214,7 +215,11 @@ impl Visit {
     pub async fn write(&mut self, index: usize, value: &Value) -> Result<Written, AskError> {
         let alone = self.alone(index)?;
         let point = self.unit.config.points[index].clone();
-        let asked = format!("writing {value} to {}", point.address);
+        let asked = format!("writing {value} to {}", point.place());
+        if point.sunspec.is_some() {
+            let why = "a limit of a SunSpec device goes with its timer, which a visit would not set again: let a site write it";
+            return Err(self.error(AskFault::Value, &asked, why.to_owned()));
+        }
         let encoded = encode(&point, value).map_err(|e| self.error(AskFault::Value, &asked, e.to_string()))?;
         self.redial().await?;
         let begun = Instant::now();
@@ -240,13 +245,29 @@ impl Visit {
         }
     }
 
+    /// Looks the device through for its models, where the point is found by one.
+    async fn find_models(&mut self, index: usize) -> Result<(), AskError> {
+        let wanted = self.unit.config.points.get(index).filter(|point| point.sunspec.is_some());
+        let Some(asked) = wanted.map(PointConfig::place) else { return Ok(()) };
+        while self.unit.discovery.as_ref().is_some_and(|d| d.is_needed(Instant::now())) {
+            self.redial().await?;
+            if let Err(Trouble::Unit(why) | Trouble::Channel(why)) = self.unit.discover(&mut self.wire).await {
+                return Err(self.error(AskFault::Silent, &asked, why));
+            }
+        }
+        let missing = self.unit.discovery.iter().flat_map(|d| d.missing()).find(|(missing, _)| *missing == index);
+        match missing.map(|(_, why)| why.clone()) {
+            Some(why) => Err(self.error(AskFault::Nonsense, &asked, why)),
+            None => Ok(()),
+        }
+    }
+
     /// The request for one point alone.
     fn alone(&self, index: usize) -> Result<ReadRequest, AskError> {
-        let of = |point: &PointConfig| ReadRequest {
-            area: point.address.area,
-            start: point.address.pdu,
-            count: point.places(),
-            points: vec![index],
+        let of = |point: &PointConfig| {
+            let (start, end) = point.span();
+            let count = u16::try_from(end - u32::from(start)).unwrap_or(u16::MAX);
+            ReadRequest { area: point.address.area, start, count, points: vec![index] }
         };
         let unknown = || self.error(AskFault::Value, &format!("point {index}"), "the device has no such point".into());
         self.unit.config.points.get(index).map(of).ok_or_else(unknown)
@@ -266,7 +287,10 @@ impl Visit {
             crate::codec::Places::Bit(on) => Raw::Bits(vec![on]),
             crate::codec::Places::Words(words) => Raw::Words(words.to_vec()),
         };
-        let value = decode(point, own);
+        let value = match &answer {
+            Answer::Words(words) if point.sunspec.is_some() => point.value_in(words, request.start),
+            _ => decode(point, own),
+        };
         Ok(PointReading { function: ask.function(), request, planned: None, raw, value, round_trip })
     }
 

@@ -177,6 +177,7 @@ impl PlaceArgs {
             range: None,
             group: 0,
             write: None,
+            sunspec: None,
         });
         let found = config.check();
         if found.is_empty() { Ok((config, 0)) } else { Err(found.join("\n")) }
@@ -214,6 +215,7 @@ impl LinkArgs {
             pause_after_connect: Duration::ZERO,
             channel: ChannelConfig { transport, ..ChannelConfig::default() },
             quirks: Quirks { pause: self.pause.unwrap_or_default(), ..Quirks::default() },
+            sunspec: penstock_modbus::sunspec::Settings::default(),
         };
         let found = config.check();
         if found.is_empty() { Ok(config) } else { Err(found.join("\n")) }

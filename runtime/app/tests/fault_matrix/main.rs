@@ -161,6 +161,7 @@ fn meter(unit: u8, address: &str, channel: &ChannelConfig) -> DeviceConfig {
         range: Some(range),
         group: 0,
         write: None,
+        sunspec: None,
     };
     let tag = u32::from(unit) * 10;
     DeviceConfig {
@@ -181,6 +182,7 @@ fn meter(unit: u8, address: &str, channel: &ChannelConfig) -> DeviceConfig {
         pause_after_connect: Duration::ZERO,
         channel: channel.clone(),
         quirks: Quirks::default(),
+        sunspec: penstock_modbus::sunspec::Settings::default(),
     }
 }
 
