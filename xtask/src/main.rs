@@ -5,6 +5,7 @@
 
 mod bench;
 mod field;
+mod fuzz;
 mod need;
 mod proc;
 mod python;
@@ -20,7 +21,9 @@ const USAGE: &str = "\
 cargo xtask test                   install what tests need, then run every step
 cargo xtask test --only <step>     run one step (may be repeated)
 cargo xtask bench                  list the benches
-cargo xtask bench <name>           measure";
+cargo xtask bench <name>           measure
+cargo xtask fuzz [--minutes n]     parsers against bytes at random, for an hour unless said otherwise
+cargo xtask fuzz --only <target>   one of them";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -35,6 +38,13 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         ["bench", name, rest @ ..] => measure(name, rest),
+        ["fuzz", rest @ ..] => match repository() {
+            Some(root) => match fuzz::fuzz(&Context::new(root), rest) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(message) => wrong(&message),
+            },
+            None => wrong("this is not inside the repository"),
+        },
         _ => wrong(USAGE),
     }
 }

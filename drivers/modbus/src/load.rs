@@ -5,6 +5,7 @@ use crate::channel::channels;
 use crate::config::DeviceConfig;
 use crate::pdu::Request;
 use crate::plan::ReadRequest;
+use crate::sunspec::models::HEAD;
 use std::time::Duration;
 
 /// One request of the plan.
@@ -149,6 +150,7 @@ fn planned(config: &DeviceConfig, device: usize, group: usize, request: ReadRequ
         uses(point.address.pdu, point.places());
         if let Some(placed) = point.sunspec.as_ref().and_then(|s| s.placed.as_ref()) {
             placed.factor().into_iter().for_each(|factor| uses(factor, 1));
+            placed.head().into_iter().for_each(|head| uses(head, HEAD));
         }
     }
     let wasted = u16::try_from(used.iter().filter(|used| !**used).count()).unwrap_or(u16::MAX);

@@ -29,7 +29,10 @@ impl Unit {
         let Some((command, first)) = self.book.send(index, again) else { return Ok(()) };
         let (Some(value), Some(config)) = (command.value.clone(), point.write) else { return Ok(()) };
         if !point.is_placed() {
-            self.fail(&command, &format!("{}: the device does not have {}", point.path, point.place()));
+            // A repetition has had its news.
+            if first {
+                self.fail(&command, &format!("{}: the device does not have {}", point.path, point.place()));
+            }
             return Ok(());
         }
         let factor = match self.factor(wire, &point).await {

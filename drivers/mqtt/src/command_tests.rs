@@ -134,6 +134,53 @@ proptest! {
         prop_assert!(asked.orders.iter().all(|(place, _)| config().tags[*place].writable));
     }
 
+    /// Metrics as a hostile host would make them, for the node and for a device: what is ordered is writable, belongs to
+    /// the topic, and its value is the type's.
+    #[test]
+    fn hostile_metrics_order_nothing_that_is_not_allowed(
+        metrics in proptest::collection::vec(
+            (
+                proptest::option::of("aer/do_sp|aer/do|aer/n|pump/on|Node Control/Rebirth|bdSeq|\\PC{0,80}"),
+                proptest::option::of(prop_oneof![0..6_u64, any::<u64>()]),
+                proptest::option::of(any::<u64>()),
+                proptest::option::of(prop_oneof![0..20_u32, any::<u32>()]),
+                proptest::option::of(any::<bool>()),
+                0..7_u8,
+                any::<u64>(),
+                "\\PC{0,40}",
+            ),
+            0..20,
+        ),
+        sent_at in proptest::option::of(any::<u64>()),
+        device in proptest::option::of("pumps|\\PC{0,12}"),
+    ) {
+        let metrics = metrics.into_iter().map(|(name, alias, timestamp, datatype, is_null, kind, bits, text)| {
+            let value = match kind {
+                0 => Some(MetricValue::Int(bits as u32)),
+                1 => Some(MetricValue::Long(bits)),
+                2 => Some(MetricValue::Float(f32::from_bits(bits as u32))),
+                3 => Some(MetricValue::Double(f64::from_bits(bits))),
+                4 => Some(MetricValue::Boolean(bits & 1 == 1)),
+                5 => Some(MetricValue::String(text)),
+                _ => None,
+            };
+            let historical = Some(bits & 2 == 2);
+            Metric { name, alias, timestamp, datatype, is_historical: historical, is_null, value, ..Metric::default() }
+        });
+        let metrics: Vec<Metric> = metrics.collect();
+        let count = metrics.len();
+        let payload = Payload { timestamp: sent_at, metrics, seq: Some(300) }.encode_to_vec();
+        let own: &[usize] = match device.as_deref() {
+            None => &[0, 2],
+            Some("pumps") => &[3],
+            Some(_) => &[],
+        };
+        let asked = ask(&config(), &Command { device: device.clone(), retained: false, payload });
+        prop_assert!(asked.orders.iter().all(|(place, _)| own.contains(place)), "{device:?}: {asked:?}");
+        prop_assert!(asked.orders.len() + asked.refused.len() <= count);
+        prop_assert!(asked.refused.iter().all(|r| r.to_string().chars().all(|c| !c.is_control())));
+    }
+
     /// A sound payload with some of its bytes changed: whatever still decodes keeps the rules.
     #[test]
     fn a_damaged_command_orders_nothing_that_is_not_allowed(

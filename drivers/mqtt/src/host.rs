@@ -89,6 +89,20 @@ mod tests {
     }
 
     proptest! {
+        /// Near to what a host says: read as what it says, or refused.
+        #[test]
+        fn near_states_are_read_or_refused(
+            online in "true|false|null|1|\"true\"|\\[\\]|\\{\\}",
+            timestamp in "[0-9]{1,25}|-[0-9]{1,4}|null|1e99|\"1\"",
+            more in "|,\"online\":false|,\"x\":\\[\\[\\[",
+        ) {
+            let text = format!("{{\"online\":{online},\"timestamp\":{timestamp}{more}}}");
+            if let Ok(state) = read(text.as_bytes()) {
+                prop_assert!(online == "true" || online == "false" || more.contains("online"));
+                prop_assert_eq!(state.timestamp.to_string(), timestamp);
+            }
+        }
+
         #[test]
         fn garbage_is_an_error_and_no_panic(bytes in proptest::collection::vec(any::<u8>(), 0..2_000)) {
             let _ = read(&bytes);

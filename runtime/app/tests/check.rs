@@ -10,6 +10,8 @@ mod modbus_server;
 mod mqtt;
 #[path = "common/opcua_cases.rs"]
 mod opcua_cases;
+#[path = "check_cases/sunspec.rs"]
+mod sunspec;
 
 use penstock::config::{self, DriverConfig, Loaded, Overrides};
 use penstock::diagnostics::{Diagnostics, Severity};
@@ -80,6 +82,7 @@ fn cases() -> Vec<(&'static str, usize, Vec<Edit>)> {
     all.extend(objects());
     all.extend(opcua_cases::opcua_servers());
     all.extend(mqtt::cases());
+    all.extend(sunspec::cases());
     all.extend(modbus_server::cases());
     all
 }

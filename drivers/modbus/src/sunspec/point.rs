@@ -53,6 +53,11 @@ impl Placed {
         self.factor
     }
 
+    /// Where the head of its model is, if that is read with it.
+    pub(crate) fn head(&self) -> Option<u16> {
+        self.head.then_some(self.model.at)
+    }
+
     /// What is written before the value: places and registers.
     pub(crate) fn before(&self) -> &[(u16, Vec<u16>)] {
         &self.before

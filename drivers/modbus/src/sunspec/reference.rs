@@ -173,7 +173,9 @@ fn models(name: &str) -> Result<Vec<&'static Model>, ReferenceError> {
     let known = FAMILIES.iter().map(|(family, _)| (*family).to_owned()).chain(Model::all().map(|m| m.id.to_string()));
     let all: Vec<String> = known.collect();
     let what = format!("there is no table of SunSpec model `{name}`; known are {}", all.join(", "));
-    Err(unknown(name, what, all.into_iter()))
+    // No number is near to another.
+    let words = all.into_iter().filter(|known| known.parse::<u16>().is_err() && name.parse::<u16>().is_err());
+    Err(unknown(name, what, words))
 }
 
 fn one(
@@ -237,7 +239,7 @@ mod tests {
             assert_eq!(error.known.iter().any(|k| k == known), !known.is_empty(), "{text}: {:?}", error.known);
         };
         near("sunspec 103.Watt", "model 103 (inverter, three phases) has no point `Watt`", "W");
-        near("sunspec 104.W", "no table of SunSpec model `104`", "103");
+        near("sunspec 104.W", "no table of SunSpec model `104`", "");
         near("sunspec inverters.W", "no table of SunSpec model `inverters`", "inverter");
         near("sunspec 160.modul.1.DCW", "repeats `module`", "module");
         near("sunspec 103.module.1.W", "repeats nothing", "");

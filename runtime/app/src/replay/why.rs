@@ -306,9 +306,7 @@ impl Asked<'_> {
         let Some(found) = self.opened.site.devices.get(device) else { return };
         let id = self.opened.site.tags.find(&def.path);
         let place = match &found.driver {
-            DriverConfig::Modbus(config) => {
-                config.points.iter().find(|p| Some(p.tag) == id).map(|p| format!("{} {:?}", p.address, p.wire))
-            }
+            DriverConfig::Modbus(config) => config.points.iter().find(|p| Some(p.tag) == id).map(modbus_place),
             DriverConfig::OpcUa(config) => config.points.iter().find(|p| Some(p.tag) == id).map(|p| p.node.clone()),
         };
         let (name, address, place) = (found.name.clone(), found.address.clone(), place.unwrap_or_default());
@@ -447,4 +445,8 @@ impl Asked<'_> {
 fn writer(site: &Site, tag: TagId, task: TaskId) -> Option<String> {
     let writes = |p: &&penstock_engine::ProgramDef| p.task == task && p.outputs.iter().any(|(_, t)| *t == tag);
     site.programs.iter().find(writes).map(|p| p.name.to_string())
+}
+/// Where a point is read: by address and type, or by its name where the device says the rest.
+fn modbus_place(point: &penstock_modbus::PointConfig) -> String {
+    if point.sunspec.is_some() { point.place() } else { format!("{} {:?}", point.address, point.wire) }
 }
