@@ -65,6 +65,9 @@ impl Feed {
         let mut state = self.state.lock();
         state.link += 1;
         state.points.iter_mut().for_each(|p| p.current = None);
+        // Whoever answers now may have another clock.
+        state.clock_off = false;
+        state.clock_note.clear();
         state.link
     }
 

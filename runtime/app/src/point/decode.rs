@@ -197,7 +197,7 @@ fn paste(args: &DecodeArgs, columns: &[Column]) -> Result<String, String> {
             .into_iter()
             .filter(|m| fits(&m.value, args.range) && order.is_none_or(|o| o == m.order))
             .collect();
-        likely.sort_by_key(|m| unlikely(m));
+        likely.sort_by_key(unlikely);
         found.extend(likely.into_iter().map(|m| (column, m.wire, m.order)));
     }
     let Some((column, wire, order)) = found.first().copied() else {

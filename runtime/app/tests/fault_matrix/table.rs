@@ -141,8 +141,8 @@ pub const MATRIX: &[Row] = &[
         fault: "restart",
         cells: [
             Cell::Seen("restart {} 2s", LINK, &["closed the connection", "nothing listens"]),
-            Cell::Seen("restart {} 2s", LINK, &["no answer", "closed"]),
-            Cell::Seen("restart {} 2s", LINK, &["no answer", "closed"]),
+            Cell::Seen("restart {} 8s", LINK, &["no answer", "closed"]),
+            Cell::Seen("restart {} 8s", LINK, &["no answer", "closed"]),
             Cell::Seen("restart {} 2s", LINK, &["closed the connection", "Bad", "connect"]),
         ],
     },
