@@ -24,7 +24,7 @@ pub(crate) const APPLICATION_URI: &str = "urn:penstock:client";
 /// Shortest part of a thumbprint that names a certificate.
 const THUMBPRINT_MIN: usize = 6;
 /// A folder is prepared by one at a time: two devices that start together share our certificate.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+pub(crate) static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Where a certificate lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -77,12 +77,12 @@ pub enum PkiError {
     Other(String),
 }
 
-fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> PkiError {
+pub(crate) fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> PkiError {
     let path = path.display().to_string();
     |source| PkiError::File { path, source }
 }
 
-fn other(text: impl Into<String>) -> PkiError {
+pub(crate) fn other(text: impl Into<String>) -> PkiError {
     PkiError::Other(text.into())
 }
 
@@ -275,7 +275,7 @@ impl Pki {
     }
 
     /// Writes a certificate under the name by which the library looks for it.
-    fn store(&self, certificate: &Certificate, place: Place) -> Result<(), PkiError> {
+    pub(crate) fn store(&self, certificate: &Certificate, place: Place) -> Result<(), PkiError> {
         let dir = self.dir(place);
         make_folder(&dir, 0o755).map_err(file_error(&dir))?;
         let path = dir.join(&certificate.file_name);
@@ -357,7 +357,7 @@ impl Pki {
     }
 
     /// Forgets the oldest rejected certificates beyond the bound.
-    fn prune_rejected(&self) {
+    pub(crate) fn prune_rejected(&self) {
         let Ok(files) = self.files(Place::Rejected) else { return };
         let Some(surplus) = files.len().checked_sub(REJECTED_MAX).filter(|n| *n > 0) else { return };
         let mut by_age: Vec<_> =
@@ -376,7 +376,7 @@ fn thumbprint_text(text: &str) -> String {
     text.chars().filter(char::is_ascii_hexdigit).collect::<String>().to_ascii_lowercase()
 }
 
-fn read(path: &Path) -> Result<Certificate, PkiError> {
+pub(crate) fn read(path: &Path) -> Result<Certificate, PkiError> {
     let size = fs::metadata(path).map_err(file_error(path))?.len();
     if size > CERTIFICATE_BYTES_MAX {
         return Err(other(format!("{} is no certificate: it has {size} bytes", path.display())));
@@ -388,7 +388,7 @@ fn read(path: &Path) -> Result<Certificate, PkiError> {
 }
 
 /// A key of ours that others may read was made by an older version, or by hand: closed, and told of.
-fn guard_key(path: &Path) -> Result<(), PkiError> {
+pub(crate) fn guard_key(path: &Path) -> Result<(), PkiError> {
     if private(path).is_ok() {
         return Ok(());
     }
@@ -402,7 +402,7 @@ fn guard_key(path: &Path) -> Result<(), PkiError> {
 }
 
 /// Makes a folder that may be there already.
-fn make_folder(path: &Path, mode: u32) -> std::io::Result<()> {
+pub(crate) fn make_folder(path: &Path, mode: u32) -> std::io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -413,7 +413,7 @@ fn make_folder(path: &Path, mode: u32) -> std::io::Result<()> {
 }
 
 /// Writes a file whole or not at all, with the rights it is to have from its first byte on.
-fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), PkiError> {
+pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), PkiError> {
     let part = path.with_extension("part");
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
