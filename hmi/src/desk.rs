@@ -164,7 +164,16 @@ impl Desk {
             lease,
         };
         let mode = if entry { None } else { objects::mode_of_hand(self, who, &claim, until)? };
-        Ok(Order { claim, path: def.path.to_string(), unit: def.unit.as_str().to_owned(), old, new, entry, until, mode })
+        Ok(Order {
+            claim,
+            path: def.path.to_string(),
+            unit: def.unit.as_str().to_owned(),
+            old,
+            new,
+            entry,
+            until,
+            mode,
+        })
     }
 
     /// Records a checked order and hands it to the engine; the number of its record.

@@ -206,7 +206,11 @@ fn object(desk: &Desk, number: usize) -> Option<(&ObjectDef, ObjectView)> {
 }
 
 /// The lease of a hold on that output, and when it ends.
-pub(crate) fn lease(desk: &Desk, tag: TagId, asked_s: Option<u64>) -> Result<(Option<Duration>, Option<Utc>), ApiError> {
+pub(crate) fn lease(
+    desk: &Desk,
+    tag: TagId,
+    asked_s: Option<u64>,
+) -> Result<(Option<Duration>, Option<Utc>), ApiError> {
     let def = desk.engine.object_of(tag).and_then(|n| desk.engine.object_defs().nth(n));
     lease_within(desk, def.map_or(desk.hold, |d| d.hold), asked_s)
 }
@@ -239,8 +243,7 @@ pub(crate) fn mode_of_hand(
     claim: &Claim,
     until: Option<Utc>,
 ) -> Result<Option<ModeChange>, ApiError> {
-    let Some((number, (def, view))) = desk.engine.object_of(claim.tag).and_then(|n| Some((n, object(desk, n)?)))
-    else {
+    let Some((number, (def, view))) = desk.engine.object_of(claim.tag).and_then(|n| Some((n, object(desk, n)?))) else {
         return Ok(None);
     };
     let release = claim.wish == Wish::Release;

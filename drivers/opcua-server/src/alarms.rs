@@ -281,3 +281,7 @@ fn push(item: &mut EventItem, event: Arc<PlantEvent>, lost: &mut u64) {
     }
     item.waiting.push_back(event);
 }
+
+#[cfg(test)]
+#[path = "alarms_tests.rs"]
+mod tests;

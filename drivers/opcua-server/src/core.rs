@@ -76,7 +76,9 @@ impl PlantCore {
     /// A call of Acknowledge or AddComment, looked at.
     fn order(&self, place: usize, call: &MethodCall, acknowledges: bool) -> Result<Order, StatusCode> {
         let alarm = self.alarm(call.object_id()).ok_or(StatusCode::BadNodeIdUnknown)?;
-        let [Variant::ByteString(event), comment] = call.arguments() else { return Err(StatusCode::BadArgumentsMissing) };
+        let [Variant::ByteString(event), comment] = call.arguments() else {
+            return Err(StatusCode::BadArgumentsMissing);
+        };
         let comment = match comment {
             Variant::LocalizedText(text) => text.text.as_ref().trim().to_owned(),
             Variant::String(text) => text.as_ref().trim().to_owned(),

@@ -156,9 +156,9 @@ impl PlantEvent {
             "SuppressedOrShelved" => Variant::from(false),
             "Quality" => Variant::from(status(s.quality)),
             "Quality/SourceTimestamp" | "LastSeverity/SourceTimestamp" => Variant::from(self.time),
-            "Comment" => Variant::from(
-                s.remark.as_ref().map_or_else(LocalizedText::null, |r| LocalizedText::new("", &r.text)),
-            ),
+            "Comment" => {
+                Variant::from(s.remark.as_ref().map_or_else(LocalizedText::null, |r| LocalizedText::new("", &r.text)))
+            }
             "Comment/SourceTimestamp" => time(s.remark.as_ref().map(|r| r.at)),
             "ClientUserId" => s.by.as_ref().map_or(Variant::Empty, |by| Variant::from(UAString::from(&**by))),
             _ => limit_field(path, def.condition, active),
@@ -196,9 +196,7 @@ fn limit_field(path: &str, condition: AlarmCondition, active: bool) -> Variant {
     let high = name == "HighLimit";
     match path {
         _ if path == name => Variant::from(limit),
-        "LimitState/CurrentState" if active => {
-            Variant::from(LocalizedText::new("", if high { "High" } else { "Low" }))
-        }
+        "LimitState/CurrentState" if active => Variant::from(LocalizedText::new("", if high { "High" } else { "Low" })),
         "LimitState/CurrentState/Id" if active => {
             let state = if high {
                 ObjectId::ExclusiveLimitStateMachineType_High

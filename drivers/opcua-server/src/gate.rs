@@ -147,11 +147,7 @@ fn refused(why: String) -> io::Error {
 /// The length a head says.
 fn length(head: [u8; HEAD], least: usize, most: usize) -> io::Result<usize> {
     let length = u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
-    if (least..=most).contains(&length) {
-        Ok(length)
-    } else {
-        Err(refused(format!("a message of {length} bytes")))
-    }
+    if (least..=most).contains(&length) { Ok(length) } else { Err(refused(format!("a message of {length} bytes"))) }
 }
 
 async fn read_hello(from: &mut (impl AsyncRead + Unpin), hello: &mut Vec<u8>) -> io::Result<()> {
@@ -167,10 +163,7 @@ async fn read_hello(from: &mut (impl AsyncRead + Unpin), hello: &mut Vec<u8>) ->
 }
 
 /// Passes whole chunks of kinds that a client may send, piece by piece.
-async fn chunks(
-    from: &mut (impl AsyncRead + Unpin),
-    to: &mut (impl AsyncWrite + Unpin),
-) -> io::Result<()> {
+async fn chunks(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
     let mut piece = vec![0; PIECE];
     loop {
         let mut head = [0; HEAD];

@@ -160,7 +160,11 @@ fn bound(plant: &dyn Plant, tag: TagId, at: Utc, before: bool) -> Result<DataVal
 }
 
 /// The values at moments.
-pub(crate) fn at_times(plant: &dyn Plant, tag: TagId, details: &ReadAtTimeDetails) -> Result<Vec<DataValue>, StatusCode> {
+pub(crate) fn at_times(
+    plant: &dyn Plant,
+    tag: TagId,
+    details: &ReadAtTimeDetails,
+) -> Result<Vec<DataValue>, StatusCode> {
     let times = details.req_times.as_deref().unwrap_or_default();
     if times.is_empty() {
         return Err(StatusCode::BadNothingToDo);
@@ -290,3 +294,7 @@ fn summed(aggregate: Aggregate, from: Utc, interval: Option<&Interval>) -> DataV
 pub(crate) fn timed(values: Vec<DataValue>, wanted: TimestampsToReturn) -> Vec<DataValue> {
     values.into_iter().map(|v| crate::convert::with_times(v, wanted)).collect()
 }
+
+#[cfg(test)]
+#[path = "history_tests.rs"]
+mod tests;

@@ -13,7 +13,7 @@
 //! | `nodes` | read, write, subscribe and history of our nodes |
 //! | `core` | the standard's own nodes, with the methods of conditions |
 //! | `watch`, `feed` | who is told of which value, and when |
-//! | `alarms`, `event` | conditions as they stand, and their events |
+//! | `alarms`, `event`, `types` | conditions as they stand, their events, and the fields of these |
 //! | `history` | pages of history with bounds and continuation |
 //! | `gate` | the public port |
 //! | `serve` | life of the server |
@@ -27,9 +27,12 @@ mod feed;
 mod gate;
 mod history;
 pub mod limits;
+#[cfg(test)]
+mod mock;
 mod nodes;
 mod serve;
 mod space;
+mod types;
 mod units;
 mod watch;
 
@@ -107,9 +110,9 @@ pub struct Config {
 pub struct Identity {
     /// Folder with `trusted/` and `rejected/`.
     pub pki_dir: PathBuf,
-    /// Its certificate.
+    /// Its certificate, relative to `pki_dir`.
     pub certificate: PathBuf,
-    /// The certificate's key.
+    /// The certificate's key, relative to `pki_dir`.
     pub key: PathBuf,
     /// The application that the certificate names.
     pub application_uri: String,

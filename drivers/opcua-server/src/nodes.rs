@@ -41,7 +41,8 @@ impl InMemoryNodeManagerImplBuilder for PlantNodesBuilder {
         let namespace = context.type_tree.write().namespaces_mut().add_namespace(&shared.config.namespace);
         space.add_namespace(&shared.config.namespace, namespace);
         debug_assert_eq!(namespace, crate::serve::NAMESPACE);
-        Builder { config: &shared.config, namespace, space, served: &shared.served }.all(&shared.tags, &shared.alarm_defs);
+        Builder { config: &shared.config, namespace, space, served: &shared.served }
+            .all(&shared.tags, &shared.alarm_defs);
         PlantNodes { shared }
     }
 }
@@ -110,10 +111,7 @@ impl PlantNodes {
     }
 
     /// Does work on a thread that may wait for the disk, few at a time.
-    async fn off<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Shared) -> T + Send + 'static,
-    ) -> Result<T, StatusCode> {
+    async fn off<T: Send + 'static>(&self, work: impl FnOnce(&Shared) -> T + Send + 'static) -> Result<T, StatusCode> {
         let Ok(place) = self.shared.history_reads.clone().acquire_owned().await else {
             return Err(StatusCode::BadServerHalted);
         };
@@ -183,9 +181,7 @@ impl InMemoryNodeManagerImpl for PlantNodes {
         let now = DateTime::now();
         let space = address_space.read();
         let value = |node: &&ParsedReadValueId| match self.tag(&node.node_id) {
-            _ if !allowed => {
-                DataValue { status: Some(StatusCode::BadUserAccessDenied), ..DataValue::default() }
-            }
+            _ if !allowed => DataValue { status: Some(StatusCode::BadUserAccessDenied), ..DataValue::default() },
             Some(tag) => with_times(self.value(tag, node, now), timestamps_to_return),
             None => space.read(context, node, max_age, timestamps_to_return),
         };
@@ -208,15 +204,12 @@ impl InMemoryNodeManagerImpl for PlantNodes {
                 continue;
             }
             let Some(tag) = self.tag(&item.item_to_monitor().node_id) else {
-                let value = address_space.read().read(
-                    context,
-                    item.item_to_monitor(),
-                    0.0,
-                    TimestampsToReturn::Both,
-                );
+                let value = address_space.read().read(context, item.item_to_monitor(), 0.0, TimestampsToReturn::Both);
                 // An attribute that is not there has no first value; a node that is not there has no item.
                 match value.status.unwrap_or(StatusCode::Good) {
-                    status @ (StatusCode::BadNodeIdUnknown | StatusCode::BadUserAccessDenied) => item.set_status(status),
+                    status @ (StatusCode::BadNodeIdUnknown | StatusCode::BadUserAccessDenied) => {
+                        item.set_status(status)
+                    }
                     _ => {
                         item.set_initial_value(value);
                         item.set_status(StatusCode::Good);

@@ -168,11 +168,7 @@ impl Watch {
         if !same_value || self.filtered {
             return Some(vec![data]);
         }
-        let step = DataValue {
-            value: Some(Variant::Empty),
-            source_timestamp: None,
-            ..data.clone()
-        };
+        let step = DataValue { value: Some(Variant::Empty), source_timestamp: None, ..data.clone() };
         Some(vec![step, data])
     }
 }

@@ -130,7 +130,12 @@ fn revoked(one: &Certificate, ca: &Certificate, known: &Known, now_s: u64) -> Re
     }
 }
 
-fn is_signed(body: &impl Encode, algorithm: &AlgorithmIdentifierOwned, signature: &BitString, by: &Certificate) -> bool {
+fn is_signed(
+    body: &impl Encode,
+    algorithm: &AlgorithmIdentifierOwned,
+    signature: &BitString,
+    by: &Certificate,
+) -> bool {
     let algorithm: &dyn VerificationAlgorithm = match algorithm.oid.to_string().as_str() {
         "1.2.840.113549.1.1.11" => &RSA_PKCS1_2048_8192_SHA256,
         "1.2.840.113549.1.1.12" => &RSA_PKCS1_2048_8192_SHA384,
@@ -203,8 +208,7 @@ mod tests {
     #[test]
     fn a_chain_ends_at_a_trusted_authority_or_nowhere() {
         let (top, other) = (root("top"), root("other"));
-        let middle =
-            CertifiedIssuer::signed_by(params("middle", true, 5), KeyPair::generate().unwrap(), &top).unwrap();
+        let middle = CertifiedIssuer::signed_by(params("middle", true, 5), KeyPair::generate().unwrap(), &top).unwrap();
         let (direct, below) = (leaf(&top, 7), leaf(&middle, 8));
         let mut known = Known { trusted: vec![top.der().to_vec()], without_list: true, ..Known::default() };
         assert_eq!(anchor(&direct, &known, NOW).unwrap(), "CN=top");

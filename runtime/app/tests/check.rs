@@ -10,6 +10,8 @@ mod modbus_server;
 mod mqtt;
 #[path = "common/opcua_cases.rs"]
 mod opcua_cases;
+#[path = "check_cases/opcua_server.rs"]
+mod opcua_server;
 
 use penstock::config::{self, DriverConfig, Loaded, Overrides};
 use penstock::diagnostics::{Diagnostics, Severity};
@@ -81,6 +83,7 @@ fn cases() -> Vec<(&'static str, usize, Vec<Edit>)> {
     all.extend(opcua_cases::opcua_servers());
     all.extend(mqtt::cases());
     all.extend(modbus_server::cases());
+    all.extend(opcua_server::cases());
     all
 }
 

@@ -166,14 +166,7 @@ impl Historian {
     ///
     /// # Errors
     /// When the path was never recorded, `to` is before `from`, or the store fails.
-    pub fn page(
-        &self,
-        path: &str,
-        from: Utc,
-        to: Utc,
-        max: usize,
-        backwards: bool,
-    ) -> Result<Vec<Point>, StoreError> {
+    pub fn page(&self, path: &str, from: Utc, to: Utc, max: usize, backwards: bool) -> Result<Vec<Point>, StoreError> {
         self.page_range(path, from, to, max, backwards)
     }
 

@@ -17,8 +17,8 @@ mod mqtt;
 mod object_files;
 mod objects;
 mod opcua;
-pub(crate) mod opcua_server;
 mod opcua_files;
+pub(crate) mod opcua_server;
 mod own_tags;
 mod points;
 mod program_files;
@@ -279,8 +279,8 @@ fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize
     let loops = loops(reader, file, &form.loops, &tags);
     let mqtt = form.mqtt.as_ref().and_then(|m| mqtt::settings(reader, file, dir, &m.value, m.pos, &tags));
     let modbus_server = served.and_then(|(file, form)| modbus_server::settings(reader, file, &form, &tags));
-    let opcua_server = opcua_form
-        .and_then(|(file, own)| opcua_server::settings(reader, file, &own, (dir, &form.site.value), &tags));
+    let opcua_server =
+        opcua_form.and_then(|(file, own)| opcua_server::settings(reader, file, &own, (dir, &form.site.value), &tags));
     let historian = historian(reader, file, form.historian.as_ref());
     let retain = retain::settings(reader, file, form.retain.as_ref());
     let recorder = recorder::settings(reader, file, form.recorder.as_ref());

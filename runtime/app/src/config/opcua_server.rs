@@ -173,7 +173,10 @@ impl Ctx<'_> {
                     } else {
                         "a channel without security: every program of this machine can listen"
                     };
-                    self.reader.report.warning(self.file, at.pos, message).help("leave `none` out where clients can do better");
+                    self.reader
+                        .report
+                        .warning(self.file, at.pos, message)
+                        .help("leave `none` out where clients can do better");
                     Security::None
                 }
                 Ok(client::Security::Sign(policy)) => Security::Sign(policy_of(policy)),
@@ -206,7 +209,8 @@ impl Ctx<'_> {
             Some((at, word)) => {
                 let message = format!("`{word}` is not what clients without a user may do");
                 let help = suggest(word, ["none", "read"].into_iter());
-                self.error(at.pos, message).help_maybe(help.or_else(|| Some("none or read; they never write".to_owned())));
+                self.error(at.pos, message)
+                    .help_maybe(help.or_else(|| Some("none or read; they never write".to_owned())));
                 false
             }
         }

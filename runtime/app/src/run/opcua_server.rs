@@ -142,8 +142,9 @@ fn identity(folder: &Path, hosts: &[String]) -> Result<Identity, String> {
     }
     Ok(Identity {
         pki_dir: folder.to_path_buf(),
-        certificate: pki.server_path(),
-        key: pki.server_key_path(),
+        // The library reads them below the folder.
+        certificate: "own/server.der".into(),
+        key: "private/server.pem".into(),
         application_uri: own.application_uri,
     })
 }
