@@ -12,42 +12,22 @@
 //! One action at a time, so that the log and the engine see them in one order.
 
 use crate::App;
-use crate::guard::{Engineer, Operator, Who, may};
+use crate::desk::{Desk, Order, Person};
+use crate::guard::{Engineer, Operator};
 use crate::limits::ACKNOWLEDGE_MAX;
 use crate::live::value_json;
-use crate::objects::{self, ModeChange};
+use crate::objects;
 use crate::reply::{ApiError, Body};
-use crate::site::{limits, role, writable};
+use crate::site::limits;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use penstock_ledger::{Action, ActionKind};
+use penstock_ledger::ActionKind;
 use penstock_model::limits::TEXT_BYTES_MAX;
-use penstock_model::{
-    AlarmId, Claim, ClaimError, Origin, Priority, Role, TagDef, TaskId, Utc, Value, ValueType, Wish, with_causes,
-};
+use penstock_model::{AlarmId, ClaimError, TagDef, TaskId, Value, ValueType};
 use serde::Deserialize;
 use serde_json::{Value as Json_, json};
 use std::sync::Arc;
-
-impl App {
-    pub(crate) fn action(&self, user: &str, role: Role, what: ActionKind) -> Action {
-        let at = self.ctx.clock.now().utc;
-        Action { at, who: user.to_owned(), role, what, station: self.config.station.clone() }
-    }
-
-    /// Puts an action on the disk; the person is told when that is impossible.
-    pub(crate) fn record(&self, who: &Who, what: ActionKind) -> Result<u64, ApiError> {
-        self.ctx.actions.append(self.action(&who.user, who.role, what)).map_err(|error| {
-            tracing::error!(error = with_causes(&error), "the action log cannot be written; the action was refused");
-            ApiError::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "操作日志无法写入，操作未执行",
-                "the action log cannot be written; nothing was done",
-            )
-        })
-    }
-}
 
 /// Runs an action on a thread that may wait for the disk, one at a time.
 pub(crate) async fn one_at_a_time<T: Send + 'static>(
@@ -78,49 +58,6 @@ pub(crate) struct ClaimBody {
     confirm: bool,
 }
 
-/// A claim that passed every check.
-#[derive(Debug)]
-struct Order {
-    claim: Claim,
-    path: String,
-    unit: String,
-    old: Option<Value>,
-    /// The value wished; `None` for a release.
-    new: Option<Value>,
-    entry: bool,
-    /// When a hold by hand ends by itself.
-    until: Option<Utc>,
-    /// What becomes of its object's mode, where it has one and that changes.
-    mode: Option<ModeChange>,
-}
-
-impl Order {
-    fn what(&self) -> ActionKind {
-        let (tag, old) = (self.path.clone(), self.old.clone());
-        match &self.new {
-            None => ActionKind::Release { tag },
-            Some(new) if self.entry => ActionKind::SetPoint { tag, old, new: new.clone(), unit: self.unit.clone() },
-            Some(new) => ActionKind::Manual { tag, old, new: new.clone(), until: self.until },
-        }
-    }
-
-    /// What stands in the log after the engine refused: the state before the order.
-    fn undone(&self, was_manual: bool) -> Option<ActionKind> {
-        let tag = self.path.clone();
-        match (&self.new, &self.old) {
-            (Some(new), Some(old)) if self.entry => {
-                Some(ActionKind::SetPoint { tag, old: Some(new.clone()), new: old.clone(), unit: self.unit.clone() })
-            }
-            (Some(new), Some(old)) if was_manual => {
-                Some(ActionKind::Manual { tag, old: Some(new.clone()), new: old.clone(), until: None })
-            }
-            (Some(_), _) if !self.entry => Some(ActionKind::Release { tag }),
-            (None, Some(old)) => Some(ActionKind::Manual { tag, old: None, new: old.clone(), until: None }),
-            _ => None,
-        }
-    }
-}
-
 /// `POST /api/claim`
 pub(crate) async fn claim(
     State(app): State<Arc<App>>,
@@ -128,24 +65,8 @@ pub(crate) async fn claim(
     Body(body): Body<ClaimBody>,
 ) -> Result<Json<Json_>, ApiError> {
     one_at_a_time(&app, move |app| {
-        let order = check(app, &who, &body)?;
-        let was_manual = app.ctx.engine.output(order.claim.tag).is_some_and(|o| o.manual);
-        if let Some(mode) = &order.mode {
-            app.record(&who, mode.what())?;
-        }
-        let seq = app.record(&who, order.what())?;
-        if let Err(refused) = app.ctx.engine.claim(order.claim.clone()) {
-            let text = format!("action {seq} was refused by the runtime and not done: {refused}");
-            tracing::error!(path = %order.path, %refused, "a checked claim was refused; the record is put right");
-            app.record(&who, ActionKind::Custom { text })?;
-            if let Some(undone) = order.undone(was_manual) {
-                app.record(&who, undone)?;
-            }
-            if let Some(mode) = &order.mode {
-                app.record(&who, mode.undone())?;
-            }
-            return Err(claim_refused(&refused));
-        }
+        let order = check(&app.desk, &who, &body)?;
+        let seq = app.desk.carry_out(&who, &order)?;
         Ok(Json(json!({
             "tag": order.path,
             "old": value_json(order.old.as_ref()),
@@ -157,15 +78,11 @@ pub(crate) async fn claim(
 }
 
 /// Everything that can be wrong with a claim, before anything is recorded or moved.
-fn check(app: &App, who: &Who, body: &ClaimBody) -> Result<Order, ApiError> {
-    let engine = &app.ctx.engine;
-    let tags = engine.tags();
+fn check(desk: &Desk, who: &Person, body: &ClaimBody) -> Result<Order, ApiError> {
+    let tags = desk.engine.tags();
     let tag = tags.find(&body.tag).ok_or_else(|| ApiError::not_found(&format!("tag `{}`", shown(&body.tag))))?;
     let def = tags.get(tag);
-    let Some(kind) = writable(def) else { return Err(claim_refused(&ClaimError::ReadOnly(def.path.clone()))) };
-    may(who, role(def).unwrap_or(Role::Engineer))?;
-    let entry = kind == "entry";
-    let old = if entry { engine.read(tag).value } else { engine.output(tag).and_then(|o| o.granted) };
+    let entry = desk.may_write(who, def)?;
     let new = match (&body.value, body.release) {
         (Some(_), true) | (None, false) => {
             let en = "either `value` or `release` must be given";
@@ -174,26 +91,17 @@ fn check(app: &App, who: &Who, body: &ClaimBody) -> Result<Order, ApiError> {
         (Some(_), false) if !body.confirm => {
             return Err(ApiError::unprocessable("操作须确认", "the change must be confirmed"));
         }
-        (None, true) if entry => {
-            let (zh, en) = ("设定值不能释放", "a set-point cannot be released");
-            return Err(ApiError::unprocessable(format!("{}：{zh}", def.path), format!("`{}`: {en}", def.path)));
-        }
+        (None, true) if entry => return Err(not_released(def)),
         (Some(json), false) => Some(wished(def, json).map_err(|e| claim_refused(&e))?),
         (None, true) => None,
     };
-    let (lease, until) = match &new {
-        Some(_) if !entry => objects::lease(app, tag, body.lease_s)?,
-        _ => (None, None),
-    };
-    let claim = Claim {
-        tag,
-        wish: new.clone().map_or(Wish::Release, Wish::Value),
-        origin: Origin::User(who.user.clone()),
-        priority: Priority::Manual,
-        lease,
-    };
-    let mode = if entry { None } else { objects::mode_of_hand(app, who, &claim, until)? };
-    Ok(Order { claim, path: def.path.to_string(), unit: def.unit.as_str().to_owned(), old, new, entry, until, mode })
+    desk.order(who, def, new, body.lease_s)
+}
+
+/// A set-point keeps its value until another one is entered.
+pub(crate) fn not_released(def: &TagDef) -> ApiError {
+    let (zh, en) = ("设定值不能释放", "a set-point cannot be released");
+    ApiError::unprocessable(format!("{}：{zh}", def.path), format!("`{}`: {en}", def.path))
 }
 
 /// The value of the request as the tag takes it.
@@ -213,6 +121,18 @@ fn wished(def: &TagDef, json: &Json_) -> Result<Value, ClaimError> {
         Json_::String(s) => Value::from(s.as_str()),
         _ => return Err(wrong(ValueType::Text)),
     };
+    fits(def, &value)
+}
+
+/// A value as the tag takes it.
+pub(crate) fn fits(def: &TagDef, value: &Value) -> Result<Value, ClaimError> {
+    let wrong = |got| ClaimError::WrongType { path: def.path.clone(), wanted: def.value_type, got };
+    if let Value::Text(text) = value
+        && text.len() > TEXT_BYTES_MAX
+    {
+        let (value, high) = (text.len() as f64, TEXT_BYTES_MAX as f64);
+        return Err(ClaimError::OutOfRange { path: def.path.clone(), value, low: 0.0, high });
+    }
     let value = value.convert(def.value_type).ok_or_else(|| wrong(value.value_type()))?;
     if !value.is_finite() {
         return Err(ClaimError::NotFinite(def.path.clone()));
@@ -264,18 +184,9 @@ pub(crate) async fn acknowledge(
         return Err(ApiError::unprocessable(format!("一次最多确认 {ACKNOWLEDGE_MAX} 条报警"), en));
     }
     one_at_a_time(&app, move |app| {
-        let engine = &app.ctx.engine;
         let mut done = Vec::new();
         for id in body.ids {
-            let Some(def) = engine.alarm_defs().into_iter().find(|d| d.id.0 == id) else {
-                return Err(ApiError::not_found(&format!("alarm {id}")));
-            };
-            let waiting = engine.alarms().iter().any(|a| a.id == AlarmId(id) && a.state.needs_acknowledge());
-            if !waiting {
-                continue;
-            }
-            app.record(&who, ActionKind::Acknowledge { alarm: def.name.to_string() })?;
-            if engine.acknowledge(AlarmId(id), &who.user, app.ctx.clock.now()) {
+            if app.desk.acknowledge_one(&who, AlarmId(id), "")? {
                 done.push(id);
             }
         }
@@ -298,7 +209,7 @@ pub(crate) async fn reset_task(
             let (zh, en) = (format!("任务 {} 没有故障", task.name), format!("task `{}` is not faulted", task.name));
             return Err(ApiError::new(StatusCode::CONFLICT, zh, en));
         }
-        app.record(&who, ActionKind::ResetTask { task: task.name.to_string() })?;
+        app.desk.record(&who, ActionKind::ResetTask { task: task.name.to_string() })?;
         engine.reset_task(task.id);
         Ok(Json(json!({ "task": &*task.name })))
     })
@@ -308,7 +219,7 @@ pub(crate) async fn reset_task(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use penstock_model::{EntryDef, Source, TagId, Unit};
+    use penstock_model::{EntryDef, Role, Source, TagId, Unit};
 
     fn entry(value_type: ValueType) -> TagDef {
         let mut def = TagDef::float(TagId(0), "aer/nh4_sp", Unit::NONE, Source::Operator);
@@ -339,34 +250,6 @@ mod tests {
                 _ => panic!("{json}: {got:?}"),
             }
         }
-    }
-
-    #[test]
-    fn a_refusal_after_the_record_puts_the_old_state_into_the_log() {
-        let order = |new: Option<f64>, old: Option<f64>, entry: bool| Order {
-            claim: Claim {
-                tag: TagId(0),
-                wish: Wish::Release,
-                origin: Origin::Retained,
-                priority: Priority::Manual,
-                lease: None,
-            },
-            path: "t".into(),
-            unit: String::new(),
-            old: old.map(Value::Float),
-            new: new.map(Value::Float),
-            entry,
-            until: None,
-            mode: None,
-        };
-        let set = order(Some(3.0), Some(2.0), true).undone(false);
-        assert!(matches!(set, Some(ActionKind::SetPoint { new: Value::Float(n), .. }) if n == 2.0));
-        let first_manual = order(Some(3.0), Some(2.0), false).undone(false);
-        assert!(matches!(first_manual, Some(ActionKind::Release { .. })));
-        let second_manual = order(Some(3.0), Some(2.0), false).undone(true);
-        assert!(matches!(second_manual, Some(ActionKind::Manual { new: Value::Float(n), .. }) if n == 2.0));
-        let release = order(None, Some(2.0), false).undone(true);
-        assert!(matches!(release, Some(ActionKind::Manual { new: Value::Float(n), .. }) if n == 2.0));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! (session), and may they do that (role). Also the headers every answer carries.
 
 use crate::App;
+use crate::desk::Person;
 use crate::reply::ApiError;
 use crate::sessions::{SessionKey, session_key};
 use axum::extract::{FromRequestParts, Request, State};
@@ -12,6 +13,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use penstock_model::Role;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 
 pub(crate) const SESSION_COOKIE: &str = "penstock_session";
@@ -107,9 +109,16 @@ pub(crate) fn session_id(headers: &HeaderMap) -> Option<&str> {
 /// Who asks: a logged-in user with the role the users file gives them now.
 #[derive(Clone)]
 pub(crate) struct Who {
-    pub(crate) user: Arc<str>,
-    pub(crate) role: Role,
+    person: Person,
     pub(crate) key: SessionKey,
+}
+
+impl Deref for Who {
+    type Target = Person;
+
+    fn deref(&self) -> &Person {
+        &self.person
+    }
 }
 
 impl App {
@@ -121,7 +130,7 @@ impl App {
             self.sessions.close(&key);
             return None;
         };
-        Some(Who { user: session.user, role, key })
+        Some(Who { person: Person { user: session.user, role }, key })
     }
 }
 
@@ -133,7 +142,7 @@ fn asking(parts: &Parts, app: &App, least: Role) -> Result<Who, ApiError> {
 }
 
 /// Refuses a user whose role is below `least`.
-pub(crate) fn may(who: &Who, least: Role) -> Result<(), ApiError> {
+pub(crate) fn may(who: &Person, least: Role) -> Result<(), ApiError> {
     if who.role >= least {
         return Ok(());
     }

@@ -6,6 +6,7 @@
 mod act;
 mod ask;
 mod assets;
+mod desk;
 mod gate;
 mod guard;
 pub mod limits;
@@ -20,13 +21,14 @@ mod users;
 mod why;
 mod writes;
 
-pub use users::{Users, UsersError, random_password};
+pub use desk::{Denial, Desk, Person, Why};
+pub use sessions::Backoff;
+pub use users::{UserStore, Users, UsersError, random_password};
 
 pub use running::ConfigHash;
 
 use crate::gate::{Gate, Peer};
-use crate::sessions::{Backoff, Sessions};
-use crate::users::UserStore;
+use crate::sessions::Sessions;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
@@ -144,6 +146,7 @@ pub(crate) struct App {
     pub(crate) config: HmiConfig,
     pub(crate) ctx: HmiContext,
     pub(crate) users: UserStore,
+    pub(crate) desk: Desk,
     pub(crate) sessions: Sessions,
     pub(crate) backoff: Backoff,
     pub(crate) counts: Counts,
@@ -183,6 +186,7 @@ pub async fn serve(
     let writables = ctx.engine.tags().iter().filter(|def| site::writable(def).is_some()).map(|def| def.id).collect();
     let app = Arc::new(App {
         started: ctx.clock.now().mono,
+        desk: Desk::new(&ctx.engine, &ctx.actions, &ctx.clock, ctx.site.hold, &config.station),
         site_page,
         writables,
         users,

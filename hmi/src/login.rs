@@ -89,7 +89,7 @@ fn me_json(user: &str, role: Role) -> Json_ {
 /// let in, and said aloud, because the person is needed exactly then. What moves the plant is refused when it cannot be
 /// recorded.
 async fn note(app: &Arc<App>, user: &str, role: Role, what: ActionKind) {
-    let action = app.action(user, role, what);
+    let action = app.desk.action(user, role, what);
     let Ok(place) = app.note_places.clone().try_acquire_owned() else {
         tracing::error!(%user, "the action log does not answer and many wait for it: a login is not in it");
         return;

@@ -3,7 +3,8 @@
 //! The order of things is that of a claim (see `act`): checked, recorded on the disk, handed to the engine, answered.
 
 use crate::act::{one_at_a_time, shown};
-use crate::guard::{Operator, Who, may};
+use crate::desk::{Desk, Person};
+use crate::guard::{Operator, may};
 use crate::live::value_json;
 use crate::reply::{ApiError, Body};
 use crate::site::text;
@@ -192,25 +193,33 @@ impl ModeChange {
     }
 }
 
-fn outputs_now(app: &App, def: &ObjectDef) -> Vec<(String, Option<Value>)> {
-    let engine = &app.ctx.engine;
+fn outputs_now(desk: &Desk, def: &ObjectDef) -> Vec<(String, Option<Value>)> {
+    let engine = &desk.engine;
     def.outputs
         .iter()
         .map(|o| (engine.tags().get(o.tag).path.to_string(), engine.output(o.tag).and_then(|v| v.granted)))
         .collect()
 }
 
-fn object(app: &App, number: usize) -> Option<(&ObjectDef, ObjectView)> {
-    Some((app.ctx.engine.object_defs().nth(number)?, app.ctx.engine.object(number)?))
+fn object(desk: &Desk, number: usize) -> Option<(&ObjectDef, ObjectView)> {
+    Some((desk.engine.object_defs().nth(number)?, desk.engine.object(number)?))
 }
 
 /// The lease of a hold on that output, and when it ends.
-pub(crate) fn lease(app: &App, tag: TagId, asked_s: Option<u64>) -> Result<(Option<Duration>, Option<Utc>), ApiError> {
-    let def = app.ctx.engine.object_of(tag).and_then(|n| app.ctx.engine.object_defs().nth(n));
-    lease_within(app, def.map_or(app.ctx.site.hold, |d| d.hold), asked_s)
+pub(crate) fn lease(
+    desk: &Desk,
+    tag: TagId,
+    asked_s: Option<u64>,
+) -> Result<(Option<Duration>, Option<Utc>), ApiError> {
+    let def = desk.engine.object_of(tag).and_then(|n| desk.engine.object_defs().nth(n));
+    lease_within(desk, def.map_or(desk.hold, |d| d.hold), asked_s)
 }
 
-fn lease_within(app: &App, hold: HoldTimes, asked_s: Option<u64>) -> Result<(Option<Duration>, Option<Utc>), ApiError> {
+fn lease_within(
+    desk: &Desk,
+    hold: HoldTimes,
+    asked_s: Option<u64>,
+) -> Result<(Option<Duration>, Option<Utc>), ApiError> {
     let lease = match asked_s {
         None => hold.lease(None),
         Some(0) if hold.max.is_none() => None,
@@ -224,18 +233,17 @@ fn lease_within(app: &App, hold: HoldTimes, asked_s: Option<u64>) -> Result<(Opt
             Some(time)
         }
     };
-    Ok((lease, lease.map(|time| app.ctx.clock.now().utc + time)))
+    Ok((lease, lease.map(|time| desk.clock.now().utc + time)))
 }
 
 /// What a hand on an output means for the mode of its object: checked, and who may. `None` where the mode stays.
 pub(crate) fn mode_of_hand(
-    app: &App,
-    who: &Who,
+    desk: &Desk,
+    who: &Person,
     claim: &Claim,
     until: Option<Utc>,
 ) -> Result<Option<ModeChange>, ApiError> {
-    let Some((number, (def, view))) = app.ctx.engine.object_of(claim.tag).and_then(|n| Some((n, object(app, n)?)))
-    else {
+    let Some((number, (def, view))) = desk.engine.object_of(claim.tag).and_then(|n| Some((n, object(desk, n)?))) else {
         return Ok(None);
     };
     let release = claim.wish == Wish::Release;
@@ -249,10 +257,10 @@ pub(crate) fn mode_of_hand(
     may(who, def.role_for(new).unwrap_or(Role::Operator))?;
     if !release {
         let kind = OrderKind::Mode { mode: new, lease: None };
-        app.ctx.engine.check_order(number, &kind).map_err(|e| refused(&e))?;
-        app.ctx.engine.check_claim(claim).map_err(|e| crate::act::claim_refused(&e))?;
+        desk.engine.check_order(number, &kind).map_err(|e| refused(&e))?;
+        desk.engine.check_claim(claim).map_err(|e| crate::act::claim_refused(&e))?;
     }
-    let outputs = outputs_now(app, def);
+    let outputs = outputs_now(desk, def);
     Ok(Some(ModeChange { object: def.name.to_string(), old: view.selected, new, until, outputs }))
 }
 
@@ -288,29 +296,29 @@ pub(crate) struct ObjectBody {
 /// The object of a request; a change must be confirmed.
 fn asked<'a>(app: &'a App, name: &str, confirm: bool) -> Result<(usize, &'a ObjectDef, ObjectView), ApiError> {
     let number = app.ctx.engine.object_defs().position(|d| *d.name == *name);
-    let found = number.and_then(|n| object(app, n).map(|(def, view)| (n, def, view)));
+    let found = number.and_then(|n| object(&app.desk, n).map(|(def, view)| (n, def, view)));
     let found = found.ok_or_else(|| ApiError::not_found(&format!("object `{}`", shown(name))))?;
     if confirm { Ok(found) } else { Err(ApiError::unprocessable("操作须确认", "the change must be confirmed")) }
 }
 
 /// Checks, records and hands over; `undone` is recorded where the engine refuses what it let pass a moment before.
 fn carry_out(
-    app: &App,
-    who: &Who,
+    desk: &Desk,
+    who: &Person,
     number: usize,
     kind: OrderKind,
     what: ActionKind,
     undone: Option<ActionKind>,
 ) -> Result<u64, ApiError> {
-    let engine = &app.ctx.engine;
+    let engine = &desk.engine;
     engine.check_order(number, &kind).map_err(|e| refused(&e))?;
-    let seq = app.record(who, what)?;
+    let seq = desk.record(who, what)?;
     if let Err(error) = engine.order(ObjectOrder { object: number, kind, by: who.user.clone() }) {
         let text = format!("action {seq} was refused by the runtime and not done: {error}");
         tracing::error!(%error, "a checked order was refused; the record is put right");
-        app.record(who, ActionKind::Custom { text })?;
+        desk.record(who, ActionKind::Custom { text })?;
         if let Some(undone) = undone {
-            app.record(who, undone)?;
+            desk.record(who, undone)?;
         }
         return Err(refused(&error));
     }
@@ -333,11 +341,11 @@ pub(crate) async fn mode(
             may(&who, role)?;
         }
         let (lease, until) =
-            if new == Mode::Manual { lease_within(app, def.hold, body.lease_s)? } else { (None, None) };
-        let (object, outputs) = (def.name.to_string(), outputs_now(app, def));
+            if new == Mode::Manual { lease_within(&app.desk, def.hold, body.lease_s)? } else { (None, None) };
+        let (object, outputs) = (def.name.to_string(), outputs_now(&app.desk, def));
         let change = ModeChange { object, old: view.selected, new, until, outputs };
         let kind = OrderKind::Mode { mode: new, lease };
-        let seq = carry_out(app, &who, number, kind, change.what(), Some(change.undone()))?;
+        let seq = carry_out(&app.desk, &who, number, kind, change.what(), Some(change.undone()))?;
         Ok(Json(json!({
             "object": &*def.name, "old": change.old.as_str(), "new": new.as_str(),
             "until_ms": until.map(Utc::millis), "seq": seq,
@@ -361,11 +369,11 @@ pub(crate) async fn lock(
                 format!("a lock needs a reason of at most {LOCK_REASON_BYTES_MAX} bytes"),
             ));
         }
-        let outputs = outputs_now(app, def).into_iter().map(|(tag, _)| tag).collect();
+        let outputs = outputs_now(&app.desk, def).into_iter().map(|(tag, _)| tag).collect();
         let what = ActionKind::Lock { object: def.name.to_string(), reason: reason.to_owned(), outputs };
         let undone = ActionKind::Unlock { object: def.name.to_string() };
         let kind = OrderKind::Lock { reason: reason.into() };
-        let seq = carry_out(app, &who, number, kind, what, Some(undone))?;
+        let seq = carry_out(&app.desk, &who, number, kind, what, Some(undone))?;
         Ok(Json(json!({ "object": &*def.name, "seq": seq })))
     })
     .await
@@ -388,9 +396,9 @@ pub(crate) async fn unlock(
             ));
         }
         let object = def.name.to_string();
-        let outputs = outputs_now(app, def).into_iter().map(|(tag, _)| tag).collect();
+        let outputs = outputs_now(&app.desk, def).into_iter().map(|(tag, _)| tag).collect();
         let undone = ActionKind::Lock { object: object.clone(), reason: lock.reason.to_string(), outputs };
-        let seq = carry_out(app, &who, number, OrderKind::Unlock, ActionKind::Unlock { object }, Some(undone))?;
+        let seq = carry_out(&app.desk, &who, number, OrderKind::Unlock, ActionKind::Unlock { object }, Some(undone))?;
         Ok(Json(json!({ "object": &*def.name, "seq": seq })))
     })
     .await
@@ -405,7 +413,7 @@ pub(crate) async fn reset(
     one_at_a_time(&app, move |app| {
         let (number, def, _) = asked(app, &body.object, body.confirm)?;
         let what = ActionKind::ResetInterlocks { object: def.name.to_string() };
-        let seq = carry_out(app, &who, number, OrderKind::Reset, what, None)?;
+        let seq = carry_out(&app.desk, &who, number, OrderKind::Reset, what, None)?;
         Ok(Json(json!({ "object": &*def.name, "seq": seq })))
     })
     .await

@@ -86,14 +86,17 @@ struct Misses {
 
 /// Waiting times after failed logins, per name and address and per address.
 #[derive(Default)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     misses: Mutex<HashMap<MissKey, Misses>>,
 }
 
 impl Backoff {
     /// Takes one try; the time still to wait when it is not free. The try counts as failed until
     /// [`Backoff::succeeded`], so that many tries at once are not all free.
-    pub(crate) fn attempt(&self, user: &str, from: IpAddr, now: Instant) -> Result<(), Duration> {
+    ///
+    /// # Errors
+    /// The time still to wait.
+    pub fn attempt(&self, user: &str, from: IpAddr, now: Instant) -> Result<(), Duration> {
         let mut misses = self.misses.lock();
         let keys = keys(user, from);
         let wait = keys.iter().filter_map(|(key, _)| misses.get(key)).map(|m| m.free_at.since(now)).max();
@@ -117,7 +120,7 @@ impl Backoff {
     }
 
     /// The try was no failure after all: the name is free again, the address has one miss less.
-    pub(crate) fn succeeded(&self, user: &str, from: IpAddr) {
+    pub fn succeeded(&self, user: &str, from: IpAddr) {
         let mut misses = self.misses.lock();
         let [(pair, _), (address, _)] = keys(user, from);
         misses.remove(&pair);

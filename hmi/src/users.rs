@@ -204,7 +204,8 @@ impl Users {
     }
 
     /// Role and hash: a session lives as long as its user keeps the password it was opened with.
-    pub(crate) fn standing(&self, name: &str) -> Option<(Role, Arc<str>)> {
+    #[must_use]
+    pub fn standing(&self, name: &str) -> Option<(Role, Arc<str>)> {
         self.users.get(name).map(|u| (u.role, u.hash.clone()))
     }
 }
@@ -265,7 +266,7 @@ pub fn random_password() -> Result<String, UsersError> {
 type FileMark = Option<(SystemTime, u64, u64, (i64, i64))>;
 
 /// The users of a running server: the file's, re-read when it changes.
-pub(crate) struct UserStore {
+pub struct UserStore {
     path: PathBuf,
     state: Mutex<(FileMark, Arc<Users>)>,
 }
@@ -273,7 +274,8 @@ pub(crate) struct UserStore {
 impl UserStore {
     /// The users of a file. A file that cannot be used lets nobody in until it is mended, and keeps nothing else from
     /// starting: after a power cut the plant must be controlled although somebody has to look for a backup first.
-    pub(crate) fn open(path: &Path) -> UserStore {
+    #[must_use]
+    pub fn open(path: &Path) -> UserStore {
         let mark = mark(path);
         let users = Users::load(path).unwrap_or_else(|error| {
             tracing::error!(error = with_causes(&error), "nobody can log in until the users file is mended");
@@ -283,7 +285,8 @@ impl UserStore {
     }
 
     /// The users as of now. A file that has become unreadable changes nothing until it is mended.
-    pub(crate) fn current(&self) -> Arc<Users> {
+    #[must_use]
+    pub fn current(&self) -> Arc<Users> {
         let mark = mark(&self.path);
         let mut state = self.state.lock();
         if state.0 != mark {

@@ -14,6 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("penstock-modbus", &["penstock-model"]),
     ("penstock-modbus-server", &["penstock-model"]),
     ("penstock-opcua", &["penstock-model"]),
+    ("penstock-opcua-server", &["penstock-model"]),
     ("penstock-mqtt", &["penstock-model"]),
     ("penstock-hmi", &["penstock-model", "penstock-engine", "penstock-historian", "penstock-ledger"]),
     // A simulator that shared a driver's codec would agree with its bugs.
@@ -28,6 +29,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "penstock-modbus",
             "penstock-modbus-server",
             "penstock-opcua",
+            "penstock-opcua-server",
             "penstock-mqtt",
             "penstock-hmi",
             "penstock-simulators",

@@ -131,7 +131,7 @@ impl Certificate {
 }
 
 /// The first certificate of concatenated DER: a sequence whose length stands in its head.
-fn first_of_chain(der: &[u8]) -> &[u8] {
+pub(crate) fn first_of_chain(der: &[u8]) -> &[u8] {
     let mut reader = match x509_cert::der::SliceReader::new(der) {
         Ok(reader) => reader,
         Err(_) => return der,

@@ -138,11 +138,13 @@ pub enum Exception {
     Expired,
     /// It names other hosts than the one it is reached at.
     HostName,
+    /// Its authority has no list of what it revoked, or an old one.
+    NoCrl,
 }
 
 impl Exception {
-    /// Both, in the order they are named.
-    pub const ALL: [Exception; 2] = [Exception::Expired, Exception::HostName];
+    /// All, in the order they are named.
+    pub const ALL: [Exception; 3] = [Exception::Expired, Exception::HostName, Exception::NoCrl];
 
     /// The word in files.
     #[must_use]
@@ -150,6 +152,7 @@ impl Exception {
         match self {
             Exception::Expired => "expired",
             Exception::HostName => "host-name",
+            Exception::NoCrl => "no-crl",
         }
     }
 }

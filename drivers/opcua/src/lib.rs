@@ -15,6 +15,8 @@
 //! | `convert` | the one way between an OPC UA value and a sample |
 //! | `security` | how the channel is protected, who we are, where passwords are |
 //! | `pki`, `certificate`, `expiry` | whom we trust, what a certificate says, how long it lasts |
+//! | `chain` | authorities, and what they revoked |
+//! | `pki_server` | the same folder for our own server |
 //! | `connect` | endpoint, identity, session |
 //! | `feed` | notifications into samples |
 //! | `commands`, `write` | last command per point, and what became of it |
@@ -26,6 +28,7 @@
 
 mod browse;
 mod certificate;
+mod chain;
 mod commands;
 mod config;
 mod connect;
@@ -38,6 +41,7 @@ mod lockstep;
 mod node;
 mod part;
 mod pki;
+mod pki_server;
 mod security;
 mod session;
 mod subscribe;

@@ -38,6 +38,10 @@ pub const FIELD_DEPTH_MAX: usize = 8;
 pub const SECRET_BYTES_MAX: u64 = 4_096;
 /// Largest certificate read: one of 4096 bits with every extension has under 3 KiB.
 pub const CERTIFICATE_BYTES_MAX: u64 = 65_536;
+/// Authorities, and lists of what they revoked, that are looked at: a works has two or three.
+pub const AUTHORITIES_MAX: usize = 200;
+/// Largest list of revoked certificates read: a hundred thousand of them.
+pub const LIST_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Certificates kept in `rejected/`; the oldest goes first. A server that makes a new one at each start fills it else.
 pub const REJECTED_MAX: usize = 100;
 /// Days our own certificate is valid: the plant is visited for it every third year.

@@ -6,12 +6,15 @@
 //! | `private/private.pem` | its key, for its owner alone |
 //! | `trusted/` | certificates of servers that we talk to |
 //! | `rejected/` | those of servers that nobody has decided about, or that somebody has decided against |
+//! | `accepted/` | what of it was judged well at the last connections, for the library; not for persons |
+//! | `issuers/`, `crl/` | authorities in between, and what authorities revoked: see `chain` |
 //!
-//! Trust is by the exact certificate: who signed it does not matter. Nothing here asks the network.
+//! Trust is by the exact certificate, or by that of an authority. Nothing here asks the network.
 
 use crate::certificate::Certificate;
+use crate::chain::{Known, anchor};
 use crate::config::Exception;
-use crate::limits::{CERTIFICATE_BYTES_MAX, KEY_BITS, OWN_DAYS, REJECTED_MAX};
+use crate::limits::{AUTHORITIES_MAX, CERTIFICATE_BYTES_MAX, KEY_BITS, LIST_BYTES_MAX, OWN_DAYS, REJECTED_MAX};
 use crate::security::private;
 use opcua::crypto::{PrivateKey, X509, X509Data};
 use opcua::sync::Mutex;
@@ -23,8 +26,16 @@ use std::path::{Path, PathBuf};
 pub(crate) const APPLICATION_URI: &str = "urn:penstock:client";
 /// Shortest part of a thumbprint that names a certificate.
 const THUMBPRINT_MIN: usize = 6;
+/// The folder that the library looks into.
+pub(crate) const ACCEPTED: &str = "accepted";
+/// Ending of what a person rejected; what nobody has decided about ends otherwise.
+const REFUSED: &str = ".refused.der";
+/// Endings of certificates.
+const CERTIFICATES: &[&str] = &["der", "pem", "crt", "cer"];
+/// Endings of lists of revoked certificates.
+const LISTS: &[&str] = &["crl", "der", "pem"];
 /// A folder is prepared by one at a time: two devices that start together share our certificate.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+pub(crate) static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Where a certificate lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -77,12 +88,12 @@ pub enum PkiError {
     Other(String),
 }
 
-fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> PkiError {
+pub(crate) fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> PkiError {
     let path = path.display().to_string();
     |source| PkiError::File { path, source }
 }
 
-fn other(text: impl Into<String>) -> PkiError {
+pub(crate) fn other(text: impl Into<String>) -> PkiError {
     PkiError::Other(text.into())
 }
 
@@ -203,16 +214,7 @@ impl Pki {
     }
 
     fn files(&self, place: Place) -> Result<Vec<PathBuf>, PkiError> {
-        let dir = self.dir(place);
-        let entries = match fs::read_dir(&dir) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(file_error(&dir)(e)),
-        };
-        let mut files: Vec<PathBuf> = entries.filter_map(|e| e.ok().map(|e| e.path())).collect();
-        files.retain(|p| p.extension().is_some_and(|e| e == "der" || e == "pem" || e == "crt" || e == "cer"));
-        files.sort();
-        Ok(files)
+        files_in(&self.dir(place), CERTIFICATES)
     }
 
     /// The certificate that a person names: by its thumbprint or the beginning of one.
@@ -268,17 +270,26 @@ impl Pki {
             }
             entry.certificate.map_err(other)?
         };
-        let from = if to == Place::Trusted { Place::Rejected } else { Place::Trusted };
-        self.store(&certificate, to)?;
-        self.remove(&certificate, from)?;
+        if to == Place::Trusted {
+            self.store(&certificate, Place::Trusted)?;
+            self.remove(&certificate, Place::Rejected)?;
+        } else {
+            self.remove(&certificate, Place::Rejected)?;
+            self.store_as(&certificate, Place::Rejected, &format!("{}{REFUSED}", certificate.thumbprint))?;
+            self.remove(&certificate, Place::Trusted)?;
+        }
         Ok(certificate)
     }
 
     /// Writes a certificate under the name by which the library looks for it.
-    fn store(&self, certificate: &Certificate, place: Place) -> Result<(), PkiError> {
+    pub(crate) fn store(&self, certificate: &Certificate, place: Place) -> Result<(), PkiError> {
+        self.store_as(certificate, place, &certificate.file_name)
+    }
+
+    fn store_as(&self, certificate: &Certificate, place: Place, name: &str) -> Result<(), PkiError> {
         let dir = self.dir(place);
         make_folder(&dir, 0o755).map_err(file_error(&dir))?;
-        let path = dir.join(&certificate.file_name);
+        let path = dir.join(name);
         if fs::read(&path).is_ok_and(|bytes| bytes == certificate.der) {
             return Ok(());
         }
@@ -299,7 +310,8 @@ impl Pki {
         Ok(files)
     }
 
-    /// Whether we talk to the server that shows this certificate. An unknown one is kept in `rejected/`.
+    /// Whether we talk to the server that shows this certificate. An unknown one is kept in `rejected/`. The library knows
+    /// no authorities; it looks into a folder of its own, where what was judged well lies.
     ///
     /// # Errors
     /// Why not, and what to do, in words for a person.
@@ -310,26 +322,63 @@ impl Pki {
         application_uri: &str,
         exceptions: &[Exception],
     ) -> Result<Certificate, String> {
+        let judged = self.look_at(der, host, application_uri, exceptions);
+        let folder = self.folder.join(ACCEPTED).join(Place::Trusted.as_str());
+        match &judged {
+            Ok(certificate) => {
+                let kept = make_folder(&folder, 0o700).map_err(file_error(&folder)).and_then(|()| {
+                    let path = folder.join(&certificate.file_name);
+                    let is_there = fs::read(&path).is_ok_and(|bytes| bytes == certificate.der);
+                    if is_there { Ok(()) } else { write(&path, &certificate.der, 0o600) }
+                });
+                kept.map_err(|e| penstock_model::with_causes(&e))?;
+            }
+            Err(_) => {
+                if let Ok(certificate) = Certificate::from_der(der) {
+                    // One that is not there needs no removal.
+                    let _ = fs::remove_file(folder.join(&certificate.file_name));
+                }
+            }
+        }
+        judged
+    }
+
+    fn look_at(
+        &self,
+        der: &[u8],
+        host: &str,
+        application_uri: &str,
+        exceptions: &[Exception],
+    ) -> Result<Certificate, String> {
         let certificate = Certificate::from_der(der).map_err(|why| format!("the server's certificate {why}"))?;
         let in_words = |e: PkiError| penstock_model::with_causes(&e);
         let trusted = !self.holding(&certificate, Place::Trusted).map_err(in_words)?.is_empty();
-        let rejected = !self.holding(&certificate, Place::Rejected).map_err(in_words)?.is_empty();
+        let rejected = self.holding(&certificate, Place::Rejected).map_err(in_words)?;
+        let by_person = |path: &PathBuf| path.to_string_lossy().ends_with(REFUSED);
         let Certificate { thumbprint, subject, .. } = &certificate;
-        if !trusted || rejected {
-            if !rejected {
-                self.store(&certificate, Place::Rejected).map_err(in_words)?;
-                self.prune_rejected();
+        if !trusted || !rejected.is_empty() {
+            let anchor = if trusted || rejected.iter().any(by_person) {
+                Err("was rejected by a person".to_owned())
+            } else {
+                self.anchor(der, exceptions.contains(&Exception::NoCrl)).map_err(in_words)?
+            };
+            match anchor {
+                Ok(authority) => tracing::debug!(%thumbprint, %authority, "the server is trusted by its authority"),
+                Err(why) => {
+                    if rejected.is_empty() {
+                        self.store(&certificate, Place::Rejected).map_err(in_words)?;
+                        self.prune_rejected();
+                    }
+                    return Err(format!(
+                        "the server's certificate is not trusted: {subject}, {}, valid until {}, thumbprint {thumbprint}; it \
+                         {why}. If that is the right server: penstock pki trust {thumbprint} --pki {}",
+                        certificate.known_as(),
+                        certificate.until(),
+                        self.folder.display()
+                    ));
+                }
             }
-            return Err(format!(
-                "the server's certificate is not trusted: {subject}, {}, valid until {}, thumbprint {thumbprint}. If that \
-                 is the right server: penstock pki trust {thumbprint} --pki {}",
-                certificate.known_as(),
-                certificate.until(),
-                self.folder.display()
-            ));
         }
-        // Put there by hand under a name of its own; the library wants its own.
-        self.store(&certificate, Place::Trusted).map_err(in_words)?;
         if let Err(why) = certificate.valid_now() {
             if !exceptions.contains(&Exception::Expired) {
                 return Err(format!(
@@ -356,8 +405,24 @@ impl Pki {
         Ok(certificate)
     }
 
+    /// The trusted authority that a server's chain goes back to, or why there is none.
+    fn anchor(&self, shown: &[u8], without_list: bool) -> Result<Result<String, String>, PkiError> {
+        let ders = |folder: &str, kinds: &[&str]| -> Result<Vec<Vec<u8>>, PkiError> {
+            let files = files_in(&self.folder.join(folder), kinds)?;
+            Ok(files.iter().take(AUTHORITIES_MAX).filter_map(|path| der_of(path).ok()).collect())
+        };
+        let known = Known {
+            trusted: ders("trusted", CERTIFICATES)?,
+            issuers: ders("issuers", CERTIFICATES)?,
+            lists: ders("crl", LISTS)?,
+            without_list,
+        };
+        let now_s = std::time::UNIX_EPOCH.elapsed().map_or(0, |d| d.as_secs());
+        Ok(anchor(shown, &known, now_s))
+    }
+
     /// Forgets the oldest rejected certificates beyond the bound.
-    fn prune_rejected(&self) {
+    pub(crate) fn prune_rejected(&self) {
         let Ok(files) = self.files(Place::Rejected) else { return };
         let Some(surplus) = files.len().checked_sub(REJECTED_MAX).filter(|n| *n > 0) else { return };
         let mut by_age: Vec<_> =
@@ -376,7 +441,7 @@ fn thumbprint_text(text: &str) -> String {
     text.chars().filter(char::is_ascii_hexdigit).collect::<String>().to_ascii_lowercase()
 }
 
-fn read(path: &Path) -> Result<Certificate, PkiError> {
+pub(crate) fn read(path: &Path) -> Result<Certificate, PkiError> {
     let size = fs::metadata(path).map_err(file_error(path))?.len();
     if size > CERTIFICATE_BYTES_MAX {
         return Err(other(format!("{} is no certificate: it has {size} bytes", path.display())));
@@ -388,7 +453,7 @@ fn read(path: &Path) -> Result<Certificate, PkiError> {
 }
 
 /// A key of ours that others may read was made by an older version, or by hand: closed, and told of.
-fn guard_key(path: &Path) -> Result<(), PkiError> {
+pub(crate) fn guard_key(path: &Path) -> Result<(), PkiError> {
     if private(path).is_ok() {
         return Ok(());
     }
@@ -401,8 +466,36 @@ fn guard_key(path: &Path) -> Result<(), PkiError> {
     Ok(())
 }
 
+/// The files of a folder with one of these endings, by name; none where there is no such folder.
+fn files_in(dir: &Path, kinds: &[&str]) -> Result<Vec<PathBuf>, PkiError> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(file_error(dir)(e)),
+    };
+    let mut files: Vec<PathBuf> = entries.filter_map(|e| e.ok().map(|e| e.path())).collect();
+    files.retain(|p| p.extension().is_some_and(|e| kinds.iter().any(|kind| e == *kind)));
+    files.sort();
+    Ok(files)
+}
+
+/// The bytes of a certificate or a list, taken out of PEM where it is written so.
+fn der_of(path: &Path) -> Result<Vec<u8>, PkiError> {
+    let size = fs::metadata(path).map_err(file_error(path))?.len();
+    if size > LIST_BYTES_MAX {
+        return Err(other(format!("{} is too large: {size} bytes", path.display())));
+    }
+    let bytes = fs::read(path).map_err(file_error(path))?;
+    if !bytes.starts_with(b"-----BEGIN") {
+        return Ok(bytes);
+    }
+    let (_, der) = x509_cert::der::Document::from_pem(&String::from_utf8_lossy(&bytes))
+        .map_err(|e| other(format!("{} is no PEM: {e}", path.display())))?;
+    Ok(der.into_vec())
+}
+
 /// Makes a folder that may be there already.
-fn make_folder(path: &Path, mode: u32) -> std::io::Result<()> {
+pub(crate) fn make_folder(path: &Path, mode: u32) -> std::io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -413,7 +506,7 @@ fn make_folder(path: &Path, mode: u32) -> std::io::Result<()> {
 }
 
 /// Writes a file whole or not at all, with the rights it is to have from its first byte on.
-fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), PkiError> {
+pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), PkiError> {
     let part = path.with_extension("part");
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);

@@ -120,3 +120,38 @@ fn rejected_certificates_do_not_pile_up() {
     assert_eq!(fs::read_dir(&rejected).unwrap().count(), REJECTED_MAX);
     assert!(rejected.join(&server.file_name).exists(), "the newest stays");
 }
+
+#[test]
+fn a_trusted_authority_makes_its_servers_trusted_until_it_revokes_them_or_a_person_says_no() {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
+    let name = |name: &str| {
+        let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params
+    };
+    let mut ca = name("Works authority");
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap();
+    let mut leaf = name("Line 5");
+    leaf.subject_alt_names =
+        vec![SanType::URI("urn:maker:plc".try_into().unwrap()), SanType::DnsName("plc".try_into().unwrap())];
+    let der = leaf.signed_by(&KeyPair::generate().unwrap(), &ca).unwrap().der().to_vec();
+
+    let dir = tempfile::tempdir().unwrap();
+    let pki = Pki::at(dir.path().join("pki"));
+    let judge = |exceptions: &[Exception]| pki.judge(&der, "plc", "urn:maker:plc", exceptions);
+    let why = judge(&[]).unwrap_err();
+    assert!(why.contains("CN=Works authority, which is not known"), "{why}");
+    let file = dir.path().join("ca.pem");
+    fs::write(&file, ca.pem()).unwrap();
+    pki.trust(file.to_str().unwrap()).unwrap();
+    assert!(judge(&[]).unwrap_err().contains("no list of CN=Works authority"));
+    let server = judge(&[Exception::NoCrl]).unwrap();
+    let accepted = dir.path().join("pki/accepted/trusted").join(&server.file_name);
+    assert!(accepted.exists(), "the library finds it");
+    // What was kept because nobody had decided is no decision; what a person rejected is one.
+    assert!(pki.list().unwrap().iter().any(|e| e.place == Place::Rejected));
+    pki.reject(&server.thumbprint).unwrap();
+    assert!(judge(&[Exception::NoCrl]).unwrap_err().contains("rejected by a person"));
+    assert!(!accepted.exists());
+}

@@ -11,7 +11,7 @@ const SOON_DAYS: f64 = 30.0;
 /// Manage the certificates of OPC UA links.
 #[derive(Debug, Subcommand)]
 pub enum PkiVerb {
-    /// List every certificate: ours, those of servers that are trusted, those that are not.
+    /// List every certificate: ours, those of servers and clients that are trusted, those that are not.
     List(Folder),
     /// Trust a server's certificate: one that was rejected, by its thumbprint, or a file (.der, .pem).
     Trust(Which),
@@ -26,6 +26,12 @@ pub enum PkiVerb {
         /// A new certificate for the same key, for example before the old one ends. Servers have to trust it anew.
         #[arg(long)]
         renew: bool,
+        /// The certificate of our own server, not that of our links.
+        #[arg(long)]
+        server: bool,
+        /// A further name or address that the server's certificate is good for.
+        #[arg(long, value_name = "HOST", requires = "server")]
+        host: Vec<String>,
         /// Days it is valid. Default three years.
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=36_500))]
         days: Option<u32>,
@@ -61,6 +67,12 @@ impl Folder {
 /// The folder of certificates within a state folder.
 const FOLDER: &str = "pki";
 
+/// The folder of certificates where nothing else is said.
+#[must_use]
+pub fn folder(state: &Path) -> PathBuf {
+    state.join(FOLDER)
+}
+
 /// A server as configured, with its certificates in the state folder where its file does not name a place.
 #[must_use]
 pub fn with_folder(config: &DeviceConfig, state: &Path) -> DeviceConfig {
@@ -91,7 +103,10 @@ pub fn run(verb: PkiVerb) -> Result<(), String> {
             Ok(())
         }
         PkiVerb::Show(Which { which, folder }) => show(&folder.open(), &which),
-        PkiVerb::Make { folder, renew, days } => make(&folder.open(), renew, days),
+        PkiVerb::Make { folder, renew, days, server, host } if server => {
+            make_server(&folder.open(), renew, &host, days)
+        }
+        PkiVerb::Make { folder, renew, days, .. } => make(&folder.open(), renew, days),
     }
 }
 
@@ -105,6 +120,19 @@ fn make(pki: &Pki, renew: bool, days: Option<u32>) -> Result<(), String> {
     }
     details(&own);
     say!("let every server trust this file, {}", pki.own_path().display());
+    Ok(())
+}
+
+fn make_server(pki: &Pki, renew: bool, hosts: &[String], days: Option<u32>) -> Result<(), String> {
+    let before = pki.server().map_err(|e| with_causes(&e))?;
+    let how = if renew { Make::Renew } else { Make::Missing };
+    let own = pki.make_server(how, hosts, days).map_err(|e| with_causes(&e))?;
+    match before {
+        Some(before) if before == own => say!("there is one already; --renew makes a new one for the same key"),
+        _ => say!("made: {}; restart the runtime to use it", pki.server_path().display()),
+    }
+    details(&own);
+    say!("let every client trust this file, {}", pki.server_path().display());
     Ok(())
 }
 

@@ -10,6 +10,8 @@ mod modbus_server;
 mod mqtt;
 #[path = "common/opcua_cases.rs"]
 mod opcua_cases;
+#[path = "check_cases/opcua_server.rs"]
+mod opcua_server;
 #[path = "check_cases/sunspec.rs"]
 mod sunspec;
 
@@ -84,6 +86,7 @@ fn cases() -> Vec<(&'static str, usize, Vec<Edit>)> {
     all.extend(mqtt::cases());
     all.extend(sunspec::cases());
     all.extend(modbus_server::cases());
+    all.extend(opcua_server::cases());
     all
 }
 

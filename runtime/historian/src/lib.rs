@@ -161,6 +161,15 @@ impl Historian {
         self.query_range(path, from, to)
     }
 
+    /// At most `max` of the points with `from <= utc < to`: the first ones in the order of time, or where `backwards` the
+    /// last ones against it. Reads no more of the store than it takes to find them.
+    ///
+    /// # Errors
+    /// When the path was never recorded, `to` is before `from`, or the store fails.
+    pub fn page(&self, path: &str, from: Utc, to: Utc, max: usize, backwards: bool) -> Result<Vec<Point>, StoreError> {
+        self.page_range(path, from, to, max, backwards)
+    }
+
     /// The range `from <= utc < to` in so many parts of equal length (1 to 100 000). Extremes are kept, the worst quality
     /// shows, a part without points is absent.
     ///

@@ -102,6 +102,64 @@ impl Historian {
         Ok(found.into_iter().map(|(_, c)| c.point(snapshot.id)).collect())
     }
 
+    /// See [`Historian::page`]. Chunks are visited in the order of their first points; once enough points are known that
+    /// lie before every chunk to come, the rest is not read.
+    pub(crate) fn page_range(
+        &self,
+        path: &str,
+        from: Utc,
+        to: Utc,
+        max: usize,
+        backwards: bool,
+    ) -> Result<Vec<Point>, StoreError> {
+        if to < from {
+            return Err(StoreError::BadRange(path.to_owned()));
+        }
+        let max = max.min(QUERY_POINTS_MAX);
+        let (low, high) = (ceil_ms(from), ceil_ms(to));
+        let mut snapshot = self.snapshot(path, low, high)?;
+        let mut found: Vec<(u64, Cell)> = snapshot.cells.drain(..).map(|c| (IN_MEMORY, c)).collect();
+        let keep_best = |found: &mut Vec<(u64, Cell)>| {
+            found.sort_by_key(|(number, c)| (c.ms, *number));
+            if backwards {
+                found.reverse();
+            }
+            found.truncate(max);
+        };
+        keep_best(&mut found);
+        let first = key::chunk(snapshot.id, low.saturating_sub(CHUNK_SPAN_MS_MAX), 0);
+        self.storage.scan(&first, &key::chunk(snapshot.id, high, 0), backwards, &mut |k, v| {
+            let Some((_, first_ms, number)) = key::chunk_of(k) else { return ControlFlow::Continue(()) };
+            let enough = match found.last() {
+                Some((_, last)) if found.len() >= max && backwards => {
+                    first_ms.saturating_add(CHUNK_SPAN_MS_MAX) < last.ms
+                }
+                Some((_, last)) if found.len() >= max => first_ms > last.ms,
+                _ => max == 0,
+            };
+            if enough {
+                return ControlFlow::Break(());
+            }
+            if number >= snapshot.next_chunk {
+                return ControlFlow::Continue(());
+            }
+            let cells = unframe(k, v).and_then(|payload| {
+                let head = ChunkHead::of(payload)?;
+                if head.last_ms < low { Ok(Vec::new()) } else { chunk_cells(payload) }
+            });
+            match cells {
+                Ok(cells) => {
+                    let inside = cells.into_iter().filter(|c| c.ms >= low && c.ms < high);
+                    found.extend(inside.map(|c| (number, c)));
+                    keep_best(&mut found);
+                }
+                Err(damage) => self.note_damage(k, &damage),
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(found.into_iter().map(|(_, c)| c.point(snapshot.id)).collect())
+    }
+
     pub(crate) fn downsample_range(
         &self,
         path: &str,

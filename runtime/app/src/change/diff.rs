@@ -405,7 +405,7 @@ impl Finder<'_> {
         if old.recorder != new.recorder {
             self.restart(format!("扫描记录：{from} → {to}"), format!("recorder: {from} → {to}"), at_start());
         }
-        let rows: [(&str, &str, bool); 14] = [
+        let rows: [(&str, &str, bool); 15] = [
             ("任务", "tasks", tasks(old) == tasks(new)),
             (
                 "受控对象、联锁与许可",
@@ -421,6 +421,7 @@ impl Finder<'_> {
             ("汇总回路", "loops of the summary", held(old) == held(new)),
             ("MQTT 发布", "publication over MQTT", said(&old.mqtt) == said(&new.mqtt)),
             ("Modbus 服务", "Modbus server", said(&old.modbus_server) == said(&new.modbus_server)),
+            ("OPC UA 服务", "OPC UA server", said(&old.opcua_server) == said(&new.opcua_server)),
             ("历史库设置", "historian", old.historian == new.historian),
             ("状态保持设置", "retained state", old.retain == new.retain),
             ("画面", "pages", old.pages == new.pages),

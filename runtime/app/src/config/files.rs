@@ -355,6 +355,7 @@ pub fn schema(kind: &str) -> Option<serde_json::Value> {
         "energy" => schemars::schema_for!(EnergyFile),
         "carbon" => schemars::schema_for!(CarbonFile),
         "modbus-server" => schemars::schema_for!(super::modbus_server::ModbusServerFile),
+        "opcua-server" => schemars::schema_for!(super::opcua_server::OpcUaServerFile),
         "cases" => schemars::schema_for!(Vec<CaseFile>),
         _ => return None,
     };
@@ -363,7 +364,7 @@ pub fn schema(kind: &str) -> Option<serde_json::Value> {
 }
 
 /// The kinds of files that have a schema.
-pub const SCHEMA_KINDS: [&str; 12] = [
+pub const SCHEMA_KINDS: [&str; 13] = [
     "site",
     "device",
     "profile",
@@ -375,5 +376,6 @@ pub const SCHEMA_KINDS: [&str; 12] = [
     "energy",
     "carbon",
     "modbus-server",
+    "opcua-server",
     "cases",
 ];

@@ -18,6 +18,7 @@ mod object_files;
 mod objects;
 mod opcua;
 mod opcua_files;
+pub(crate) mod opcua_server;
 mod own_tags;
 mod points;
 mod program_files;
@@ -104,6 +105,8 @@ pub struct Site {
     pub mqtt: Option<MqttSettings>,
     /// Tags served to a foreign system in registers, where the site has a `modbus-server.yaml`.
     pub modbus_server: Option<penstock_modbus_server::Config>,
+    /// What foreign systems see over OPC UA, where the site has an `opcua-server.yaml`.
+    pub opcua_server: Option<opcua_server::OpcUaServerSettings>,
     /// What is kept, and for how long.
     pub historian: HistorianSettings,
     /// What programs remember over a restart.
@@ -237,8 +240,10 @@ fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize
     read_tags(reader, &mut tags, dir, file, &include);
     let ledger = read_accounts(reader, &mut tags, dir, file, &include, &time_zone);
     let served = modbus_server::read(reader, dir);
+    let opcua_form = opcua_server::read(reader, dir);
     add_system_tags(reader, &mut tags, &tasks, &devices, form.mqtt.as_ref().map(|m| &m.value));
     add_own_tags(reader, &mut tags, crate::run::modbus_server::tags(served.is_some()).iter());
+    add_own_tags(reader, &mut tags, crate::run::opcua_server::tags(opcua_form.is_some()).iter());
     writes::bind_feedback(reader, &mut tags);
     let supervisor = writes::supervisor(reader, file, form.supervisor.as_ref());
     if tags.list.iter().all(|t| t.kind == Kind::Own) && !reader.lost.any_tag && reader.lost.tags.is_empty() {
@@ -275,6 +280,8 @@ fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize
     let loops = loops(reader, file, &form.loops, &tags);
     let mqtt = form.mqtt.as_ref().and_then(|m| mqtt::settings(reader, file, dir, &m.value, m.pos, &tags));
     let modbus_server = served.and_then(|(file, form)| modbus_server::settings(reader, file, &form, &tags));
+    let opcua_server =
+        opcua_form.and_then(|(file, own)| opcua_server::settings(reader, file, &own, (dir, &form.site.value), &tags));
     let historian = historian(reader, file, form.historian.as_ref());
     let retain = retain::settings(reader, file, form.retain.as_ref());
     let recorder = recorder::settings(reader, file, form.recorder.as_ref());
@@ -306,6 +313,7 @@ fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize
         supervisor,
         mqtt,
         modbus_server,
+        opcua_server,
         historian,
         retain,
         recorder,

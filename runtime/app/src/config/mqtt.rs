@@ -299,7 +299,7 @@ impl Ctx<'_> {
     }
 
     /// Which tags fit a list of patterns; each pattern must fit one.
-    fn fitting(&mut self, patterns: &[At<String>], tags: &Tags) -> Vec<bool> {
+    pub(super) fn fitting(&mut self, patterns: &[At<String>], tags: &Tags) -> Vec<bool> {
         let mut fits = vec![false; tags.list.len()];
         for at in patterns {
             let mut any = false;

@@ -27,7 +27,7 @@ pub struct OpcUaFile {
     /// `Basic256Sha256`, `Aes128_Sha256_RsaOaep` or `Aes256_Sha256_RsaPss`, signed and encrypted, with `/Sign` signed only;
     /// or `none`, which has to be said.
     pub security: Text,
-    /// What is let pass of the server's certificate: `expired`, `host-name`. Default nothing.
+    /// What is let pass of the server's certificate: `expired`, `host-name`, `no-crl`. Default nothing.
     pub accept_certificate: Option<Vec<At<String>>>,
     /// User name; anonymous without one.
     pub user: Text,

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 struct Consumer {
     name: &'static str,
     queue: Sender<Record>,
+    wants: fn(&Record) -> bool,
     dropped: Arc<AtomicU64>,
 }
 
@@ -23,8 +24,13 @@ pub struct Fanout {
 impl Fanout {
     /// Adds a consumer with a queue of [`limits::RECORDS_WAITING_MAX`] records.
     pub fn add(&mut self, name: &'static str) -> Receiver<Record> {
+        self.add_only(name, |_| true)
+    }
+
+    /// Adds a consumer that wants some of the records only.
+    pub fn add_only(&mut self, name: &'static str, wants: fn(&Record) -> bool) -> Receiver<Record> {
         let (queue, receiver) = bounded(limits::RECORDS_WAITING_MAX);
-        self.consumers.push(Consumer { name, queue, dropped: Arc::default() });
+        self.consumers.push(Consumer { name, queue, wants, dropped: Arc::default() });
         receiver
     }
 
@@ -36,7 +42,7 @@ impl Fanout {
 
 impl RecordSink for Fanout {
     fn publish(&self, record: Record) {
-        for consumer in &self.consumers {
+        for consumer in self.consumers.iter().filter(|c| (c.wants)(&record)) {
             if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = consumer.queue.try_send(record.clone())
             {
                 consumer.dropped.fetch_add(1, Ordering::Relaxed);

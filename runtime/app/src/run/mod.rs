@@ -9,6 +9,7 @@ mod ledger;
 pub(crate) mod modbus_server;
 pub(crate) mod mqtt;
 mod objects;
+pub(crate) mod opcua_server;
 mod pace;
 mod realtime;
 mod restore;
@@ -108,6 +109,7 @@ pub struct Runtime {
     drivers_stop: watch::Sender<bool>,
     hmi_task: tokio::task::JoinHandle<()>,
     hmi_stop: watch::Sender<bool>,
+    opcua_server: Option<opcua_server::Server>,
     started: Utc,
     started_at: Instant,
     drops: Vec<(&'static str, Arc<AtomicU64>)>,
@@ -135,6 +137,7 @@ impl Runtime {
 
         let mut fanout = Fanout::default();
         let records = fanout.add("historian");
+        let alarm_news = site.opcua_server.as_ref().map(|_| fanout.add_only("opcua server", opcua_server::wants));
         let mut drops = fanout.drops();
         drops.push(("log", crate::log::lost()));
         let (queues, receivers) = CommandQueues::new(site.devices.len());
@@ -190,6 +193,22 @@ impl Runtime {
             &drivers::Around { clock: &clock, stop: &stopped, state, actions: &actions },
         );
 
+        let opcua_server = site.opcua_server.as_ref().zip(alarm_news).map(|(settings, news)| {
+            opcua_server::Server::start(opcua_server::Parts {
+                site: &site,
+                settings,
+                engine: &engine,
+                historian: &historian,
+                actions: &actions,
+                clock: &clock,
+                state,
+                news,
+                // It takes no more claims once the HMI does not.
+                stop: hmi_stop.subscribe(),
+            })
+        });
+        let opcua_server =
+            opcua_server.transpose().map_err(|source| io("the OPC UA server's threads".into(), source))?;
         let workers_stop = Arc::new(AtomicBool::new(false));
         let history_stop = Arc::new(AtomicBool::new(false));
         let beat = sinks::Beat::default();
@@ -273,6 +292,7 @@ impl Runtime {
             drivers_stop,
             hmi_task,
             hmi_stop,
+            opcua_server,
             started: now.utc,
             started_at: Instant::now(),
             drops,
@@ -304,6 +324,11 @@ impl Runtime {
         // Nobody listens any more only when the task has ended already: the same for every stop below.
         let _ = self.hmi_stop.send(true);
         end("the HMI", self.hmi_task).await;
+        if let Some(mut server) = self.opcua_server
+            && let Some(task) = server.ended()
+        {
+            end("the OPC UA server", task).await;
+        }
         let clock = self.clock.clone();
         let scans = self.scans;
         let ended = tokio::task::spawn_blocking(move || scans.stop(&clock)).await;

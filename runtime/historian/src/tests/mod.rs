@@ -3,6 +3,7 @@
 mod compression;
 mod fake;
 mod model;
+mod page;
 
 use crate::api::*;
 use crate::error::StoreError;

@@ -1,0 +1,150 @@
+//! The OPC UA server of a running site, against a client written by others.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it was built")]
+
+mod common;
+
+use common::{ENGINEER, OPERATOR, PENSTOCK, Plant, Session, VIEWER, add_user};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Environment variable with the Python that has the packages of `simulators/tests/peers/requirements.txt`.
+const PYTHON: &str = "PENSTOCK_PEERS_PYTHON";
+/// Longest a test waits for what must happen: far beyond what it takes.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+const SITE: &str = "site: opcua\nname: { zh: 水池, en: Tank }\ntime_zone: Asia/Shanghai\ntasks: { normal: 100ms }\n";
+const TAGS: &str = "entries:
+  - { tag: tank/level_in, unit: m, initial: 1, limits: [0, 10], role: operator }
+  - { tag: tank/factor, initial: 1, limits: [0, 5], role: engineer }
+  - { tag: tank/kept, initial: 1, limits: [0, 5], role: operator }
+computed:
+  - { tag: tank/level, title: { zh: 液位, en: Level }, unit: m, range: [0, 10] }
+  - { tag: tank/never, unit: m }
+  - tag: tank/valve
+    unit: '%'
+    range: [0, 100]
+    write: { }
+    fallback: { bad_input: hold, fault: 0, link: hold, shutdown: 0 }
+";
+const PROGRAMS: &str = "- program: tank
+  script: tank.rhai
+  task: normal
+  in: { level_in: tank/level_in }
+  out: { level: tank/level, never: tank/never, valve: tank/valve }
+";
+const SCRIPT: &str = r#"
+fn declare(p) {
+    p.title("水池", "Tank");
+    p.input("level_in", "m");
+    p.output("level", "m");
+    p.output("never", "m");
+    p.output("valve", "%");
+}
+fn scan(io) {
+    io.level = io.level_in;
+    io.valve = 10.0;
+}
+"#;
+const ALARMS: &str = "- alarm: tank/level/high
+  tag: tank/level
+  above: 8
+  deadband: 0.5
+  on_delay: 0s
+  off_delay: 0s
+  priority: high
+  title: { zh: 液位高, en: Level is high }
+  cause: { zh: 进水过多, en: too much inflow }
+  consequence: { zh: 溢流, en: overflow }
+  response: { zh: 开阀, en: open the valve }
+";
+
+fn site(dir: &Path, port: u16) -> PathBuf {
+    let site = dir.join("site");
+    std::fs::create_dir_all(site.join("scripts")).unwrap();
+    let server = format!(
+        "address: 127.0.0.1:{port}\nwrite: [tank/level_in, tank/factor, tank/valve]\ntags: [tank/*]\nconnections_max: 16\n"
+    );
+    for (name, text) in [
+        ("site.yaml", SITE),
+        ("tags.yaml", TAGS),
+        ("programs.yaml", PROGRAMS),
+        ("scripts/tank.rhai", SCRIPT),
+        ("alarms.yaml", ALARMS),
+        ("opcua-server.yaml", server.as_str()),
+    ] {
+        std::fs::write(site.join(name), text).unwrap();
+    }
+    site
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn until(what: &str, mut hit: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !hit() {
+        assert!(began.elapsed() < PATIENCE, "{what}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+struct Peer {
+    python: std::ffi::OsString,
+    port: u16,
+    folder: PathBuf,
+}
+
+impl Peer {
+    fn run(&self, what: &str) -> Result<String, String> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/opcua_client.py");
+        let mut command = Command::new(&self.python);
+        let output = command.arg(script).arg(self.port.to_string()).arg(&self.folder).arg(what).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        if output.status.success() { Ok(text) } else { Err(text) }
+    }
+}
+
+#[test]
+fn a_foreign_client_reads_writes_and_acknowledges_with_its_users_rights() {
+    let Some(python) = std::env::var_os(PYTHON) else {
+        println!("skipped: {PYTHON} is not set; `cargo xtask test --only peers` sets it");
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let (port, state) = (free_port(), dir.path().join("state"));
+    let site = site(dir.path(), port);
+    for (user, role) in [(OPERATOR, "operator"), (VIEWER, "viewer"), (ENGINEER, "engineer")] {
+        add_user(&state, user, role);
+    }
+    let plant = Plant::launch(&site, &state, &[], &[]);
+    until("the server listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let peer = Peer { python, port, folder: dir.path().to_path_buf() };
+    peer.run("make").unwrap();
+    peer.run("untrusted").unwrap();
+    // It was kept for a person to decide about.
+    let rejected = state.join("pki/rejected");
+    until("the client's certificate is kept", || std::fs::read_dir(&rejected).is_ok_and(|d| d.count() == 1));
+    let trust = |what: &Path| {
+        let mut command = Command::new(PENSTOCK);
+        let output = command.args(["pki", "trust"]).arg(what).arg("--state").arg(&state).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    trust(&dir.path().join("client.der"));
+    if let Err(said) = peer.run("all") {
+        let log = std::fs::read_to_string(state.join("runtime.log")).unwrap_or_default();
+        panic!("{said}\n{log}");
+    }
+    // What persons did over OPC UA stands in the record like what they do at the pages.
+    let session = Session::login(&plant.url, ENGINEER);
+    let actions = session.get("/api/actions").to_string();
+    for part in ["zhang@opcua", "tank/level_in", "tank/valve", "tank/level/high", "seen, pump called", "wang@opcua"] {
+        assert!(actions.contains(part), "{part} is not in {actions}");
+    }
+    for part in ["refused: write tank/level_in = 99", "refused: write tank/factor", "li@opcua"] {
+        assert!(actions.contains(part), "{part} is not in {actions}");
+    }
+    assert!(plant.stop());
+}
