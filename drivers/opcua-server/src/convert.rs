@@ -43,6 +43,7 @@ pub(crate) fn status(quality: Quality) -> StatusCode {
             BadReason::Configuration => StatusCode::BadConfigurationError,
             BadReason::Device => StatusCode::BadDeviceFailure,
             BadReason::Shutdown => StatusCode::BadShutdown,
+            BadReason::NotImplemented => StatusCode::BadNotSupported,
             BadReason::Input => StatusCode::Bad,
         },
     }
