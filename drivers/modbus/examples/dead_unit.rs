@@ -51,6 +51,7 @@ fn unit(unit: u8, port: &str, channel: &ChannelConfig) -> DeviceConfig {
             range: None,
             group: 0,
             write: None,
+            sunspec: None,
         }],
         registers_max: 125,
         bits_max: 2_000,
@@ -59,6 +60,7 @@ fn unit(unit: u8, port: &str, channel: &ChannelConfig) -> DeviceConfig {
         pause_after_connect: Duration::ZERO,
         channel: channel.clone(),
         quirks: Quirks::default(),
+        sunspec: penstock_modbus::sunspec::Settings::default(),
     }
 }
 

@@ -60,6 +60,7 @@ fn point(tag: u32, pdu: u16, write: Option<WriteConfig>) -> PointConfig {
         range: None,
         group: 0,
         write,
+        sunspec: None,
     }
 }
 
@@ -83,6 +84,7 @@ fn device(number: u16, port: &str, floats: u16, every: Duration) -> DeviceConfig
         pause_after_connect: Duration::ZERO,
         channel: ChannelConfig::default(),
         quirks: Quirks::default(),
+        sunspec: penstock_modbus::sunspec::Settings::default(),
     }
 }
 

@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking, in its helpers too")]
 
-#[allow(dead_code, reason = "what the other tests of sessions need of it")]
 mod bench;
 
 use bench::{Device, Rig, device, read, write};
