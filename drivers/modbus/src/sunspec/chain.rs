@@ -255,7 +255,7 @@ mod tests {
         long.extend([103, 60_000]);
         fails(40_000, &long, &BASES, "broken at PDU 40070: model 103 of length 60000 runs past the last register");
         // A device that answers every head with a model of no length would be walked for ever.
-        fails(0, &[MARK.to_vec(), vec![103, 0].repeat(400)].concat(), &[0], "more than 128 models");
+        fails(0, &[MARK.to_vec(), [103, 0].repeat(400)].concat(), &[0], "more than 128 models");
         let last = [MARK.to_vec(), vec![1, 0xFFFF - 0xFFF0 - 4]].concat();
         fails(0xFFF0, &last, &[0xFFF0], "runs past");
         fails(0xFFFE, &MARK, &[0xFFFE], "no SunSpec device");

@@ -1,8 +1,10 @@
 //! Units of the models, and what they are in the units of tags.
 
+type Row = (&'static str, Option<&'static str>, &'static [(&'static str, f64)]);
+
 /// One row per unit of the definitions: our own unit of the same size first, where there is one, then others with their
 /// factor.
-const UNITS: [(&str, Option<&str>, &[(&str, f64)]); 15] = [
+const UNITS: [Row; 15] = [
     ("", Some(""), &[("%", 100.0)]),
     ("A", Some("A"), &[("mA", 1000.0)]),
     ("V", Some("V"), &[("mV", 1000.0)]),
