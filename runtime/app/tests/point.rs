@@ -49,7 +49,7 @@ fn a_tag_is_read_once_with_all_that_a_commissioning_needs() {
     let oxygen = json["value"].as_f64().unwrap();
     assert!(well && (0.0..10.0).contains(&oxygen), "{json}");
     let words: Vec<u16> = json["raw"].as_array().unwrap().iter().map(|w| w.as_u64().unwrap() as u16).collect();
-    assert_eq!(f64::from(common::float_abcd(&words)), oxygen, "the registers are those of the value");
+    assert_eq!(common::float_abcd(&words), oxygen, "the registers are those of the value");
     assert_eq!((json["pdu"].as_u64(), json["at"].as_str()), (Some(0), Some("30001")));
 
     // The same place without a site, and one off.

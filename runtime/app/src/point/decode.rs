@@ -7,6 +7,9 @@ use penstock_modbus::{
 use penstock_model::{BadReason, Value};
 use std::fmt::Write;
 
+/// Smaller than any measurement in its own unit.
+const NEXT_TO_NOTHING: f64 = 1e-20;
+
 /// What to decode.
 #[derive(Debug, clap::Args)]
 pub struct DecodeArgs {
@@ -172,7 +175,8 @@ fn shortest(x: f64) -> String {
 fn fits(value: &Result<Value, BadReason>, range: Option<(f64, f64)>) -> bool {
     let number = value.as_ref().ok().and_then(Value::as_f64);
     match (number, range) {
-        (Some(x), Some((low, high))) => (low..=high).contains(&x),
+        // Next to nothing is what other types look like as floating point, and no measurement.
+        (Some(x), Some((low, high))) => (low..=high).contains(&x) && (x == 0.0 || x.abs() > NEXT_TO_NOTHING),
         _ => false,
     }
 }
@@ -213,7 +217,7 @@ fn paste(args: &DecodeArgs, columns: &[Column]) -> Result<String, String> {
             .take(4)
             .map(|(c, w, o)| {
                 let at = c.at.map_or(String::new(), |at| format!(" at PDU {}", at.pdu));
-                format!("{w} {}{at}", order_name(*w, *o)).trim().to_owned()
+                format!("{}{at}", format!("{w} {}", order_name(*w, *o)).trim())
             })
             .collect();
         let _ = writeln!(out, "# within the range as well: {}; a second value tells which it is", others.join(", "));

@@ -265,11 +265,8 @@ async fn server(folder: &Path) -> Plant {
     let head = "site: w\nname: W\ntime_zone: Asia/Shanghai\ntasks: { normal: 1s }\n";
     std::fs::write(site.join("site.yaml"), head).unwrap();
     let endpoint = format!("endpoint: opc.tcp://{}\n", addresses["sludge_effluent_plc"]);
-    std::fs::write(
-        site.join("devices/plc.yaml"),
-        format!("{SERVER}").replace("security:", &format!("{endpoint}security:")),
-    )
-    .unwrap();
+    std::fs::write(site.join("devices/plc.yaml"), SERVER.replace("security:", &format!("{endpoint}security:")))
+        .unwrap();
     let loaded = config::load(&site, &Overrides::default()).unwrap_or_else(|e| panic!("{e}")).site;
     let DriverConfig::OpcUa(config) = &loaded.devices[0].driver else { panic!("a server") };
     let pki = folder.join("pki");
