@@ -139,5 +139,5 @@ fn answer(pdu: &[u8], held: &Held) -> Vec<u8> {
 fn ramp(at: u16, second: u64) -> u16 {
     let value = 100.0 + f32::from(at / 2) * 0.01 + (second % 60) as f32;
     let bits = value.to_bits();
-    if at % 2 == 0 { (bits >> 16) as u16 } else { bits as u16 }
+    if at.is_multiple_of(2) { (bits >> 16) as u16 } else { bits as u16 }
 }

@@ -241,7 +241,7 @@ fn peers(context: &Context, bank: &mut Bank, python: &Path, seconds: u64) -> Res
     let seconds = seconds.to_string();
     let arguments: Vec<&str> =
         [seconds.as_str(), &floats, "1000"].into_iter().chain(bank.ports.iter().map(String::as_str)).collect();
-    let mut measured = |title: &str, command: &mut Command| -> Result<(), String> {
+    let measured = |title: &str, command: &mut Command| -> Result<(), String> {
         let (before, begun) = (bank.sample()?, Instant::now());
         let text = said(command.args(&arguments))?;
         let devices = bank.sample()?.cpu_since(&before, begun.elapsed().as_secs_f64());
