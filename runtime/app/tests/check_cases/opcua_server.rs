@@ -20,10 +20,5 @@ pub fn cases() -> Vec<(&'static str, usize, Vec<Edit>)> {
         with("OPC UA server with too many sessions", "sessions_max: 1000\n"),
         with("OPC UA server with a namespace that is none", "namespace: tags\n"),
         with("OPC UA server with a key that is none", "adress: 127.0.0.1:4840\n"),
-        (
-            "OPC UA server without any protection",
-            0,
-            vec![("opcua-server.yaml", "", "address: 0.0.0.0:4840\nsecurity: [none]\nanonymous: read\n")],
-        ),
     ]
 }

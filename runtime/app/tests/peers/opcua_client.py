@@ -192,7 +192,8 @@ async def history(port, folder):
         start = end - datetime.timedelta(hours=1)
         values = []
         for _ in range(100):
-            values = await level.read_raw_history(start, datetime.datetime.now(datetime.timezone.utc))
+            values = await level.read_raw_history(
+                start, datetime.datetime.now(datetime.timezone.utc), return_bounds=False)
             if {1.0, 2.5, 9.0} <= {v.Value.Value for v in values}:
                 break
             await asyncio.sleep(0.2)
@@ -207,24 +208,19 @@ async def history(port, folder):
         details.StartTime, details.EndTime, details.NumValuesPerNode, details.ReturnBounds = start, times[-1], 2, False
         pages, point = [], None
         while True:
-            ask = ua.HistoryReadValueId()
-            ask.NodeId, ask.ContinuationPoint = level.nodeid, point
-            read = ua.HistoryReadParameters()
-            read.HistoryReadDetails, read.NodesToRead = details, [ask]
-            read.TimestampsToReturn = ua.TimestampsToReturn.Both
-            result = (await client.uaclient.history_read(read))[0]
+            result = await level.history_read(details, point)
             result.StatusCode.check()
-            got = result.HistoryData
-            got = got.DataValues if hasattr(got, "DataValues") else ua.ua_binary.extensionobject_from_binary(got)
+            got = result.HistoryData.DataValues
             assert len(got) <= 2
             pages += got
             point = result.ContinuationPoint
             if not point:
                 break
-        assert [v.SourceTimestamp for v in pages] == times[:-1], (len(pages), len(times))
+        assert [v.SourceTimestamp for v in pages] == times[:-1], (pages, values)
 
         # The newest first, and the bound before the first value.
-        newest = await level.read_raw_history(None, datetime.datetime.now(datetime.timezone.utc), numvalues=1)
+        now = datetime.datetime.now(datetime.timezone.utc)
+        newest = await level.read_raw_history(None, now, numvalues=1, return_bounds=False)
         assert newest[0].SourceTimestamp >= times[-1]
         bounded = await level.read_raw_history(times[1] - datetime.timedelta(milliseconds=1), times[1], return_bounds=True)
         assert bounded[0].SourceTimestamp == times[0] and bounded[-1].SourceTimestamp == times[1], bounded
