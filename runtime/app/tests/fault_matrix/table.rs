@@ -248,6 +248,7 @@ pub const NOT_OF_A_LINK: &[(&str, &[&str])] = &[
             "actuator-stuck",
             "actuator-cap",
             "actuator-gain",
+            "plant",
         ],
     ),
 ];
