@@ -39,8 +39,17 @@ pub(crate) struct Snapshot {
 /// What an event is about.
 #[derive(Debug)]
 enum About {
-    Condition { def: AlarmDef, snapshot: Snapshot, source: NodeId, source_name: UAString, id: NodeId, unit: String },
-    Refresh { event_id: [u8; 16] },
+    Condition {
+        def: Box<AlarmDef>,
+        snapshot: Box<Snapshot>,
+        source: NodeId,
+        source_name: UAString,
+        id: NodeId,
+        unit: String,
+    },
+    Refresh {
+        event_id: [u8; 16],
+    },
 }
 
 /// One event.
@@ -80,8 +89,8 @@ impl PlantEvent {
                 source: NodeId::new(namespace, &*source.path),
                 source_name: (&*source.path).into(),
                 unit: source.unit.as_str().to_owned(),
-                def: def.clone(),
-                snapshot,
+                def: Box::new(def.clone()),
+                snapshot: Box::new(snapshot),
             },
             time,
             received: time,

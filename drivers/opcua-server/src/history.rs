@@ -206,7 +206,7 @@ impl Aggregate {
     ];
 
     fn of(id: &NodeId) -> Option<Aggregate> {
-        Self::ALL.iter().find(|(object, _)| NodeId::from(*object) == *id).map(|(_, aggregate)| *aggregate)
+        Self::ALL.iter().find(|(object, _)| id == object).map(|(_, aggregate)| *aggregate)
     }
 
     fn pick(self, i: &Interval) -> Option<f64> {

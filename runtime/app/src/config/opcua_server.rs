@@ -208,7 +208,7 @@ impl Ctx<'_> {
             }
             Some((at, word)) => {
                 let message = format!("`{word}` is not what clients without a user may do");
-                let help = suggest(word, ["none", "read"].into_iter());
+                let help = suggest(word, ["none", "read"]);
                 self.error(at.pos, message)
                     .help_maybe(help.or_else(|| Some("none or read; they never write".to_owned())));
                 false
