@@ -363,7 +363,9 @@ impl Finder<'_> {
                 None => self.restart(format!("设备 {name}：新增"), format!("device {name} is new"), drivers()),
                 // Ids of tags and devices follow the order of the files, which means nothing to a device.
                 Some(was)
-                    if was.address != is.address || was.title != is.title || points(was, old) != points(is, new) =>
+                    if was.address != is.address
+                        || was.title != is.title
+                        || diff_parts::points(was, old) != diff_parts::points(is, new) =>
                 {
                     let named = diff_parts::device(was, is);
                     if !named.is_empty() {
@@ -462,25 +464,6 @@ fn followed(def: &OutputDef, tags: &TagTable) -> String {
 /// Everything a value says of itself, for settings that are compared as a whole and never shown.
 fn said(value: &impl Debug) -> String {
     format!("{value:?}")
-}
-
-/// What a driver runs on, with the paths of tags in place of their ids.
-fn points(device: &crate::config::Device, site: &Site) -> String {
-    let text = said(&device.driver);
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text.as_str();
-    while let Some(at) = rest.find("TagId(") {
-        out.push_str(&rest[..at]);
-        rest = &rest[at + "TagId(".len()..];
-        let end = rest.find(')').unwrap_or(0);
-        let tag = rest[..end].parse::<usize>().ok().and_then(|n| site.tags.iter().nth(n));
-        out.push_str(tag.map_or("?", |t| &t.path));
-        rest = &rest[end..];
-    }
-    out.push_str(rest);
-    // Neither a device's own number, which follows the order of the files, nor where the site's folder lies is a setting.
-    let folder = format!("\"{}/", site.dir.display());
-    out.replace(&format!("{:?}", device.id), "DeviceId(own)").replace(&folder, "\"site/")
 }
 
 fn bound(ports: &[(String, TagId)], tags: &TagTable) -> String {

@@ -200,3 +200,22 @@ fn identity(identity: &penstock_opcua::Identity) -> String {
         Identity::Certificate { certificate, .. } => format!("user_certificate {}", certificate.display()),
     }
 }
+
+/// What a driver runs on, with the paths of tags in place of their ids.
+pub(super) fn points(device: &Device, site: &Site) -> String {
+    let text = shown(&device.driver);
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    while let Some(at) = rest.find("TagId(") {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + "TagId(".len()..];
+        let end = rest.find(')').unwrap_or(0);
+        let tag = rest[..end].parse::<usize>().ok().and_then(|n| site.tags.iter().nth(n));
+        out.push_str(tag.map_or("?", |t| &t.path));
+        rest = &rest[end..];
+    }
+    out.push_str(rest);
+    // Neither a device's own number, which follows the order of the files, nor where the site's folder lies is a setting.
+    let folder = format!("\"{}/", site.dir.display());
+    out.replace(&format!("{:?}", device.id), "DeviceId(own)").replace(&folder, "\"site/")
+}
