@@ -119,22 +119,26 @@ impl Historian {
         let (low, high) = (ceil_ms(from), ceil_ms(to));
         let mut snapshot = self.snapshot(path, low, high)?;
         let mut found: Vec<(u64, Cell)> = snapshot.cells.drain(..).map(|c| (IN_MEMORY, c)).collect();
+        // In the order of time throughout, those of one time in the order they arrived: an answer is turned round at its end.
         let keep_best = |found: &mut Vec<(u64, Cell)>| {
             found.sort_by_key(|(number, c)| (c.ms, *number));
+            let surplus = found.len().saturating_sub(max);
             if backwards {
-                found.reverse();
+                found.drain(..surplus);
+            } else {
+                found.truncate(max);
             }
-            found.truncate(max);
         };
         keep_best(&mut found);
         let first = key::chunk(snapshot.id, low.saturating_sub(CHUNK_SPAN_MS_MAX), 0);
         self.storage.scan(&first, &key::chunk(snapshot.id, high, 0), backwards, &mut |k, v| {
             let Some((_, first_ms, number)) = key::chunk_of(k) else { return ControlFlow::Continue(()) };
-            let enough = match found.last() {
-                Some((_, last)) if found.len() >= max && backwards => {
-                    first_ms.saturating_add(CHUNK_SPAN_MS_MAX) < last.ms
+            let furthest = if backwards { found.first() } else { found.last() };
+            let enough = match furthest {
+                Some((_, cell)) if found.len() >= max && backwards => {
+                    first_ms.saturating_add(CHUNK_SPAN_MS_MAX) < cell.ms
                 }
-                Some((_, last)) if found.len() >= max => first_ms > last.ms,
+                Some((_, cell)) if found.len() >= max => first_ms > cell.ms,
                 _ => max == 0,
             };
             if enough {
@@ -157,6 +161,9 @@ impl Historian {
             }
             ControlFlow::Continue(())
         })?;
+        if backwards {
+            found.reverse();
+        }
         Ok(found.into_iter().map(|(_, c)| c.point(snapshot.id)).collect())
     }
 

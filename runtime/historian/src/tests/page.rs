@@ -30,10 +30,10 @@ fn a_page_is_the_beginning_or_the_end_of_the_whole_answer() {
         let max = usize::try_from(next() % 5_000).unwrap();
         let all = whole(from, to);
         let first = h.page("aer/z1/do", from, to, max, false).unwrap();
-        assert_eq!(first, all[..max.min(all.len())], "{from:?} {to:?} {max}");
+        assert!(first == all[..max.min(all.len())], "{from:?} {to:?} {max}");
         let last = h.page("aer/z1/do", from, to, max, true).unwrap();
         let wanted: Vec<Point> = all.iter().rev().take(max).cloned().collect();
-        assert_eq!(last, wanted, "{from:?} {to:?} {max} backwards");
+        assert!(last == wanted, "{from:?} {to:?} {max} backwards");
     }
     assert_eq!(h.page("aer/z1/do", ALL.0, ALL.1, 1, true).unwrap().len(), 1);
     assert!(h.page("aer/z1/do", at(1), at(0), 1, true).is_err() && h.page("nowhere", at(0), at(1), 1, true).is_err());
