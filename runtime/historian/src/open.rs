@@ -28,7 +28,7 @@ const DAMAGED: &str = "damaged";
 const MARKER_TEXT: &str = "penstock history, format ";
 
 /// A folder in use is tried again this often, 50 ms apart: the last holder may be closing.
-const IN_USE_TRIES: u32 = 20;
+const IN_USE_TRIES: u32 = 60;
 
 /// Why a folder was not taken.
 enum Refusal {

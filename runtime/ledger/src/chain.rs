@@ -11,6 +11,12 @@ use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A folder in use is tried again this often, [`IN_USE_WAIT`] apart: a process that was killed keeps its locks until its
+/// memory is given back.
+const IN_USE_TRIES: u32 = 60;
+const IN_USE_WAIT: Duration = Duration::from_millis(50);
 
 /// Version of the line layout.
 const VERSION: u8 = 1;
@@ -154,10 +160,7 @@ impl Chain {
         let lock_path = dir.join(format!("{prefix}.lock"));
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path);
         let lock = lock.map_err(io_error("open", &lock_path))?;
-        lock.try_lock().map_err(|e| match e {
-            fs::TryLockError::WouldBlock => LogError::InUse(dir.to_owned()),
-            fs::TryLockError::Error(source) => LogError::Io { operation: "lock", path: lock_path.clone(), source },
-        })?;
+        hold(&lock, dir, &lock_path)?;
         let mut paths = segments(dir, prefix)?;
         let skipped = paths.len().saturating_sub(count);
         paths.drain(..skipped);
@@ -413,4 +416,22 @@ pub(crate) fn sync_dir(dir: &Path) -> Result<(), LogError> {
 pub(crate) fn io_error(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LogError {
     let path = path.to_owned();
     move |source| LogError::Io { operation, path, source }
+}
+
+/// Takes the lock of a folder.
+fn hold(lock: &File, dir: &Path, path: &Path) -> Result<(), LogError> {
+    let mut tries = 0;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(fs::TryLockError::WouldBlock) if tries < IN_USE_TRIES => {
+                tries += 1;
+                std::thread::sleep(IN_USE_WAIT);
+            }
+            Err(fs::TryLockError::WouldBlock) => return Err(LogError::InUse(dir.to_owned())),
+            Err(fs::TryLockError::Error(source)) => {
+                return Err(LogError::Io { operation: "lock", path: path.to_owned(), source });
+            }
+        }
+    }
 }
