@@ -13,6 +13,7 @@ use rhai::packages::{
 use rhai::{AST, Array, Dynamic, EvalAltResult, FLOAT, INT, OptimizationLevel, Position, Scope, Stmt, Token};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Folds constants, calls nothing. Full would call our functions while compiling and freeze what a tag read then.
 pub(crate) const OPTIMISATION: OptimizationLevel = OptimizationLevel::Simple;
@@ -32,23 +33,65 @@ pub(crate) fn fail(message: impl Into<String>) -> Fail {
     EvalAltResult::ErrorRuntime(message.into().into(), Position::NONE).into()
 }
 
-/// The deadline of the scan, looked at from inside a running script.
+/// A scan's time, looked at from inside a running script and between programs.
+///
+/// Between two looks lie some ten microseconds of work. Whoever is away for longer than a quarter of the whole limit in
+/// one step was not computing: the machine below stood still, and the kernel charges that to the thread that ran. So one
+/// step never counts for more than that quarter. A program that does not return is stopped all the same, at the fourth
+/// look at the latest.
 #[derive(Default)]
 struct Watch {
     armed: AtomicBool,
-    deadline: AtomicU64,
-    /// The deadline is that of the program that runs, and earlier than its task's.
-    own: AtomicBool,
-    /// The task's deadline.
-    task: AtomicU64,
     clock: Mutex<Option<Arc<dyn Clock>>>,
+    /// The reading at the last look.
+    last: AtomicU64,
+    task: Allowance,
+    /// Of the program that runs, where it was given one.
+    own: Allowance,
     hit: AtomicBool,
 }
 
+/// Part of the limit that one step counts for at most.
+const STEPS_TO_LIMIT: u64 = 4;
+
+/// Nanoseconds that may be used up. Only the thread of the task writes here; the atoms are for the callback of the engine.
+#[derive(Default)]
+struct Allowance {
+    /// 0: none was given.
+    limit: AtomicU64,
+    spent: AtomicU64,
+}
+
+impl Allowance {
+    fn give(&self, limit: Option<Duration>) {
+        let ns = limit.map_or(0, |limit| u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX).max(1));
+        self.limit.store(ns, Ordering::Relaxed);
+        self.spent.store(0, Ordering::Relaxed);
+    }
+
+    fn spend(&self, step: u64) {
+        let most = self.limit.load(Ordering::Relaxed).div_ceil(STEPS_TO_LIMIT);
+        self.spent.fetch_add(step.min(most), Ordering::Relaxed);
+    }
+
+    fn used_up(&self) -> bool {
+        let limit = self.limit.load(Ordering::Relaxed);
+        limit > 0 && self.spent.load(Ordering::Relaxed) >= limit
+    }
+}
+
 impl Watch {
+    /// Counts the time since the last look.
+    fn look(&self) {
+        let Some(now) = self.clock.lock().as_ref().map(|clock| clock.now().mono.0) else { return };
+        let step = now.saturating_sub(self.last.swap(now, Ordering::Relaxed));
+        self.task.spend(step);
+        self.own.spend(step);
+    }
+
     fn passed(&self) -> bool {
-        let Some(now) = self.clock.lock().as_ref().map(|clock| clock.now()) else { return false };
-        now.mono.0 >= self.deadline.load(Ordering::Relaxed)
+        self.look();
+        self.task.used_up() || self.own.used_up()
     }
 }
 
@@ -104,31 +147,47 @@ impl Host {
         self.scan_call.statements()
     }
 
-    /// From now on a script is stopped once `clock` passes `deadline`; without a clock there is no such limit.
-    pub fn arm(&self, clock: Option<Arc<dyn Clock>>, deadline: Instant) {
+    /// From `started` on, a reading of `clock`, a script is stopped once `limit` is used up; without a clock there is no
+    /// such limit.
+    pub fn arm(&self, clock: Option<Arc<dyn Clock>>, started: Instant, limit: Duration) {
         self.watch.hit.store(false, Ordering::Relaxed);
-        self.watch.task.store(deadline.0, Ordering::Relaxed);
-        self.watch.deadline.store(deadline.0, Ordering::Relaxed);
-        self.watch.own.store(false, Ordering::Relaxed);
+        self.watch.last.store(started.0, Ordering::Relaxed);
+        self.watch.task.give(Some(limit));
+        self.watch.own.give(None);
         self.watch.armed.store(clock.is_some(), Ordering::Relaxed);
         *self.watch.clock.lock() = clock;
+    }
+
+    /// Counts the time since the last look. Short programs are never looked at from within: whoever runs many of them
+    /// calls this between them.
+    pub fn look(&self) {
+        self.watch.look();
+    }
+
+    /// True once the task has used up its limit since it was armed.
+    pub fn used_up(&self) -> bool {
+        self.watch.look();
+        self.watch.task.used_up()
     }
 
     /// Bounds the program that runs next, within what its task has left.
     pub fn bound(&mut self, limits: ProgramLimits) {
         let operations = limits.operations.unwrap_or(limits::SCRIPT_OPERATIONS_MAX);
         self.engine.set_max_operations(operations.clamp(1, limits::SCRIPT_OPERATIONS_MAX));
-        let task = self.watch.task.load(Ordering::Relaxed);
-        let started = limits.time.and_then(|_| self.watch.clock.lock().as_ref().map(|clock| clock.now().mono));
-        let own = started.zip(limits.time).map(|(started, time)| (started + time).0).filter(|end| *end < task);
-        self.watch.deadline.store(own.unwrap_or(task), Ordering::Relaxed);
-        self.watch.own.store(own.is_some(), Ordering::Relaxed);
+        if limits.time.is_some() {
+            self.watch.look();
+        }
+        self.watch.own.give(limits.time);
     }
 
     /// True when the program that ran last was given less time than its task and took more, whether it was stopped
     /// or came to its end before the clock was looked at.
     pub fn overstayed(&self) -> bool {
-        self.watch.own.load(Ordering::Relaxed) && (self.timed_out() || self.watch.passed())
+        if self.watch.own.limit.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
+        self.watch.look();
+        self.watch.own.used_up()
     }
 
     /// Operations that the program which runs may take in one scan.

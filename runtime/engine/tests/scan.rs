@@ -303,36 +303,74 @@ impl Clock for Ticking {
     }
 }
 
+/// A clock that moves by 10 µs with every look, and by two seconds with the given one.
+struct Pausing(AtomicU64, u64);
+
+impl Clock for Pausing {
+    fn now(&self) -> Now {
+        let look = self.0.fetch_add(1, Ordering::SeqCst);
+        let ns = 10_000 * look + if look >= self.1 { 2_000_000_000 } else { 0 };
+        Now { mono: Instant(ns), utc: Utc(0) }
+    }
+}
+
 #[test]
 fn a_pause_of_the_machine_is_no_fault_of_a_fast_task() {
-    // The pause is charged to the thread that ran: 10 ms of period, and a clock that jumps between two looks.
-    let source = r#"fn declare(p) { p.output("y", ""); } fn scan(io) { io.y = 1; }"#;
-    for (step, faulted) in [(8, false), (60, true)] {
+    // The pause is charged to the thread that ran: 10 ms of period, and a clock that jumps once, wherever that is.
+    let source =
+        r#"fn declare(p) { p.output("y", ""); } fn scan(io) { let n = 0; while n < 500 { n += 1; } io.y = n; }"#;
+    for time in [None, Some(Duration::from_millis(5))] {
+        for look in 1..12 {
+            let mut site = Site::new(&[("fast", 10)]);
+            site.output("y", FallbackAction::Value(7.0.into()));
+            site.program("p", 0, source, "y=y");
+            site.programs[0].limits.time = time;
+            let mut plant = site.build();
+            let clock = Arc::new(Pausing(AtomicU64::new(0), look));
+            plant.tasks[0].scan(at(10), ScanTiming { clock: Some(clock.clone()), ..ScanTiming::default() });
+            assert!(clock.0.load(Ordering::SeqCst) > 12, "the pause is within the scan");
+            let task = &plant.engine.tasks()[0];
+            assert_eq!((task.fault.as_deref(), plant.value("y")), (None, 500.0), "at look {look}");
+            assert!(task.run_time.max >= Duration::from_secs(2), "it is counted all the same: {:?}", task.run_time);
+        }
+    }
+}
+
+#[test]
+fn whoever_is_slow_at_every_look_is_stopped_early() {
+    // Four looks, however much time passed at each.
+    let source = r#"fn declare(p) { p.output("y", ""); } fn scan(io) { while true {} }"#;
+    for step in [13, 60, 1_000] {
         let mut site = Site::new(&[("fast", 10)]);
         site.output("y", FallbackAction::Value(7.0.into()));
         site.program("p", 0, source, "y=y");
         let mut plant = site.build();
-        let clock: Arc<dyn Clock> = Arc::new(Ticking(AtomicU64::new(0), step));
-        plant.tasks[0].scan(at(10), ScanTiming { clock: Some(clock), ..ScanTiming::default() });
+        let clock = Arc::new(Ticking(AtomicU64::new(0), step));
+        plant.tasks[0].scan(at(10), ScanTiming { clock: Some(clock.clone()), ..ScanTiming::default() });
         let task = &plant.engine.tasks()[0];
-        assert!(task.run_time.max >= Duration::from_millis(step), "{step}: {:?}", task.run_time);
-        assert_eq!(task.fault.is_some(), faulted, "{step}: {:?}", task.fault);
+        assert!(task.fault.as_ref().is_some_and(|f| f.contains("stopped after 50ms")), "{step}: {:?}", task.fault);
+        assert!(clock.0.load(Ordering::SeqCst) <= 8 * step, "{step}: too many looks");
     }
 }
 
 #[test]
 fn an_overrun_takes_its_own_fallback() {
-    // Over the limit only when looked at after the programs; and inside a long-running script.
+    // Over the limit only when looked at between many short programs; and inside a long-running script.
     let long = r#"
 fn declare(p) { p.output("y", ""); }
 fn scan(io) { let n = 0; while n < 5000 { n += 1; } io.y = n; }
 "#;
     let short = r#"fn declare(p) { p.output("y", ""); } fn scan(io) { io.y = 1; }"#;
-    for (source, step, part) in [(short, 90, "ran"), (long, 5, "stopped")] {
+    for (source, others, step, part) in [(short, 80, 15, "ran"), (long, 0, 5, "stopped")] {
         let mut site = Site::new(&[("normal", 100)]);
         let out = site.output("y", FallbackAction::Value(7.0.into()));
         out.fallback.overrun = FallbackAction::Value(3.0.into());
         site.program("p", 0, source, "y=y");
+        for i in 0..others {
+            let tag = format!("y{i}");
+            site.output(&tag, FallbackAction::Hold);
+            site.program(&format!("p{i}"), 0, source, &format!("y={tag}"));
+        }
         let mut plant = site.build();
         plant.tasks[0].scan(at(100), ScanTiming::default());
         assert!(plant.engine.tasks()[0].fault.is_none(), "without a clock there is no overrun");

@@ -34,7 +34,8 @@ pub const SCRIPT_SOURCE_BYTES_MAX: usize = 256 * 1024;
 /// Share of its period a task may run before its scan is stopped as an overrun, in percent.
 pub const SCAN_RUN_PERCENT_MAX: u32 = 80;
 /// A scan is never stopped before it has run this long, however short the period. A hypervisor or firmware that takes the
-/// processor away is charged to the thread that ran, and is no fault of a program: pauses of 25 ms were measured.
+/// processor away is charged to the thread that ran, and is no fault of a program: pauses of 25 ms were measured often,
+/// and longer ones count for a part only (`penstock_engine`'s host).
 pub const SCAN_RUN_MIN: Duration = Duration::from_millis(50);
 /// Highest number of a processor that a task may be bound to: what the system's own set of processors holds.
 pub const SCAN_CPU_MAX: u16 = 1_023;

@@ -1,8 +1,9 @@
 //! Scan threads: each task on its own thread, woken at absolute deadlines, the fastest task first at the processor.
 //!
 //! What keeps a task from running away: a program that does not return is stopped from within once its task has used
-//! 80 % of its period in processor time, and 50 ms at least (`TaskDef::run_max`), looked at every 64 operations of the script;
-//! that faults the task as an overrun, whatever its policy on missed deadlines. No thread has to be killed for it, so
+//! 80 % of its period in processor time, and 50 ms at least (`TaskDef::run_max`), looked at every 64 operations of the script.
+//! One look counts for a quarter of that at most: a pause of the machine below is charged to the thread that ran, and is
+//! no fault of a program. A stopped program faults the task as an overrun, whatever its policy on missed deadlines. No thread has to be killed for it, so
 //! no lock is left behind. The functions a script can call are bounded by the sizes of its values.
 
 use super::pace::Pace;

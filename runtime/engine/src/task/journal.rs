@@ -220,9 +220,8 @@ impl TaskCore {
     pub(crate) fn scan_again(&mut self, journal: &ScanJournal, clock: Option<Arc<dyn Clock>>) {
         let now = journal.now;
         let started = clock.as_ref().map(|clock| clock.now().mono);
-        let budget = self.def.run_max();
         let timing = ScanTiming { jitter: journal.jitter, missed_now: journal.missed_now, clock };
-        self.host.arm(timing.clock.clone(), started.unwrap_or_default() + budget);
+        self.host.arm(timing.clock.clone(), started.unwrap_or_default(), self.def.run_max());
         self.recording.stop = journal.stop.clone().filter(|_| timing.clock.is_none());
         for (device, down) in self.down.iter_mut().enumerate() {
             *down = journal.links_down.iter().any(|d| usize::from(d.0) == device);
@@ -250,7 +249,7 @@ impl TaskCore {
             }
         }
         self.show_modes_again(now);
-        self.control(now, &timing, started, budget);
+        self.control(now, &timing, started);
         self.commit(now);
         if let Some(fault) = &mut self.fault {
             fault.fresh = false;

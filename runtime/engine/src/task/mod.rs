@@ -42,6 +42,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+/// Short programs between two looks at the clock.
+const PROGRAMS_PER_LOOK: usize = 16;
+
 /// How the caller's pacing went, for one scan.
 #[derive(Clone, Default)]
 pub struct ScanTiming {
@@ -240,15 +243,14 @@ impl TaskCore {
 
     fn scan_once(&mut self, now: Now, timing: &ScanTiming) {
         let started = timing.clock.as_ref().map(|clock| clock.now().mono);
-        let budget = self.def.run_max();
-        self.host.arm(timing.clock.clone(), started.unwrap_or_default() + budget);
+        self.host.arm(timing.clock.clone(), started.unwrap_or_default(), self.def.run_max());
         self.restart_if_asked(now);
         self.latch(now.mono);
         self.reached(Phase::Latch);
         self.take_news(now);
         self.step_objects(now);
         self.note_impositions();
-        self.control(now, timing, started, budget);
+        self.control(now, timing, started);
         self.reached(Phase::Arbitrate);
         self.commit(now);
         self.reached(Phase::Command);
@@ -267,7 +269,7 @@ impl TaskCore {
     }
 
     /// Weighs every output for this scan: by its program, or for the task's fault.
-    fn control(&mut self, now: Now, timing: &ScanTiming, started: Option<Instant>, budget: Duration) {
+    fn control(&mut self, now: Now, timing: &ScanTiming, started: Option<Instant>) {
         self.look_back();
         for i in 0..self.outputs.len() {
             if self.outputs[i].program.is_none() {
@@ -276,7 +278,7 @@ impl TaskCore {
         }
         if self.fault.is_none() {
             let fault = self.too_late(timing).or_else(|| self.run_programs(now));
-            self.fault = fault.or_else(|| self.overrun(timing, started, budget));
+            self.fault = fault.or_else(|| self.overrun(timing, started));
         }
         self.reached(Phase::Run);
         if let Some(cause) = self.fault.as_ref().map(|f| f.cause) {
@@ -385,6 +387,9 @@ impl TaskCore {
     /// Runs every program in the order of data flow; each one's outputs are arbitrated before the next one reads them.
     fn run_programs(&mut self, now: Now) -> Option<Fault> {
         for k in 0..self.programs.len() {
+            if k % PROGRAMS_PER_LOOK == 0 {
+                self.host.look();
+            }
             self.fill_frame(k);
             if let Some(fault) = self.recording.stopped_then(&self.programs[k].name) {
                 return Some(fault);
@@ -487,15 +492,16 @@ impl TaskCore {
         Some(Fault { cause: FallbackCause::Overrun, message: message.into(), fresh: true })
     }
 
-    fn overrun(&mut self, timing: &ScanTiming, started: Option<Instant>, budget: Duration) -> Option<Fault> {
+    fn overrun(&mut self, timing: &ScanTiming, started: Option<Instant>) -> Option<Fault> {
         if let Some(fault) = self.recording.overran_then() {
             return Some(fault);
         }
-        let ran = timing.clock.as_ref()?.now().mono.since(started?);
-        if ran <= budget || self.programs.is_empty() {
+        let (clock, started) = (timing.clock.as_ref()?, started?);
+        if self.programs.is_empty() || !self.host.used_up() {
             return None;
         }
-        let message = format!("ran {ran:?} of a period of {:?}: the limit is {budget:?}", self.def.period);
+        let (ran, limit) = (clock.now().mono.since(started), self.def.run_max());
+        let message = format!("ran {ran:?} of a period of {:?}: the limit is {limit:?}", self.def.period);
         let message: Arc<str> = message.into();
         self.recording.time_stop(None, &message);
         Some(Fault { cause: FallbackCause::Overrun, message, fresh: true })
