@@ -32,8 +32,8 @@ pub(crate) enum Member {
     State(usize),
 }
 
-/// A script's names, by name.
-pub(crate) type Members = HashMap<String, Member>;
+/// A script's names, by name: looked into with every access, and the names come from no stranger.
+pub(crate) type Members = HashMap<String, Member, ahash::RandomState>;
 
 pub(crate) fn members(declaration: &Declaration) -> Members {
     let inputs = declaration.inputs.iter().enumerate().map(|(i, p)| (p.name.clone(), Member::Input(i)));
@@ -315,11 +315,12 @@ pub(crate) fn register(engine: &mut rhai::Engine) {
     engine.register_fn("granted", |io: &mut Io, n: &str| io.granted(n, false));
     engine.register_fn("track", |io: &mut Io, n: &str| io.granted(n, true));
     engine.register_fn("keep", |io: &mut Io, n: &str| io.keep(n));
-    engine.register_fn("run", |b: &mut BlockRef, x: Dynamic| b.run(&[x], None));
-    engine.register_fn("run", |b: &mut BlockRef, x: Dynamic, s: Map| b.run(&[x], Some(&s)));
-    engine.register_fn("run", |b: &mut BlockRef, x: Dynamic, y: Dynamic, s: Map| b.run(&[x, y], Some(&s)));
-    engine.register_fn("reset", |b: &mut BlockRef| b.reset(None));
-    engine.register_fn("reset", |b: &mut BlockRef, value: Dynamic| b.reset(Some(&value)));
+    // By value: what is handed over by reference Rhai assigns back after the call, which costs more than the handle.
+    engine.register_fn("run", |b: BlockRef, x: Dynamic| b.run(&[x], None));
+    engine.register_fn("run", |b: BlockRef, x: Dynamic, s: Map| b.run(&[x], Some(&s)));
+    engine.register_fn("run", |b: BlockRef, x: Dynamic, y: Dynamic, s: Map| b.run(&[x, y], Some(&s)));
+    engine.register_fn("reset", |b: BlockRef| b.reset(None));
+    engine.register_fn("reset", |b: BlockRef, value: Dynamic| b.reset(Some(&value)));
 }
 
 /// The quality of an output that its program left unassigned.

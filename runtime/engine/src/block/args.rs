@@ -43,18 +43,41 @@ pub(crate) fn whole(count: usize) -> Dynamic {
     i64::try_from(count).unwrap_or(i64::MAX).into()
 }
 
+/// Most settings that a kind of block has.
+pub(super) const SETTINGS_MAX: usize = 24;
+
 /// One `run` of a block: its values, its settings and the time step.
-#[derive(Clone, Copy)]
 pub(crate) struct Call<'a> {
     values: &'a [Dynamic],
-    settings: Option<&'a Map>,
+    names: &'static [&'static str],
+    /// What a script gave, by the place of its name in `names`. A map is walked once and not searched for each of them.
+    settings: [Option<&'a Dynamic>; SETTINGS_MAX],
     /// Seconds since the program's last scan, above 0.
     pub dt: f64,
 }
 
 impl<'a> Call<'a> {
-    pub fn new(values: &'a [Dynamic], settings: Option<&'a Map>, dt: f64) -> Self {
-        Self { values, settings, dt }
+    /// `names` are those of the settings that the block knows, in the order of the alphabet.
+    ///
+    /// # Errors
+    /// The first name in `settings` that the block does not know.
+    pub fn new(
+        values: &'a [Dynamic],
+        names: &'static [&'static str],
+        settings: Option<&'a Map>,
+        dt: f64,
+    ) -> Result<Self, &'a str> {
+        let mut call = Self { values, names, settings: [None; SETTINGS_MAX], dt };
+        let mut known = names.iter().zip(&mut call.settings);
+        for (name, value) in settings.into_iter().flatten() {
+            // Both are in the order of the alphabet.
+            let place = known.by_ref().find(|(known, _)| ***known >= *name.as_str());
+            match place.filter(|(known, _)| ***known == *name.as_str()) {
+                Some((_, place)) => *place = Some(value),
+                None => return Err(name),
+            }
+        }
+        Ok(call)
     }
 
     /// The value before the settings, in the order of the call.
@@ -86,7 +109,9 @@ impl<'a> Call<'a> {
 
     /// A setting as it stands; `()` counts as left out.
     pub fn get(&self, name: &str) -> Option<&'a Dynamic> {
-        self.settings.and_then(|m| m.get(name)).filter(|v| !v.is_unit())
+        let place = self.names.iter().position(|known| *known == name);
+        debug_assert!(place.is_some(), "`{name}` is read and not among the settings of the block");
+        self.settings[place?].filter(|v| !v.is_unit())
     }
 
     pub fn number(&self, name: &str) -> Result<Option<f64>, String> {

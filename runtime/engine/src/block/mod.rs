@@ -134,21 +134,21 @@ impl BlockKind {
         match self {
             Self::Pid => spec!("pid", 2, pid::Pid, pid::SETTINGS),
             Self::Lag => spec!("lag", 1, filter::Lag, &["t"]),
-            Self::LeadLag => spec!("lead_lag", 1, filter::LeadLag, &["lead", "lag"]),
-            Self::Ramp => spec!("ramp", 1, filter::Ramp, &["up", "down"]),
-            Self::Deadband => spec!("deadband", 1, filter::Deadband, &["width", "centre", "hold"]),
-            Self::Hysteresis => spec!("hysteresis", 1, logic::Hysteresis, &["on", "off"]),
+            Self::LeadLag => spec!("lead_lag", 1, filter::LeadLag, &["lag", "lead"]),
+            Self::Ramp => spec!("ramp", 1, filter::Ramp, &["down", "up"]),
+            Self::Deadband => spec!("deadband", 1, filter::Deadband, &["centre", "hold", "width"]),
+            Self::Hysteresis => spec!("hysteresis", 1, logic::Hysteresis, &["off", "on"]),
             Self::OnDelay => spec!("on_delay", 1, logic::OnDelay, &["t"]),
             Self::OffDelay => spec!("off_delay", 1, logic::OffDelay, &["t"]),
-            Self::MinTimes => spec!("min_times", 1, logic::MinTimes, &["on", "off"]),
+            Self::MinTimes => spec!("min_times", 1, logic::MinTimes, &["off", "on"]),
             Self::Totaliser => spec!("totaliser", 1, filter::Totaliser, &[]),
             Self::RunHours => spec!("run_hours", 1, logic::RunHours, &[]),
             Self::Window => spec!("window", 1, window::Window, &["t"]),
-            Self::Demand => spec!("demand", 1, demand::Demand, &["t", "limit", "sync"]),
+            Self::Demand => spec!("demand", 1, demand::Demand, &["limit", "sync", "t"]),
             Self::Smith => {
-                spec!("smith", 2, smith::Smith, &["gain", "t", "dead_time", "dead_time_max", "flow", "volume"])
+                spec!("smith", 2, smith::Smith, &["dead_time", "dead_time_max", "flow", "gain", "t", "volume"])
             }
-            Self::Ratio => spec!("ratio", 1, ratio::Ratio, &["ratio", "bias", "min", "max", "track", "balance"]),
+            Self::Ratio => spec!("ratio", 1, ratio::Ratio, &["balance", "bias", "max", "min", "ratio", "track"]),
             Self::SplitRange => spec!("split_range", 1, ratio::SplitRange, &["ranges"]),
             Self::MostOpenValve => spec!("most_open_valve", 1, most_open::MostOpenValve, most_open::SETTINGS),
             Self::Sequencer => spec!("sequencer", 2, sequencer::Sequencer, sequencer::SETTINGS),
@@ -162,7 +162,7 @@ impl BlockKind {
         self.spec().name
     }
 
-    /// Names of the settings that `run` takes in its map.
+    /// Names of the settings that `run` takes in its map, in the order of the alphabet.
     #[must_use]
     pub fn settings(self) -> &'static [&'static str] {
         self.spec().settings
@@ -195,15 +195,15 @@ impl BlockKind {
         settings: Option<&Map>,
         dt: f64,
     ) -> Result<Dynamic, String> {
-        let allowed = self.settings();
-        if let Some(wrong) = settings.and_then(|m| m.keys().find(|k| !allowed.contains(&k.as_str()))) {
-            let help = did_you_mean(wrong, allowed.iter().copied()).map(|h| format!(" ({h})")).unwrap_or_default();
-            return Err(format!("has no setting `{wrong}`{help}"));
+        let spec = self.spec();
+        let call = Call::new(values, spec.settings, settings, dt).map_err(|wrong| {
+            let help = did_you_mean(wrong, spec.settings.iter().copied()).map(|h| format!(" ({h})"));
+            format!("has no setting `{wrong}`{}", help.unwrap_or_default())
+        })?;
+        if values.len() != spec.values {
+            return Err(format!("run takes {} value(s) before its settings", spec.values));
         }
-        if values.len() != self.values() {
-            return Err(format!("run takes {} value(s) before its settings", self.values()));
-        }
-        block.step(&Call::new(values, settings, dt))
+        block.step(&call)
     }
 }
 

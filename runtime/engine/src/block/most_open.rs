@@ -24,7 +24,7 @@ const VALVES_MAX: usize = 64;
 const EVERY: std::ops::RangeInclusive<f64> = 60.0..=900.0;
 
 /// Names of the settings.
-pub(crate) const SETTINGS: &[&str] = &["target", "band", "gain", "every", "step", "start", "min", "max", "track"];
+pub(crate) const SETTINGS: &[&str] = &["band", "every", "gain", "max", "min", "start", "step", "target", "track"];
 
 /// Settings of the trim.
 #[derive(Debug, Clone, Copy)]

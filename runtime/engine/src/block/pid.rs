@@ -23,23 +23,23 @@ const DERIVATIVE_FILTER: f64 = 10.0;
 
 /// Names of the settings.
 pub(crate) const SETTINGS: &[&str] = &[
-    "kp",
-    "ti",
-    "td",
-    "n",
-    "min",
-    "max",
     "b",
     "c",
-    "tt",
-    "rate",
-    "deadband",
-    "track",
-    "reset_from",
-    "mode",
-    "manual",
     "cascade",
+    "deadband",
+    "kp",
+    "manual",
+    "max",
+    "min",
+    "mode",
+    "n",
+    "rate",
+    "reset_from",
     "reverse",
+    "td",
+    "ti",
+    "track",
+    "tt",
 ];
 
 /// Who gives the set-point or the output.

@@ -1,6 +1,7 @@
 //! What holds for every block, whatever it is fed: with inputs, settings and time steps at random its answers stay
 //! finite and within their limits, and it can be reset at any time.
 
+use super::args::{Call, SETTINGS_MAX};
 use super::{Block, BlockKind, reset, save};
 use proptest::prelude::*;
 use rhai::{Array, Dynamic, Map};
@@ -337,5 +338,28 @@ fn settings_that_are_none_are_refused_with_their_reason() {
         settings.insert(name.into(), value);
         let error = kind.run(&mut kind.make(), &values, Some(&settings), 1.0).unwrap_err();
         assert!(error.contains(part), "{kind:?} {name}: {error}");
+    }
+}
+
+#[test]
+fn settings_are_known_by_their_names_alone() {
+    for kind in BlockKind::ALL {
+        let names = kind.settings();
+        assert!(names.is_sorted() && names.len() <= SETTINGS_MAX, "{}: {names:?}", kind.as_str());
+        // Each by itself and all of them: none is taken for another, whatever else is given.
+        let all: Map = names.iter().map(|name| ((*name).into(), (*name).into())).collect();
+        let call = Call::new(&[], names, Some(&all), 1.0).ok().unwrap();
+        for name in names {
+            assert_eq!(call.get(name).unwrap().to_string(), *name);
+            let one: Map = std::iter::once(((*name).into(), (*name).into())).collect();
+            let call = Call::new(&[], names, Some(&one), 1.0).ok().unwrap();
+            assert!(names.iter().all(|other| call.get(other).is_some() == (other == name)), "{name}");
+            for wrong in [format!("{name}_"), name[1..].to_owned(), "".to_owned(), "zz".to_owned()] {
+                let mut more = all.clone();
+                more.insert(wrong.as_str().into(), 1.into());
+                let refused = Call::new(&[], names, Some(&more), 1.0).err();
+                assert_eq!(refused, (!names.contains(&wrong.as_str())).then_some(wrong.as_str()));
+            }
+        }
     }
 }

@@ -166,7 +166,7 @@ mod tests {
         ] {
             let ranges = rhai::Engine::new().eval::<Dynamic>(ranges).unwrap();
             let settings = std::iter::once(("ranges".into(), ranges)).collect();
-            let error = block.step(&Call::new(&[1.0.into()], Some(&settings), 1.0)).unwrap_err();
+            let error = block.step(&Call::new(&[1.0.into()], &["ranges"], Some(&settings), 1.0).unwrap()).unwrap_err();
             assert!(error.contains(part), "{error}");
         }
     }

@@ -49,20 +49,20 @@ pub(crate) struct Station {
 
 /// Names of the settings.
 pub(crate) const SETTINGS: &[&str] = &[
-    "order",
-    "up",
-    "up_after",
     "down",
     "down_after",
-    "min_run",
-    "min_stop",
-    "starts_per_hour",
-    "min_running",
-    "max_running",
     "gap",
-    "start_timeout",
     "guard",
     "guard_after",
+    "max_running",
+    "min_run",
+    "min_running",
+    "min_stop",
+    "order",
+    "start_timeout",
+    "starts_per_hour",
+    "up",
+    "up_after",
 ];
 
 impl Station {

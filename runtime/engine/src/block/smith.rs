@@ -200,7 +200,9 @@ mod tests {
             let expected = 1.0 - (-after * kp * gain / t).exp();
             assert!((pv - expected).abs() < 0.01, "{pv} is not {expected} at step {k}");
             let predicted = smith.run(u, pv, gain, t, delay, dt);
-            let answer = pid.step(&Call::new(&[1.0.into(), predicted.into()], Some(&settings), dt)).unwrap();
+            let values = [1.0.into(), predicted.into()];
+            let call = Call::new(&values, BlockKind::Pid.settings(), Some(&settings), dt).unwrap();
+            let answer = pid.step(&call).unwrap();
             u = answer.as_float().unwrap();
         }
     }
@@ -210,7 +212,9 @@ mod tests {
         let numbers = [("gain", 1.0), ("t", 5.0), ("dead_time", 10.0), ("dead_time_max", 60.0)];
         let settings = numbers.into_iter().map(|(name, x)| (name.into(), x.into())).collect();
         let mut smith = Smith::default();
-        let answer = smith.step(&Call::new(&[Dynamic::UNIT, 3.0.into()], Some(&settings), 1.0)).unwrap();
+        let values = [Dynamic::UNIT, 3.0.into()];
+        let call = Call::new(&values, BlockKind::Smith.settings(), Some(&settings), 1.0).unwrap();
+        let answer = smith.step(&call).unwrap();
         assert_eq!((answer.as_float().unwrap(), smith.model), (3.0, None));
     }
 
@@ -270,7 +274,9 @@ mod tests {
     fn a_volume_that_is_none_is_refused() {
         let numbers = [("gain", 1.0), ("t", 5.0), ("flow", 100.0), ("volume", 0.0)];
         let settings = numbers.into_iter().map(|(name, x)| (name.into(), x.into())).collect();
-        let error = Smith::default().step(&Call::new(&[1.0.into(), 1.0.into()], Some(&settings), 1.0)).unwrap_err();
+        let values = [1.0.into(), 1.0.into()];
+        let call = Call::new(&values, BlockKind::Smith.settings(), Some(&settings), 1.0).unwrap();
+        let error = Smith::default().step(&call).unwrap_err();
         assert!(error.contains("`volume` is above 0"), "{error}");
     }
 }

@@ -24,7 +24,9 @@ use super::args::{Call, Reset, bounded, number_or_none, result, whole};
 use super::logic::TIME_ROUNDING;
 use super::memory::Pass;
 use super::vote::vote;
-use rhai::{Array, Dynamic};
+use rhai::{Array, Dynamic, ImmutableString};
+use std::borrow::Cow;
+use std::sync::LazyLock;
 
 /// Most sensors of one signal.
 const SENSORS_MAX: usize = 3;
@@ -46,20 +48,20 @@ fn code(cause: &str) -> usize {
 
 /// Names of the settings.
 pub(crate) const SETTINGS: &[&str] = &[
-    "min",
-    "max",
-    "spike",
-    "rate",
-    "flat_time",
-    "flat_band",
     "age",
-    "max_age",
+    "back_after",
+    "flat_band",
+    "flat_time",
+    "hold",
     "maintenance",
+    "max",
+    "max_age",
+    "min",
+    "rate",
+    "safe",
+    "spike",
     "spread",
     "substitute",
-    "hold",
-    "safe",
-    "back_after",
 ];
 
 /// Settings of the tests and the ladder. Times in s, the rest in the signal's unit.
@@ -222,7 +224,14 @@ pub(crate) enum State {
     Safe,
 }
 
+/// Words of a result, made once: a good signal is judged with every scan.
+static STATES: LazyLock<[ImmutableString; 5]> =
+    LazyLock::new(|| State::ALL.map(|state| ImmutableString::from(state.as_str())));
+static NO_CAUSE: LazyLock<ImmutableString> = LazyLock::new(ImmutableString::new);
+
 impl State {
+    const ALL: [Self; 5] = [Self::Good, Self::Suspect, Self::Substitute, Self::Hold, Self::Safe];
+
     fn as_str(self) -> &'static str {
         match self {
             Self::Good => "good",
@@ -240,7 +249,7 @@ pub(crate) struct Judged {
     pub value: f64,
     pub state: State,
     /// Empty when good; with several sensors each failed one with its number.
-    pub cause: String,
+    pub cause: Cow<'static, str>,
     pub used: usize,
 }
 
@@ -256,24 +265,29 @@ pub(crate) struct Validator {
 
 impl Validator {
     pub fn run(&mut self, shown: &[Shown], s: &Tests, dt: f64) -> Judged {
+        let shown = &shown[..shown.len().min(SENSORS_MAX)];
         self.sensors.resize_with(shown.len(), Sensor::default);
-        let verdicts: Vec<Result<f64, &'static str>> =
-            self.sensors.iter_mut().zip(shown).map(|(sensor, shown)| sensor.judge(*shown, s, dt)).collect();
-        let passed: Vec<Option<f64>> = verdicts.iter().map(|v| v.ok()).collect();
+        let (mut verdicts, mut passed) = ([Ok(0.0); SENSORS_MAX], [None; SENSORS_MAX]);
+        let (verdicts, passed) = (&mut verdicts[..shown.len()], &mut passed[..shown.len()]);
+        for (i, sensor) in self.sensors.iter_mut().enumerate() {
+            verdicts[i] = sensor.judge(shown[i], s, dt);
+            passed[i] = verdicts[i].ok();
+        }
         // A last good value that may not stand in for the signal any more does not bear witness either.
         let remembered = self.last_good.filter(|_| self.lost <= s.hold + TIME_ROUNDING);
-        let vote = vote(&passed, s.spread, s.substitute.or(remembered));
+        let vote = vote(passed, s.spread, s.substitute.or(remembered));
         let mut causes: Vec<(usize, &'static str)> =
             verdicts.iter().enumerate().filter_map(|(i, v)| v.err().map(|cause| (i, cause))).collect();
         causes.extend(vote.and_then(|v| v.outvoted).map(|i| (i, "vote")));
         causes.sort_unstable();
-        let mut cause = match causes.as_slice() {
-            [(_, cause)] if shown.len() == 1 => (*cause).to_owned(),
-            all => all.iter().map(|(i, cause)| format!("{}: {cause}", i + 1)).collect::<Vec<_>>().join(", "),
+        let mut cause: Cow<'static, str> = match causes.as_slice() {
+            [] => "".into(),
+            [(_, cause)] if shown.len() == 1 => (*cause).into(),
+            all => all.iter().map(|(i, cause)| format!("{}: {cause}", i + 1)).collect::<Vec<_>>().join(", ").into(),
         };
         let agreed = vote.map(|v| (v.value, v.used));
         if agreed.is_none() && passed.iter().flatten().count() > 1 {
-            cause = if cause.is_empty() { "vote".to_owned() } else { format!("vote, {cause}") };
+            cause = if cause.is_empty() { "vote".into() } else { format!("vote, {cause}").into() };
         }
         let returned = self.returned(agreed.is_some(), s.back_after, dt);
         match agreed.filter(|_| returned) {
@@ -284,7 +298,7 @@ impl Validator {
             }
             None => {
                 self.lost = bounded(self.lost + dt);
-                let cause = if agreed.is_some() { "returning".to_owned() } else { cause };
+                let cause = if agreed.is_some() { "returning".into() } else { cause };
                 let (value, state) = self.fall_back(s);
                 Judged { value, state, cause, used: 0 }
             }
@@ -363,9 +377,9 @@ impl FunctionBlock for Validator {
         let judged = self.run(&shown(call)?, &s, call.dt);
         Ok(result([
             ("value", judged.value.into()),
-            ("state", judged.state.as_str().into()),
+            ("state", STATES[judged.state as usize].clone().into()),
             ("code", whole(code(&judged.cause))),
-            ("cause", judged.cause.into()),
+            ("cause", if judged.cause.is_empty() { NO_CAUSE.clone() } else { judged.cause.as_ref().into() }.into()),
             ("used", whole(judged.used)),
             ("lost", self.lost.into()),
         ]))
@@ -413,7 +427,7 @@ mod tests {
         let mut block = Validator::default();
         for (row, (x, value, state, cause)) in rows.iter().enumerate() {
             let seen = block.run(&one(*x), s, 1.0);
-            assert_eq!((seen.value, seen.state, seen.cause.as_str()), (*value, *state, *cause), "row {row}");
+            assert_eq!((seen.value, seen.state, seen.cause.as_ref()), (*value, *state, *cause), "row {row}");
         }
     }
 
@@ -477,7 +491,7 @@ mod tests {
             let shown = [Shown { value: Some(value), age: Some(f64::from(second % 300)), maintenance: false }];
             let seen = block.run(&shown, &s, 1.0);
             let expected = if second / 300 == 4 { (Hold, "spike") } else { (Good, "") };
-            assert_eq!((seen.state, seen.cause.as_str(), seen.value), (expected.0, expected.1, 2.0), "{second} s");
+            assert_eq!((seen.state, seen.cause.as_ref(), seen.value), (expected.0, expected.1, 2.0), "{second} s");
         }
         let old = [Shown { value: Some(2.0), age: Some(401.0), maintenance: false }];
         assert_eq!(block.run(&old, &s, 1.0).cause, "stale");
@@ -498,11 +512,11 @@ mod tests {
         for second in 0_u32..60 {
             value += if second > 0 && second % 5 == 0 { 0.045 } else { 0.0 };
             let seen = run(value, f64::from(second % 5));
-            assert_eq!((seen.state, seen.cause.as_str(), seen.value), (Good, "", value), "{second} s");
+            assert_eq!((seen.state, seen.cause.as_ref(), seen.value), (Good, "", value), "{second} s");
         }
         for age in 0_u32..5 {
             let seen = run(value + 0.06, f64::from(age));
-            assert_eq!((seen.state, seen.cause.as_str()), (if age < 3 { Hold } else { Safe }, "rate"), "age {age}");
+            assert_eq!((seen.state, seen.cause.as_ref()), (if age < 3 { Hold } else { Safe }, "rate"), "age {age}");
         }
         // 10 s after the last accepted one the next may be 0.1 away.
         assert_eq!(run(value + 0.09, 0.0).state, Good);
@@ -519,14 +533,14 @@ mod tests {
         let mut block = Validator::default();
         let mut run = |a, b, c| block.run(&three(a, b, c), &s, 1.0);
         let seen = run(2.0, 2.2, 2.4);
-        assert_eq!((seen.state, seen.used, seen.cause.as_str()), (Good, 3, ""));
+        assert_eq!((seen.state, seen.used, seen.cause.as_ref()), (Good, 3, ""));
         let seen = run(2.0, 7.0, 2.2);
-        assert_eq!((seen.state, seen.used, seen.cause.as_str()), (Suspect, 2, "2: vote"));
+        assert_eq!((seen.state, seen.used, seen.cause.as_ref()), (Suspect, 2, "2: vote"));
         assert!((seen.value - 2.1).abs() < 1e-12);
         let seen = run(2.0, -1.0, 2.2);
-        assert_eq!((seen.state, seen.used, seen.cause.as_str()), (Suspect, 2, "2: range"));
+        assert_eq!((seen.state, seen.used, seen.cause.as_ref()), (Suspect, 2, "2: range"));
         let seen = run(1.0, 5.0, 9.0);
-        assert_eq!((seen.state, seen.used, seen.cause.as_str()), (Hold, 0, "vote"));
+        assert_eq!((seen.state, seen.used, seen.cause.as_ref()), (Hold, 0, "vote"));
         let seen = run(99.0, 99.0, 99.0);
         assert_eq!(seen.cause, "1: range, 2: range, 3: range");
     }

@@ -17,6 +17,9 @@ pub(crate) struct Vote {
 /// Three: all that lie within `spread` of the median agree. Two that disagree are told apart by `witness` (a model, or
 /// the last good value) where exactly one of them lies within `spread` of it. One alone is believed.
 pub(crate) fn vote(sensors: &[Option<f64>], spread: Option<f64>, witness: Option<f64>) -> Option<Vote> {
+    if let [only] = sensors {
+        return only.map(|value| Vote { value, used: 1, outvoted: None });
+    }
     let mut left: Vec<(usize, f64)> = sensors.iter().enumerate().filter_map(|(i, x)| x.map(|x| (i, x))).collect();
     left.sort_by(|a, b| a.1.total_cmp(&b.1));
     let spread = spread.unwrap_or(f64::MAX);
