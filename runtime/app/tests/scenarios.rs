@@ -72,6 +72,34 @@ fn mistakes_of_tags_alarms_limits_and_report_paths_are_told_at_once() {
 }
 
 #[test]
+fn a_matrix_seeks_the_entry_that_gives_the_number_of_another_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, out) = (folder.path().join("matrix.yaml"), folder.path().join("table.json"));
+    let text = "
+matrix: which command gives this flow
+site: jinan-wwtp
+base: {settle: 2min, days: 0.005}
+columns:
+  - {report: values.slu/ras/flow.mean, title: return sludge, decimals: 0}
+rows:
+  - {row: by hand, before: [{set: {slu/ras/cmd: 900}}]}
+  - {row: sought, seek: {entry: slu/ras/cmd, from: 400, to: 1400, report: values.slu/ras/flow.mean, within: 0.01}}
+  - {row: out of reach, seek: {entry: slu/ras/cmd, from: 1200, to: 1400, report: values.slu/ras/flow.mean}}
+";
+    std::fs::write(&file, text).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_penstock"));
+    command.arg("simulate").arg(site()).arg("--matrix").arg(&file);
+    let output = command.args(["--assert", "--out", out.to_str().unwrap()]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "a row that finds nothing fails: {said}");
+    assert!(said.contains("out of reach: ") && said.contains("between them it does not become"), "{said}");
+    let table: serde_json::Value = serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap();
+    assert_eq!(table["rows"][1]["sought"]["entry"], "slu/ras/cmd");
+    let found = table["rows"][1]["sought"]["value"].as_f64().unwrap();
+    assert!((found - 900.0).abs() < 30.0, "{found}: {said}");
+}
+
+#[test]
 fn a_matrix_is_a_table_and_fails_where_a_limit_is_broken() {
     let folder = tempfile::tempdir().unwrap();
     let (file, out) = (folder.path().join("matrix.yaml"), folder.path().join("table.json"));

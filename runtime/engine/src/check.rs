@@ -141,8 +141,15 @@ impl MemberCheck<'_> {
             found.push(error(at, format!("`{}` has no function `{method}`", self.io), help));
             return;
         }
-        let Some(Expr::StringConstant(name, name_at)) = call.args.first() else { return };
-        let (what, fits) = match self.members.get(name.as_str()) {
+        for port in call.args.iter().take(if method == "health" { 2 } else { 1 }) {
+            let Expr::StringConstant(name, at) = port else { continue };
+            self.port(method, name, *at, of_input, found);
+        }
+    }
+
+    /// The name of a port in a call of a function of `io`.
+    fn port(&self, method: &str, name: &str, at: Position, of_input: bool, found: &mut Vec<ScriptError>) {
+        let (what, fits) = match self.members.get(name) {
             Some(Member::Input(_)) => ("an input", of_input),
             Some(Member::Output(_)) => ("an output", !of_input),
             Some(_) => ("neither input nor output", false),
@@ -152,7 +159,7 @@ impl MemberCheck<'_> {
             let ports = if of_input { &self.declaration.inputs } else { &self.declaration.outputs };
             let wanted = if of_input { "an input" } else { "an output" };
             found.push(error(
-                *name_at,
+                at,
                 format!("`{name}` is {what}; `{method}` takes the name of {wanted}"),
                 did_you_mean(name, ports.iter().map(|p| p.name.as_str())),
             ));

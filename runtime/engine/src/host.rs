@@ -3,6 +3,7 @@
 use crate::block::BlockKind;
 use crate::config::ProgramLimits;
 use crate::declare;
+use crate::instrument;
 use crate::io::{self, Io};
 use parking_lot::Mutex;
 use penstock_model::{Clock, Instant, limits};
@@ -113,6 +114,7 @@ impl Host {
         member_names(&mut engine);
         declare::register(&mut engine);
         io::register(&mut engine);
+        instrument::register(&mut engine);
         let watch = Arc::new(Watch::default());
         let seen = watch.clone();
         engine.on_progress(move |operations| {

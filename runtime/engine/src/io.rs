@@ -16,9 +16,9 @@ use std::time::Duration;
 
 /// Names that `io` itself uses; no port, parameter, block or state may take one.
 pub(crate) const RESERVED: &[&str] =
-    &["dt", "first", "good", "usable", "or", "quality", "age", "manual", "granted", "track", "keep", "mode"];
+    &["dt", "first", "good", "usable", "or", "quality", "health", "age", "manual", "granted", "track", "keep", "mode"];
 /// Methods of `io` that take the name of an input.
-pub(crate) const INPUT_METHODS: &[&str] = &["good", "usable", "or", "quality", "age"];
+pub(crate) const INPUT_METHODS: &[&str] = &["good", "usable", "or", "quality", "health", "age"];
 /// Methods of `io` that take the name of an output.
 pub(crate) const OUTPUT_METHODS: &[&str] = &["manual", "granted", "track", "keep", "mode"];
 
@@ -216,9 +216,20 @@ impl Io {
         Ok(to_script(&frame.usable(index).unwrap_or(otherwise)))
     }
 
-    fn quality(&self, name: &str) -> Result<Quality, Fail> {
+    pub fn quality(&self, name: &str) -> Result<Quality, Fail> {
         let frame = self.0.lock();
         frame.input(name).map(|i| frame.inputs[i].quality)
+    }
+
+    /// The quality of an input, and the whole number in another one; 0 where that is bad.
+    pub fn quality_and_word(&self, name: &str, word: &str) -> Result<(Quality, i64), Fail> {
+        let frame = self.0.lock();
+        let (index, word_index) = (frame.input(name)?, frame.input(word)?);
+        match frame.usable(word_index) {
+            None => Ok((frame.inputs[index].quality, 0)),
+            Some(Value::Int(bits)) => Ok((frame.inputs[index].quality, bits)),
+            Some(other) => Err(fail(format!("`{word}` is a status word: a whole number, not {other}"))),
+        }
     }
 
     fn age(&self, name: &str) -> Result<f64, Fail> {

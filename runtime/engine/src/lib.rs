@@ -28,6 +28,7 @@ mod declare;
 mod engine;
 mod explain;
 mod host;
+mod instrument;
 mod io;
 mod journal;
 mod lease;

@@ -6,7 +6,7 @@
 
 use super::read::{Reading, get, suggest};
 use super::tree::{At, Complaints, Map, Node, Place, tree};
-use super::{Names, Problems, Scenario};
+use super::{Names, Problems, Scenario, Seek};
 
 /// Most rows: each is a run.
 const ROWS_MAX: usize = 500;
@@ -44,6 +44,8 @@ pub struct Row {
     pub scenario: Scenario,
     /// Place of the row that shows what physics allows; the first one where the file names none.
     pub against: usize,
+    /// What is sought, so that a number is that of the row it is held against.
+    pub seek: Option<Seek>,
 }
 
 /// A matrix.
@@ -180,7 +182,7 @@ impl Reading<'_> {
         merged.push((At { value: "scenario".to_owned(), place: name.place }, name.clone()));
         let base = base.iter().filter(|(key, _)| ADDED.contains(&key.value.as_str()) || get(own, &key.value).is_none());
         merged.extend(base.cloned());
-        for (key, value) in own.iter().filter(|(key, _)| key.value != "row" && key.value != "against") {
+        for (key, value) in own.iter().filter(|(key, _)| !["row", "against", "seek"].contains(&key.value.as_str())) {
             match (merged.iter_mut().find(|(known, _)| known.value == key.value), &value.value) {
                 (Some((_, At { value: Node::List(list), .. })), Node::List(more)) => list.extend(more.iter().cloned()),
                 (Some((_, there)), _) => *there = value.clone(),
@@ -199,24 +201,33 @@ impl Reading<'_> {
                 found?
             }
         };
+        let seek = match get(own, "seek") {
+            None => None,
+            Some(node) if before.is_empty() => {
+                self.wrong(node.place, "the first row is held against none: there is nothing to seek", None);
+                return None;
+            }
+            Some(node) => Some(self.seek(node)?),
+        };
         let scenario = self.document(&At { value: Node::Map(merged), place: entry.place })?;
         if before.iter().any(|row| row.scenario.title == scenario.title) {
             self.wrong(name.place, format!("two rows are called `{}`", scenario.title), None);
             return None;
         }
-        Some(Row { scenario, against })
+        Some(Row { scenario, against, seek })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::RuntimeNames;
+    use crate::scenario::{RuntimeNames, Settable};
     use serde_json::json;
 
     fn names() -> Names {
         let report = json!({"effluent": {"nh4": {"worst_day": null}}, "indices": {"ae": {"value": 0.0}}});
-        let runtime = RuntimeNames { report, ..RuntimeNames::default() };
+        let settable = Settable { path: "nh4_sp".to_owned(), switch: false, limits: Some((0.5, 6.0)), output: false };
+        let runtime = RuntimeNames { report, settable: vec![settable], ..RuntimeNames::default() };
         Names {
             sites: vec!["works".to_owned()],
             quantities: vec!["t5/nh4".to_owned()],
@@ -253,6 +264,21 @@ rows:
     }
 
     #[test]
+    fn what_is_sought_is_entered_before_the_settling() {
+        let text = TEXT.replace(
+            "against: slow, ",
+            "against: slow, seek: {entry: nh4_sp, from: 1, to: 3, report: indices.ae.value}, ",
+        );
+        let matrix = Matrix::parse(&text, &names()).unwrap_or_else(|p| panic!("{}", p.told("x")));
+        let row = &matrix.rows[2];
+        let seek = row.seek.as_ref().unwrap();
+        assert_eq!((seek.from, seek.to, seek.within, row.against), (1.0, 3.0, 0.02, 1));
+        let acts = seek.with(&row.scenario, 2.5).acts;
+        assert_eq!(acts.len(), row.scenario.acts.len() + 1);
+        assert_eq!(acts[1].text, "set: {nh4_sp: 2.5}", "after the other entries of its time, before the run: {acts:?}");
+    }
+
+    #[test]
     fn mistakes_are_told_with_their_places() {
         for (from, to, part) in [
             ("against: slow", "against: slwo", "did you mean `slow`"),
@@ -262,6 +288,16 @@ rows:
             ("stuck t5/nh4 0.5", "stukc t5/nh4 0.5", "stuck"),
             ("title: air, ", "", "`title` is missing"),
             ("site: works", "site: other", "meant for the site `other`"),
+            ("{row: clean}", "{row: clean, seek: {entry: nh4_sp}}", "nothing to seek"),
+            ("against: slow, ", "against: slow, seek: {entry: nh4_sp, from: 1, to: 3}, ", "`report` is missing"),
+            ("against: slow, ", "seek: {entry: nh4, from: 1, to: 3, report: indices.ae.value}, ", "nh4"),
+            ("against: slow, ", "seek: {entry: nh4_sp, from: 3, to: 1, report: indices.ae.value}, ", "smaller first"),
+            (
+                "against: slow, ",
+                "seek: {entry: nh4_sp, from: 1, to: 9, report: indices.ae.value}, ",
+                "within its limits",
+            ),
+            ("against: slow, ", "seek: {entry: nh4_sp, from: 1, to: 3, report: indices.ea.value}, ", "ea"),
         ] {
             let text = TEXT.replace(from, to);
             assert_ne!(text, TEXT, "{from}");

@@ -20,6 +20,7 @@ mod judge;
 mod matrix;
 mod plant;
 mod read;
+mod seek;
 mod tree;
 mod verdict;
 
@@ -31,6 +32,7 @@ pub use expect::{Aggregate, Bound, Event, Expectation, Measure, Relation, Source
 pub use judge::{Judge, Look, News, number_of};
 pub use matrix::{Column, Matrix, Row};
 pub use plant::{perform, run_file};
+pub use seek::{Next, Search, Seek};
 pub use tree::{Place, Problem, Problems};
 pub use verdict::{Finding, Verdict, told_time};
 

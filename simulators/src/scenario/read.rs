@@ -234,7 +234,7 @@ impl Reading<'_> {
     }
 
     /// The tag a person sets; complains where the plant runs alone or nobody can set it.
-    fn settable(&mut self, place: Place, path: &str) -> Option<Settable> {
+    pub fn settable(&mut self, place: Place, path: &str) -> Option<Settable> {
         let runtime = self.names.runtime.as_ref()?;
         if let Some(found) = runtime.settable.iter().find(|tag| tag.path == path) {
             return Some(found.clone());

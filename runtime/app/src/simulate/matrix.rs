@@ -1,8 +1,9 @@
 //! A matrix of runs: the same programs and parameters under many seeds, weathers, plants and faults, as one table.
 
+use super::report::Report;
 use super::{Plan, SimulateArgs, names, simulate};
 use crate::config::Site;
-use penstock_simulators::scenario::{Column, Matrix, number_of};
+use penstock_simulators::scenario::{Column, Matrix, Next, Row, Scenario, Search, Verdict, number_of};
 use serde_json::{Value as Json, json};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -10,6 +11,9 @@ use std::path::Path;
 /// What became of a row.
 struct Done {
     name: String,
+    /// The entry whose value was sought, and the value.
+    sought: Option<(String, f64)>,
+    report: Report,
     values: Vec<Option<f64>>,
     /// Expectations and deeds of the row that failed.
     failed: Vec<String>,
@@ -30,13 +34,13 @@ pub(super) fn run(site: &Site, args: &SimulateArgs, file: &Path) -> Result<(), S
             done.push(None);
             continue;
         }
-        let plan = Plan::with_influent(row.scenario.clone(), args.influent.as_deref());
-        let (report, verdict) = simulate(site, &plan, false)?;
+        let Ran { report, verdict, sought, lost } =
+            ran(site, args, row, done.get(row.against).and_then(Option::as_ref))?;
         let values = {
             let number = |column: &Column| number_of(report.to_json(), &column.report).map(|x| x * column.scale);
             matrix.columns.iter().map(number).collect()
         };
-        let mut failed = Vec::new();
+        let mut failed: Vec<String> = lost.into_iter().collect();
         if let Some(verdict) = &verdict {
             let lost = verdict.findings.iter().filter(|finding| !finding.held);
             failed.extend(lost.map(|finding| format!("{} ({})", finding.text, finding.detail)));
@@ -44,7 +48,7 @@ pub(super) fn run(site: &Site, args: &SimulateArgs, file: &Path) -> Result<(), S
         }
         // A long matrix shows that it goes on.
         eprintln!("{}/{} {}", done.len() + 1, matrix.rows.len(), row.scenario.title);
-        done.push(Some(Done { name: row.scenario.title.clone(), values, failed }));
+        done.push(Some(Done { name: row.scenario.title.clone(), sought, values, report, failed }));
     }
     let broken = broken(&matrix, &done);
     say!("{}", table(&matrix, &done, &broken));
@@ -58,6 +62,44 @@ pub(super) fn run(site: &Site, args: &SimulateArgs, file: &Path) -> Result<(), S
         return Err(format!("{wrong} rows of the matrix break a limit or an expectation"));
     }
     Ok(())
+}
+
+/// The last run of a row.
+struct Ran {
+    report: Report,
+    verdict: Option<Verdict>,
+    sought: Option<(String, f64)>,
+    /// Why nothing was found where something is sought.
+    lost: Option<String>,
+}
+
+/// Runs a row; one that seeks a value, with one after the other until it is found.
+fn ran(site: &Site, args: &SimulateArgs, row: &Row, beside: Option<&Done>) -> Result<Ran, String> {
+    let go = |scenario: Scenario| simulate(site, &Plan::with_influent(scenario, args.influent.as_deref()), false);
+    let Some(seek) = &row.seek else {
+        let (report, verdict) = go(row.scenario.clone())?;
+        return Ok(Ran { report, verdict, sought: None, lost: None });
+    };
+    let Some(target) = beside.and_then(|done| number_of(done.report.to_json(), &seek.report)) else {
+        return Err(format!("{}: the row it is held against has no {}", row.scenario.title, seek.report));
+    };
+    let mut search = Search::new(seek, target);
+    let mut value = search.first();
+    loop {
+        let (report, verdict) = go(seek.with(&row.scenario, value))?;
+        let seen = number_of(report.to_json(), &seek.report);
+        let told = seen.map_or_else(|| "-".to_owned(), |x| format!("{x:.4}"));
+        eprintln!("    {} {value:.3}: {} {told}, sought {target:.4}", seek.entry, seek.report);
+        let lost = match search.next(value, seen) {
+            Next::Try(next) => {
+                value = next;
+                continue;
+            }
+            Next::Found => None,
+            Next::Lost(why) => Some(why),
+        };
+        return Ok(Ran { report, verdict, sought: Some((seek.entry.clone(), value)), lost });
+    }
 }
 
 /// Which rows run: those whose name holds the text, and those they are held against.
@@ -106,7 +148,8 @@ fn table(matrix: &Matrix, done: &[Option<Done>], broken: &[Vec<bool>]) -> String
     let mut notes = String::new();
     for (row, cells) in done.iter().zip(broken) {
         let Some(row) = row else { continue };
-        let _ = write!(out, "| {}{} |", row.name, if row.failed.is_empty() { "" } else { " ✗" });
+        let sought = row.sought.as_ref().map(|(entry, value)| format!(" ({entry} {value:.2})")).unwrap_or_default();
+        let _ = write!(out, "| {}{sought}{} |", row.name, if row.failed.is_empty() { "" } else { " ✗" });
         for ((column, value), bad) in matrix.columns.iter().zip(&row.values).zip(cells) {
             let told = value.map_or_else(|| "-".to_owned(), |x| format!("{x:.*}", column.decimals));
             let _ = write!(out, " {told}{} |", if *bad { " ✗" } else { "" });
@@ -133,7 +176,8 @@ fn json(matrix: &Matrix, done: &[Option<Done>], broken: &[Vec<bool>]) -> Json {
             .zip(cells)
             .map(|((column, value), bad)| (column.report.clone(), json!({"value": value, "beyond": bad})))
             .collect();
-        json!({"row": row.name, "values": values, "failed": row.failed})
+        let sought = row.sought.as_ref().map(|(entry, value)| json!({"entry": entry, "value": value}));
+        json!({"row": row.name, "sought": sought, "values": values, "failed": row.failed})
     };
     let rows: Vec<Json> =
         done.iter().zip(broken).filter_map(|(d, cells)| d.as_ref().map(|d| row((d, cells)))).collect();

@@ -15,6 +15,7 @@ mod pid;
 mod ratio;
 mod sequencer;
 mod smith;
+mod stroke;
 mod validator;
 mod vote;
 mod window;
@@ -79,6 +80,8 @@ pub enum BlockKind {
     Ratio,
     /// `split_range()`: one controller on several actuators.
     SplitRange,
+    /// `stroke()`: a dose below a pump's least flow, in pulses of the same volume.
+    Stroke,
     /// `most_open_valve()`: trims a pressure so that the most open valve stands at its target.
     MostOpenValve,
     /// `sequencer()`: starts and stops machines by demand.
@@ -108,7 +111,7 @@ macro_rules! spec {
 
 impl BlockKind {
     /// Every kind.
-    pub const ALL: [BlockKind; 19] = [
+    pub const ALL: [BlockKind; 20] = [
         Self::Pid,
         Self::Lag,
         Self::LeadLag,
@@ -125,6 +128,7 @@ impl BlockKind {
         Self::Smith,
         Self::Ratio,
         Self::SplitRange,
+        Self::Stroke,
         Self::MostOpenValve,
         Self::Sequencer,
         Self::Validator,
@@ -150,6 +154,7 @@ impl BlockKind {
             }
             Self::Ratio => spec!("ratio", 1, ratio::Ratio, &["balance", "bias", "max", "min", "ratio", "track"]),
             Self::SplitRange => spec!("split_range", 1, ratio::SplitRange, &["ranges"]),
+            Self::Stroke => spec!("stroke", 1, stroke::Stroke, &["least", "pulse"]),
             Self::MostOpenValve => spec!("most_open_valve", 1, most_open::MostOpenValve, most_open::SETTINGS),
             Self::Sequencer => spec!("sequencer", 2, sequencer::Sequencer, sequencer::SETTINGS),
             Self::Validator => spec!("validator", 1, validator::Validator, validator::SETTINGS),

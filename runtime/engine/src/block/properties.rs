@@ -142,6 +142,9 @@ fn call(kind: BlockKind, s: Scan) -> (Vec<Dynamic>, Map) {
             let ranges: Array = vec![range([0, 60, 90, 10]), range([40, 100, 10, 90])];
             (vec![x], map([("ranges", ranges.into())]))
         }
+        BlockKind::Stroke => {
+            (vec![x], map([("least", s.pick(0, &[0.0, 2.0, 25.0]).into()), ("pulse", s.pick(3, &[0.5, 30.0]).into())]))
+        }
         BlockKind::MostOpenValve => {
             let positions: Array = vec![s.maybe(0, s.x), s.maybe(1, s.y), Dynamic::UNIT];
             let settings = [("target", 80.into()), ("band", 3.into()), ("gain", time(3)), ("every", 300.into())];
@@ -326,6 +329,9 @@ fn settings_that_are_none_are_refused_with_their_reason() {
         (BlockKind::Smith, "volume", 50.into(), "either `dead_time`"),
         (BlockKind::Smith, "flow", 5.into(), "either `dead_time`"),
         (BlockKind::Smith, "dead_time_max", 0.into(), "`dead_time_max` is a time above 0 s"),
+        (BlockKind::Stroke, "pulse", 0.into(), "`pulse` is a time above 0 s"),
+        (BlockKind::Stroke, "least", (-1).into(), "`least` is at least 0"),
+        (BlockKind::Stroke, "least", Dynamic::UNIT, "`least` is missing"),
         (BlockKind::MostOpenValve, "every", 5.into(), "`every` lies between 60 and 900"),
         (BlockKind::Sequencer, "down", 1.2.into(), "`down` 1.2 is above `up`"),
         (BlockKind::Sequencer, "min_running", 4.into(), "`min_running` is above `max_running`"),
