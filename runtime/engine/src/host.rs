@@ -135,6 +135,13 @@ impl Host {
         Host { engine, scan_call, watch, printed }
     }
 
+    #[cfg(test)]
+    pub fn for_names(names: &[&str]) -> Host {
+        let mut host = Host::new();
+        host.learn(names.iter().copied());
+        host
+    }
+
     /// Makes `io.<name>` a direct call for these names; any other name takes the slower way to its error.
     pub fn learn<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
         for name in names {
@@ -251,9 +258,15 @@ fn bounds(engine: &mut rhai::Engine) {
 
 /// `io.do` and its like: after a dot every word is a name, also one that Rhai keeps for itself.
 fn member_names(engine: &mut rhai::Engine) {
-    let after_dot = AtomicBool::new(false);
+    let members = member_words();
     #[expect(deprecated, reason = "not deprecated but marked volatile by its authors; a test holds it")]
-    engine.on_parse_token(move |token, _, _| {
+    engine.on_parse_token(move |token, _, _| members(token));
+}
+
+/// Reads word after word of a text: one that follows a dot is a name.
+pub(crate) fn member_words() -> impl Fn(Token) -> Token + Send + Sync + 'static {
+    let after_dot = AtomicBool::new(false);
+    move |token| {
         let is_member = after_dot.swap(matches!(token, Token::Period | Token::Elvis), Ordering::Relaxed);
         if !is_member || matches!(token, Token::Identifier(_)) {
             return token;
@@ -264,7 +277,7 @@ fn member_names(engine: &mut rhai::Engine) {
             _ => return token,
         };
         if rhai::is_valid_identifier(&word) { Token::Identifier(Box::new(word.as_str().into())) } else { token }
-    });
+    }
 }
 
 /// The number in a value of a script.

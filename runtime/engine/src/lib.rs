@@ -24,6 +24,7 @@ mod change;
 mod check;
 mod condition;
 mod config;
+mod constants;
 mod declare;
 mod engine;
 mod explain;

@@ -31,6 +31,8 @@ pub(crate) enum End {
 /// A program with its memory.
 pub(crate) struct Instance {
     script: Script,
+    /// The script with the parameters as constants, where it reads any.
+    own: Option<AST>,
     params: Vec<Value>,
     pub io: Io,
     last: Option<Instant>,
@@ -44,14 +46,24 @@ pub(crate) struct Instance {
 impl Instance {
     /// `params` in the order of the script's declaration.
     pub fn new(script: Script, params: Vec<Value>) -> Instance {
+        let own = script.with_constants(&params);
+        Instance::fresh(script, own, params)
+    }
+
+    fn fresh(script: Script, own: Option<AST>, params: Vec<Value>) -> Instance {
         let frame = Frame::new(script.shared_declaration(), script.members(), params.clone());
         let io = Io(Arc::new(Mutex::new(frame)));
-        Instance { script, params, io, last: None, first: true, found: Caches::new() }
+        Instance { script, own, params, io, last: None, first: true, found: Caches::new() }
     }
 
     /// Forgets everything: blocks, states, time.
     pub fn restart(&mut self) {
-        *self = Instance::new(self.script.clone(), std::mem::take(&mut self.params));
+        *self = Instance::fresh(self.script.clone(), self.own.take(), std::mem::take(&mut self.params));
+    }
+
+    #[cfg(test)]
+    pub fn has_constants(&self) -> bool {
+        self.own.is_some()
     }
 
     pub fn script_name(&self) -> &str {
@@ -97,9 +109,9 @@ impl Instance {
         let dt = self.last.map(|last| now.since(last)).filter(|dt| !dt.is_zero()).unwrap_or(nominal);
         self.last = Some(now);
         self.io.0.lock().begin(now, dt, first);
-        let (script, io, found) = (&self.script, self.io.clone(), &mut self.found);
+        let (ast, io, found) = (self.own.as_ref().unwrap_or(self.script.ast()), self.io.clone(), &mut self.found);
         // The engine and the frame hold no invariant that a panic could break half-way: the frame is replaced at reset.
-        match catch_unwind(AssertUnwindSafe(|| call(host, script, io, found))) {
+        match catch_unwind(AssertUnwindSafe(|| call(host, ast, io, found))) {
             Ok(Ok(())) => End::Done,
             Ok(Err(_)) if host.timed_out() => End::OutOfTime,
             Ok(Err(e)) => {
@@ -146,9 +158,9 @@ fn fresh_of(declaration: &Declaration, fresh: &[LeftFresh]) -> bool {
 }
 
 /// Calls `scan(io)` of a script. `Engine::call_fn` would do the same with nothing remembered from the call before.
-fn call(host: &Host, script: &Script, io: Io, found: &mut Caches) -> Result<(), Box<EvalAltResult>> {
+fn call(host: &Host, ast: &AST, io: Io, found: &mut Caches) -> Result<(), Box<EvalAltResult>> {
     let mut global = host.engine.new_global_runtime_state();
-    global.lib.push(script.ast().shared_lib().clone());
+    global.lib.push(ast.shared_lib().clone());
     let mut scope = Scope::new();
     scope.push(SCAN_ARGUMENT, io);
     #[expect(deprecated, reason = "no other call takes the memory of calls before; Cargo.lock holds the version")]

@@ -1,6 +1,7 @@
 //! A compiled and checked script: the program text that any number of programs share.
 
 use crate::check;
+use crate::constants::{self, ParamReads};
 use crate::declare::{Declaration, Declarer};
 use crate::host::{Host, OPTIMISATION, describe, place};
 use crate::io::{self, Members};
@@ -21,6 +22,7 @@ struct Inner {
     declaration: Arc<Declaration>,
     members: Arc<Members>,
     unguarded: Vec<UnguardedRead>,
+    param_reads: ParamReads,
 }
 
 /// A mistake in a script.
@@ -72,8 +74,9 @@ impl Script {
         let ast = parse(&host, source)?;
         let members = Arc::new(io::members(&declaration));
         let unguarded = unguarded_reads(&written, &io_name, &declaration);
+        let param_reads = constants::param_reads(&written, &io_name, &declaration);
         let (name, source, declaration) = (name.to_owned(), source.to_owned(), Arc::new(declaration));
-        Ok(Script(Arc::new(Inner { name, source, ast, declaration, members, unguarded })))
+        Ok(Script(Arc::new(Inner { name, source, ast, declaration, members, unguarded, param_reads })))
     }
 
     /// What it declares.
@@ -102,6 +105,12 @@ impl Script {
 
     pub(crate) fn ast(&self) -> &AST {
         &self.0.ast
+    }
+
+    /// A copy with these parameters as constants, in the order of their declaration; `None` where the script serves as
+    /// it is.
+    pub(crate) fn with_constants(&self, params: &[penstock_model::Value]) -> Option<AST> {
+        constants::with_constants(&self.0.source, &self.0.param_reads, params)
     }
 
     pub(crate) fn shared_declaration(&self) -> Arc<Declaration> {
