@@ -83,8 +83,10 @@ impl Matrix {
             (None, _) => false,
             // A number that is not there is not known to be in order.
             (Some(_), None) => true,
+            // The slack is upon what the other row shows, and not upon the limit: where that row keeps well within it, so
+            // must this one.
             (Some(limit), Some(value)) => {
-                value > limit && against.is_none_or(|other| value > other.max(limit) * (1.0 + column.slack))
+                value > limit && against.is_none_or(|other| value > other * (1.0 + column.slack))
             }
         }
     }
@@ -318,8 +320,9 @@ rows:
         };
         for (value, against, broken) in [
             (Some(4.9), Some(3.0), false),
-            (Some(5.4), Some(3.0), false),
-            (Some(5.6), Some(3.0), true),
+            (Some(5.1), Some(3.0), true),
+            (Some(5.1), Some(4.8), false),
+            (Some(5.4), Some(4.8), true),
             (Some(6.5), Some(6.0), false),
             (Some(6.7), Some(6.0), true),
             (Some(5.1), None, true),
