@@ -27,6 +27,7 @@
 //! | `link` | state of the link, its counters and reports |
 
 mod browse;
+mod capacity;
 mod certificate;
 mod chain;
 mod commands;
