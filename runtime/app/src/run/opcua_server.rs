@@ -240,6 +240,7 @@ impl EnginePlant {
             Why::ReadOnly => Refused::ReadOnly,
             Why::State => Refused::State,
             Why::Unavailable => Refused::Busy,
+            Why::Record => Refused::Record,
         }
     }
 
