@@ -12,8 +12,7 @@ use crate::limits::{VERIFY_STEP_MAX, VERIFY_STEP_MIN, WRITES_PER_REQUEST};
 use crate::session::{CallError, Driver, End, Live};
 use crate::subscribe::too_many;
 use opcua::types::{
-    AttributeId, DataValue, ReadValueId, StatusCode, TimestampsToReturn, Variant, VariantScalarTypeId,
-    WriteValue,
+    AttributeId, DataValue, ReadValueId, StatusCode, TimestampsToReturn, Variant, VariantScalarTypeId, WriteValue,
 };
 use penstock_model::{Command, OutcomeState};
 use std::collections::{HashMap, VecDeque};
@@ -91,10 +90,7 @@ impl Driver {
                 Ok(node) => {
                     new.push(*index);
                     asks.push(ReadValueId::from(node.clone()));
-                    asks.push(ReadValueId {
-                        attribute_id: AttributeId::DataType as u32,
-                        ..ReadValueId::from(node)
-                    });
+                    asks.push(ReadValueId { attribute_id: AttributeId::DataType as u32, ..ReadValueId::from(node) });
                 }
                 Err(why) => {
                     unknown.insert(*index, why);

@@ -73,8 +73,7 @@ async fn sixty_writes_take_one_request_and_no_more_than_the_server_takes_at_once
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_reads_little_at_once_is_asked_for_little() {
-    let (rig, server, wire, _pki) =
-        commanded_while_away(Options { reads_max: Some(7), ..Options::default() }).await;
+    let (rig, server, wire, _pki) = commanded_while_away(Options { reads_max: Some(7), ..Options::default() }).await;
     wire.mode.send(Mode::Pass).unwrap();
     rig.until("all read back", |d| (0..u64::from(OUTPUTS)).all(|id| read_back(d, id))).await;
     assert_eq!(rig.see(|d| d.links.last().unwrap().refused), 0, "nothing beyond its limit was asked");
@@ -84,8 +83,7 @@ async fn a_server_that_reads_little_at_once_is_asked_for_little() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_declared_for_the_lost_link_is_written_before_anything_else() {
-    let (rig, server, wire, _pki) =
-        commanded_while_away(Options { writes_max: Some(1), ..Options::default() }).await;
+    let (rig, server, wire, _pki) = commanded_while_away(Options { writes_max: Some(1), ..Options::default() }).await;
     // The arbiter decides what is declared only after the loss; what it granted before is older.
     let fallback = Origin::Fallback(FallbackCause::Link);
     rig.command_of(900, FIRST + 30, Some(Value::Float(14.0)), fallback).await;
@@ -133,7 +131,10 @@ async fn a_refused_item_harms_no_other_of_its_request() {
         rig.command(u64::from(id), id, Some(Value::Float(value))).await;
     }
     wire.mode.send(Mode::Pass).unwrap();
-    rig.until("each has its end", |d| (0..5).all(|id| matches!(d.outcomes_of(id).last(), Some(OutcomeState::ReadBack | OutcomeState::Failed(_))))).await;
+    rig.until("each has its end", |d| {
+        (0..5).all(|id| matches!(d.outcomes_of(id).last(), Some(OutcomeState::ReadBack | OutcomeState::Failed(_))))
+    })
+    .await;
     let end = |id: u64| match rig.see(|d| d.outcomes_of(id)).pop() {
         Some(OutcomeState::Failed(why)) => why.to_string(),
         other => format!("{other:?}"),
