@@ -22,7 +22,8 @@ time_zone: Asia/Shanghai
 tasks: { main: 100ms }
 supervisor: { deadline: 5s, max_restarts: 2 per 10min, hang: 2s }
 ";
-const PROGRAMS: &str = "- { program: main, script: main.rhai, task: main, out: { y: out/y, held: out/held, moving: out/moving } }\n";
+const PROGRAMS: &str =
+    "- { program: main, script: main.rhai, task: main, out: { y: out/y, held: out/held, moving: out/moving } }\n";
 const MAIN: &str = r#"
 fn declare(p) {
     p.title("主程序", "Main");

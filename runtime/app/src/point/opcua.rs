@@ -4,8 +4,8 @@
 use super::place::OpcUaPlace;
 use super::read::{ms, value_json};
 use penstock_model::{
-    BadReason, Command, CommandId, LinkRecord, LinkState, Origin, Outcome, OutcomeState, Quality, Sample, SampleSink, SystemClock,
-    TagSample, Utc, Value,
+    BadReason, Command, CommandId, LinkRecord, LinkState, Origin, Outcome, OutcomeState, Quality, Sample, SampleSink,
+    SystemClock, TagSample, Utc, Value,
 };
 use penstock_opcua::DeviceConfig;
 use serde_json::json;
