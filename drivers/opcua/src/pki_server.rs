@@ -23,6 +23,15 @@ const ACCEPTED_CLIENTS: &str = "accepted-clients";
 /// The folder of the certificates that persons log in with.
 const USERS: &str = "users";
 
+/// A person who may log in with a certificate.
+#[derive(Debug)]
+pub struct UserEntry {
+    /// Name of the user.
+    pub name: String,
+    /// Their certificate, or why the file is none.
+    pub certificate: Result<Certificate, PkiError>,
+}
+
 impl Pki {
     /// The folder that the library's server looks into for `trusted/` and `rejected/`: what [`Pki::judge_client`] lets in
     /// lies there, and nothing else.
@@ -83,10 +92,14 @@ impl Pki {
     ///
     /// # Errors
     /// When the folder cannot be read.
-    pub fn users(&self) -> Result<Vec<(String, Result<Certificate, PkiError>)>, PkiError> {
+    pub fn users(&self) -> Result<Vec<UserEntry>, PkiError> {
         let files = files_in(&self.folder().join(USERS), CERTIFICATES)?;
         let name = |path: &PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-        Ok(files.iter().take(USER_CERTIFICATES_MAX).filter_map(|path| Some((name(path)?, read(path)))).collect())
+        Ok(files
+            .iter()
+            .take(USER_CERTIFICATES_MAX)
+            .filter_map(|path| Some(UserEntry { name: name(path)?, certificate: read(path) }))
+            .collect())
     }
 
     /// Lets a person log in with a certificate: a file, or one of this folder by its thumbprint. It takes the place of the
@@ -101,9 +114,9 @@ impl Pki {
             return Err(other(format!("`{name}` is not the name of a user")));
         }
         let all = self.users()?;
-        let has = |c: &Result<Certificate, PkiError>| c.as_ref().is_ok_and(|c| c.der == certificate.der);
-        if let Some((whose, _)) = all.iter().find(|(whose, c)| whose != name && has(c)) {
-            return Err(other(format!("that certificate is `{whose}`'s: one certificate is one person")));
+        let has = |user: &&UserEntry| user.certificate.as_ref().is_ok_and(|c| c.der == certificate.der);
+        if let Some(user) = all.iter().filter(|user| user.name != name).find(has) {
+            return Err(other(format!("that certificate is `{}`'s: one certificate is one person", user.name)));
         }
         let folder = self.folder().join(USERS);
         make_folder(&folder, 0o755).map_err(file_error(&folder))?;

@@ -258,7 +258,8 @@ fn a_certificate_is_one_persons() {
     // Put there by hand: counts until another takes its place.
     fs::remove_file(dir.path().join("users/li.der")).unwrap();
     file("users/li.crt", &two.der);
-    let names = || pki.users().unwrap().into_iter().map(|(name, c)| (name, c.is_ok())).collect::<Vec<_>>();
+    let names =
+        || pki.users().unwrap().into_iter().map(|user| (user.name, user.certificate.is_ok())).collect::<Vec<_>>();
     assert_eq!(names(), [("li".to_owned(), true), ("zhang".to_owned(), true)]);
     file("users/wang.pem", b"-----BEGIN nonsense");
     assert_eq!(names()[1], ("wang".to_owned(), false));

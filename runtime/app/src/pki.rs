@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use penstock_model::{Utc, with_causes};
-use penstock_opcua::{Certificate, DeviceConfig, Entry, Make, Pki, Place};
+use penstock_opcua::{Certificate, DeviceConfig, Entry, Make, Pki, Place, UserEntry};
 use std::path::{Path, PathBuf};
 
 /// Days before its end from which a certificate is marked in the list.
@@ -183,7 +183,7 @@ fn list(pki: &Pki) -> Result<(), String> {
             Err(why) => say!("{:<9} {}: {why}", place.as_str(), path.display()),
         }
     }
-    for (name, certificate) in &users {
+    for UserEntry { name, certificate } in &users {
         match certificate {
             Ok(one) => say!("{:<9} {name}: {}", "user", line(one)),
             Err(why) => say!("{:<9} {name}: {}", "user", with_causes(why)),

@@ -18,7 +18,7 @@ impl PersonCertificates {
     /// When the folder cannot be read, in words for the log.
     pub(crate) fn read(folder: &Path) -> Result<PersonCertificates, String> {
         let all = Pki::at(folder).users().map_err(|e| with_causes(&e))?;
-        let by_name = all.into_iter().map(|(name, one)| (name, one.map_err(|e| with_causes(&e)))).collect();
+        let by_name = all.into_iter().map(|user| (user.name, user.certificate.map_err(|e| with_causes(&e)))).collect();
         Ok(PersonCertificates { by_name })
     }
 
