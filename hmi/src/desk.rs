@@ -36,8 +36,10 @@ pub enum Why {
     ReadOnly,
     /// Not as things stand: a lock, a mode, a permissive.
     State,
-    /// Too much waits, or the record of actions cannot be written.
+    /// Too much waits.
     Unavailable,
+    /// The record of actions cannot be written, so nothing was done.
+    Record,
 }
 
 /// What was not done, and why, for a person.
@@ -127,11 +129,7 @@ impl Desk {
     pub(crate) fn record(&self, who: &Person, what: ActionKind) -> Result<u64, ApiError> {
         self.actions.append(self.action(&who.user, who.role, what)).map_err(|error| {
             tracing::error!(error = with_causes(&error), "the action log cannot be written; the action was refused");
-            ApiError::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "操作日志无法写入，操作未执行",
-                "the action log cannot be written; nothing was done",
-            )
+            ApiError::unrecorded()
         })
     }
 
@@ -276,6 +274,7 @@ fn remark(alarm: &str, comment: &str) -> ActionKind {
 
 fn denial(error: ApiError) -> Denial {
     let why = match error.status {
+        _ if error.unrecorded => Why::Record,
         StatusCode::FORBIDDEN => Why::Denied,
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::INTERNAL_SERVER_ERROR => Why::Unavailable,
         StatusCode::NOT_FOUND => Why::ReadOnly,

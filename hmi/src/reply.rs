@@ -18,11 +18,13 @@ pub(crate) struct ApiError {
     pub(crate) zh: String,
     pub(crate) en: String,
     pub(crate) retry_after: Option<Duration>,
+    /// The record of actions could not be written.
+    pub(crate) unrecorded: bool,
 }
 
 impl ApiError {
     pub(crate) fn new(status: StatusCode, zh: impl Into<String>, en: impl Into<String>) -> ApiError {
-        ApiError { status, zh: zh.into(), en: en.into(), retry_after: None }
+        ApiError { status, zh: zh.into(), en: en.into(), retry_after: None, unrecorded: false }
     }
 
     pub(crate) fn bad_request(zh: impl Into<String>, en: impl Into<String>) -> ApiError {
@@ -43,6 +45,16 @@ impl ApiError {
 
     pub(crate) fn busy() -> ApiError {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "系统忙，请稍后再试", "busy; try again in a moment")
+    }
+
+    /// The record of actions does not take it, so it was not done.
+    pub(crate) fn unrecorded() -> ApiError {
+        let error = ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "操作日志无法写入，操作未执行",
+            "the action log cannot be written; nothing was done",
+        );
+        ApiError { unrecorded: true, ..error }
     }
 
     /// Something of ours failed. The person is told what was not done; the reason goes to the log.

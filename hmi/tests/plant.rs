@@ -4,11 +4,14 @@ mod common;
 
 use common::{DO, Plant, SP, VALVE, next};
 use penstock_historian::Point;
+use penstock_hmi::{Desk, Person, Why};
 use penstock_ledger::ActionKind;
 use penstock_model::{
-    AlarmState, BadReason, Claim, Clock, Origin, Priority, Quality, Sample, TagSample, Utc, Value, Wish,
+    AlarmId, AlarmState, BadReason, Claim, Clock, HoldTimes, Origin, Priority, Quality, Role, Sample, TagSample, Utc,
+    Value, Wish,
 };
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -146,6 +149,13 @@ fn what_cannot_be_recorded_is_not_done() {
         assert_eq!(answer.status, 503, "{}", answer.body);
         assert!(answer.error().1.contains("nothing was done"), "{}", answer.body);
     }
+    // At the other doors the same, told apart from a runtime that is busy.
+    let clock: Arc<dyn Clock> = plant.clock.clone();
+    let desk = Desk::new(&plant.engine, &plant.actions, &clock, HoldTimes::default(), "elsewhere");
+    let person = Person { user: "li".into(), role: Role::Operator };
+    let written = desk.write(&person, SP, Some(&Value::Float(3.5)));
+    assert_eq!(written.map_err(|d| d.why), Err(Why::Record));
+    assert_eq!(desk.comment(&person, AlarmId(0), "seen").map_err(|d| d.why), Err(Why::Record));
     plant.scan();
     assert_eq!(plant.engine.read(SP).value, Some(Value::Float(2.0)));
     assert_eq!(plant.commanded(), Some(Value::Float(40.0)));

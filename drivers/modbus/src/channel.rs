@@ -139,6 +139,8 @@ impl Channel {
     /// The connection is gone, and everybody on it.
     fn lose(&mut self, reason: &str) {
         self.wire = None;
+        // Who comes back is written before it is read, however much was written before.
+        self.before_reads = 0;
         self.purse.fill();
         self.units.iter_mut().for_each(|u| u.lose(reason));
         self.retry_at = Some(Instant::now() + self.wait);
@@ -178,9 +180,10 @@ impl Channel {
     /// Lets a unit do its most urgent piece of work.
     async fn serve(&mut self, index: usize) {
         let now = Instant::now();
-        let reads_first = self.before_reads >= WRITES_PER_READ;
         let (Some(unit), Some(wire)) = (self.units.get_mut(index), self.wire.as_mut()) else { return };
         let probing = unit.breaker.open_until().is_some();
+        // The first question to a unit that was lost is what was declared for that, whatever its neighbours wait for.
+        let reads_first = self.before_reads >= WRITES_PER_READ && !probing;
         if probing {
             unit.begin(now);
         }

@@ -2,10 +2,14 @@
 //!
 //! A device keeps one command per point, the last one: older ones are superseded before they are sent, and after a
 //! reconnect the last one is asserted again, because a device that was away may have forgotten it.
+//!
+//! What waits goes in this order: fallbacks that the device has not confirmed, then the rest as it began to wait. After a
+//! reconnect what the device never confirmed goes before what it only may have forgotten. So the first write to a device
+//! that comes back is what was declared for its absence, and never a set-point of before.
 
 use crate::codec::Encoded;
 use crate::config::DeviceConfig;
-use penstock_model::{Command, CommandId, OutcomeState, TagId};
+use penstock_model::{Command, CommandId, Origin, OutcomeState, TagId};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -27,8 +31,19 @@ struct Slot {
     stage: Stage,
     /// False until it was sent once: only then can a newer command supersede it unsent.
     sent: bool,
+    /// The device has confirmed it once.
+    confirmed: bool,
+    /// Its place among what waits: the least goes first.
+    rank: u64,
     /// When it is written again although nothing changed.
     again: Option<Instant>,
+}
+
+impl Slot {
+    /// True for a declared safe value that the device does not have yet: nothing else is written before it.
+    fn is_urgent(&self) -> bool {
+        !self.confirmed && matches!(self.command.origin, Origin::Fallback(_))
+    }
 }
 
 /// News to be given for a command.
@@ -47,6 +62,8 @@ pub(crate) struct DueCheck {
 pub(crate) struct Book {
     by_tag: HashMap<TagId, usize>,
     slots: HashMap<usize, Slot>,
+    /// The next place among what waits.
+    next_rank: u64,
     device: Arc<str>,
 }
 
@@ -54,7 +71,12 @@ impl Book {
     /// An empty book for the written points of a device.
     pub(crate) fn new(config: &DeviceConfig) -> Book {
         let written = config.points.iter().enumerate().filter(|(_, p)| p.write.is_some());
-        Book { by_tag: written.map(|(i, p)| (p.tag, i)).collect(), slots: HashMap::new(), device: config.name.clone() }
+        Book {
+            by_tag: written.map(|(i, p)| (p.tag, i)).collect(),
+            slots: HashMap::new(),
+            next_rank: 0,
+            device: config.name.clone(),
+        }
     }
 
     /// Takes a command; the news tells what that alone already decides.
@@ -70,7 +92,9 @@ impl Book {
             .into_iter()
             .collect();
         if command.value.is_some() {
-            self.slots.insert(point, Slot { command, stage: Stage::Pending, sent: false, again: None });
+            let rank = self.take_rank();
+            let slot = Slot { command, stage: Stage::Pending, sent: false, confirmed: false, rank, again: None };
+            self.slots.insert(point, slot);
         } else {
             // Handed back to the device: from here on nothing is written, which needs no answer from it.
             news.push((command.id, command.tag, OutcomeState::Acknowledged));
@@ -78,10 +102,16 @@ impl Book {
         news
     }
 
-    /// The point with something to send, the oldest command first.
+    fn take_rank(&mut self) -> u64 {
+        let rank = self.next_rank;
+        self.next_rank += 1;
+        rank
+    }
+
+    /// The point whose command is sent next.
     pub(crate) fn first_pending(&self) -> Option<usize> {
         let pending = self.slots.iter().filter(|(_, s)| s.stage == Stage::Pending);
-        pending.min_by_key(|(_, s)| s.command.id).map(|(point, _)| *point)
+        pending.min_by_key(|(_, s)| (!s.is_urgent(), s.rank)).map(|(point, _)| *point)
     }
 
     /// When the next read-back is due.
@@ -102,6 +132,13 @@ impl Book {
         slot.sent = true;
         slot.stage = Stage::Settled;
         Some((slot.command.clone(), first))
+    }
+
+    /// The device has confirmed the command.
+    pub(crate) fn confirm(&mut self, point: usize, id: CommandId) {
+        if let Some(slot) = self.slots.get_mut(&point).filter(|s| s.command.id == id) {
+            slot.confirmed = true;
+        }
     }
 
     /// The command is confirmed but does not read back yet.
@@ -131,13 +168,10 @@ impl Book {
         out
     }
 
-    /// Makes what is due again pending.
+    /// Makes what is due again pending, behind what waits already.
     pub(crate) fn repeat(&mut self, now: Instant) {
-        for slot in self.slots.values_mut() {
-            if slot.stage == Stage::Settled && slot.again.is_some_and(|again| again <= now) {
-                slot.stage = Stage::Pending;
-            }
-        }
+        let due = |s: &Slot| s.stage == Stage::Settled && s.again.is_some_and(|again| again <= now);
+        self.wait_again(due, |s| s.command.id);
     }
 
     /// When the next read-back or repeated write is due.
@@ -150,10 +184,19 @@ impl Book {
         self.slots.values().filter_map(next).min()
     }
 
-    /// The link is new: everything kept is to be sent again.
+    /// The link is new: everything kept is to be sent again, first what the device never confirmed.
     pub(crate) fn reassert(&mut self) {
-        for slot in self.slots.values_mut() {
+        self.wait_again(|_| true, |s| (s.confirmed, s.command.id));
+    }
+
+    /// Makes commands pending, in this order.
+    fn wait_again<K: Ord>(&mut self, which: impl Fn(&Slot) -> bool, order: impl Fn(&Slot) -> K) {
+        let mut again: Vec<&mut Slot> = self.slots.values_mut().filter(|s| which(s)).collect();
+        again.sort_by_key(|s| order(s));
+        for slot in again {
             slot.stage = Stage::Pending;
+            slot.rank = self.next_rank;
+            self.next_rank += 1;
         }
     }
 
@@ -164,3 +207,7 @@ impl Book {
         out
     }
 }
+
+#[cfg(test)]
+#[path = "commands_tests.rs"]
+mod tests;

@@ -50,6 +50,7 @@ impl Unit {
         if let Err(e) = self.put_all(wire, &point, &encoded).await {
             return self.not_written(&command, &point, first, &e);
         }
+        self.book.confirm(index, command.id);
         self.tell((command.id, command.tag, OutcomeState::Acknowledged));
         let until = Instant::now() + config.verify_within;
         self.check(wire, DueCheck { point: index, command, encoded, until }).await

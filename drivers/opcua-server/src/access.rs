@@ -2,7 +2,7 @@
 
 use crate::{Config, Plant, Policy, Security};
 use async_trait::async_trait;
-use opcua::crypto::SecurityPolicy;
+use opcua::crypto::{SecurityPolicy, Thumbprint};
 use opcua::nodes::AccessLevel;
 use opcua::server::authenticator::{
     AuthManager, CoreServerPermissions, Password, UserToken, user_pass_security_policy_id,
@@ -17,6 +17,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const PATH: &str = "/";
 /// Name of the policy for nobody in particular, as the library expects it.
 const POLICY_ANONYMOUS: &str = "anonymous";
+/// Name of the policy for certificates of persons, as the library expects it.
+const POLICY_CERTIFICATE: &str = "x509";
 
 fn library(security: Security) -> (SecurityPolicy, MessageSecurityMode) {
     let policy = |policy| match policy {
@@ -98,6 +100,22 @@ impl AuthManager for Gatekeeper {
         }
     }
 
+    async fn authenticate_x509_identity_token(
+        &self,
+        _endpoint: &ServerEndpoint,
+        signing_thumbprint: &Thumbprint,
+    ) -> Result<UserToken, Error> {
+        // The library has checked by now that the client holds the key.
+        let (plant, thumbprint) = (self.plant.clone(), signing_thumbprint.as_hex_string().to_ascii_lowercase());
+        match tokio::task::spawn_blocking(move || plant.log_in_by_certificate(&thumbprint)).await {
+            Ok(Some(token)) => Ok(UserToken(token)),
+            _ => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                Err(Error::new(StatusCode::BadUserAccessDenied, "the certificate is no user's"))
+            }
+        }
+    }
+
     fn effective_user_access_level(&self, token: &UserToken, level: AccessLevel, _node: &NodeId) -> AccessLevel {
         rights(&*self.plant, self.anonymous, token, level)
     }
@@ -118,6 +136,11 @@ impl AuthManager for Gatekeeper {
         let id = user_pass_security_policy_id(endpoint);
         let uri = endpoint.password_security_policy().to_uri().into();
         let mut policies = vec![policy(id, UserTokenType::UserName, uri)];
+        if endpoint.security_policy() != SecurityPolicy::None {
+            // Proved by a signature over what only a protected channel agrees on.
+            let uri = endpoint.security_policy().to_uri().into();
+            policies.push(policy(POLICY_CERTIFICATE.into(), UserTokenType::Certificate, uri));
+        }
         if self.anonymous {
             policies.push(policy(POLICY_ANONYMOUS.into(), UserTokenType::Anonymous, UAString::null()));
         }

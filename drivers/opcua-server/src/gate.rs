@@ -2,10 +2,14 @@
 //!
 //! The library takes the length in the head of a chunk for granted and keeps what arrives until it is whole, from
 //! anybody. Here a head that says too much ends the connection, a hello has to come whole and in time, connections are
-//! counted, in all and of each address, and a client that does not take its answers is cut off.
+//! counted, in all and of each address, and a client that does not take its answers is cut off. The certificate that opens
+//! a channel, or renews it, is judged here, because the library knows no authorities.
 
+use crate::Plant;
+use crate::hail::{Hail, certificate_of, refusal};
 use crate::limits::{
-    CHUNK_BYTES_MAX, CONNECTION_IDLE_MAX, CONNECTIONS_PER_ADDRESS_MAX, HELLO_BYTES_MAX, HELLO_WAIT_MAX, SEND_WAIT_MAX,
+    ADMISSIONS_MAX, CHUNK_BYTES_MAX, CONNECTION_IDLE_MAX, CONNECTIONS_PER_ADDRESS_MAX, HELLO_BYTES_MAX, HELLO_WAIT_MAX,
+    SEND_WAIT_MAX,
 };
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -32,11 +36,33 @@ pub(crate) struct Gate {
     places_max: usize,
     by_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
     turned_away: AtomicU64,
+    door: Door,
+}
+
+/// Where certificates are judged, a few at a time: strangers read our disk that way.
+#[derive(Clone)]
+struct Door {
+    plant: Arc<dyn Plant>,
+    turns: Arc<Semaphore>,
+}
+
+impl Door {
+    /// Whether a client with this certificate may open a channel.
+    async fn admits(&self, certificate: Vec<u8>) -> io::Result<()> {
+        let turn = timely(async { self.turns.clone().acquire_owned().await.map_err(io::Error::other) }).await?;
+        let plant = self.plant.clone();
+        let judged = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            plant.admit(&certificate)
+        });
+        judged.await.map_err(io::Error::other)?.map_err(|why| io::Error::new(io::ErrorKind::PermissionDenied, why))
+    }
 }
 
 impl Gate {
-    pub(crate) fn new(connections_max: usize) -> Gate {
+    pub(crate) fn new(connections_max: usize, plant: Arc<dyn Plant>) -> Gate {
         Gate {
+            door: Door { plant, turns: Arc::new(Semaphore::new(ADMISSIONS_MAX)) },
             places: Arc::new(Semaphore::new(connections_max)),
             places_max: connections_max,
             by_address: Arc::default(),
@@ -63,7 +89,7 @@ impl Gate {
             match accepted {
                 Ok((client, peer)) => match (self.place(peer.ip()), *inner.borrow()) {
                     (Some(place), Some(inner)) => {
-                        passing.spawn(pass(client, inner, place));
+                        passing.spawn(pass(client, inner, place, self.door.clone()));
                     }
                     (None, _) => {
                         self.turned_away.fetch_add(1, Ordering::Relaxed);
@@ -111,7 +137,7 @@ impl Drop for Place {
     }
 }
 
-async fn pass(client: TcpStream, inner: SocketAddr, _place: Place) {
+async fn pass(client: TcpStream, inner: SocketAddr, _place: Place, door: Door) {
     let passing = async {
         // Small answers go out at once; where that cannot be had they go out a little later.
         let _ = client.set_nodelay(true);
@@ -123,16 +149,24 @@ async fn pass(client: TcpStream, inner: SocketAddr, _place: Place) {
         let (mut from_server, mut to_server) = server.into_split();
         to_server.write_all(&hello).await?;
         let requests = async {
-            chunks(&mut from_client, &mut to_server).await?;
+            chunks(&mut from_client, &mut to_server, &door).await?;
             to_server.shutdown().await
         };
-        tokio::select! {
+        let ended = tokio::select! {
             ended = answers(&mut from_server, &mut to_client) => ended,
             Err(error) = requests => Err(error),
+        };
+        if ended.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::PermissionDenied) {
+            timely(to_client.write_all(&refusal())).await?;
         }
+        ended
     };
-    if let Err(error) = passing.await {
-        tracing::debug!(%error, "an OPC UA client's connection ended");
+    match passing.await {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            tracing::info!(%error, "an OPC UA client was not let in");
+        }
+        Err(error) => tracing::debug!(%error, "an OPC UA client's connection ended"),
     }
 }
 
@@ -162,8 +196,13 @@ async fn read_hello(from: &mut (impl AsyncRead + Unpin), hello: &mut Vec<u8>) ->
     from.read_exact(&mut hello[HEAD..]).await.map(drop)
 }
 
-/// Passes whole chunks of kinds that a client may send, piece by piece.
-async fn chunks(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+/// Passes whole chunks of kinds that a client may send, piece by piece; one that opens a channel when its certificate was
+/// judged.
+async fn chunks(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    door: &Door,
+) -> io::Result<()> {
     let mut piece = vec![0; PIECE];
     loop {
         let mut head = [0; HEAD];
@@ -176,6 +215,17 @@ async fn chunks(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite +
             return Err(refused("a message of an unknown kind".to_owned()));
         }
         let mut left = length(head, HEAD + 4, CHUNK_BYTES_MAX)? - HEAD;
+        if &head[..3] == b"OPN" {
+            let mut body = vec![0; left];
+            timely(from.read_exact(&mut body)).await?;
+            match certificate_of(&body) {
+                Hail::Open => {}
+                Hail::Signed(certificate) => door.admits(certificate.to_vec()).await?,
+                Hail::Broken => return Err(refused("a channel that is opened in a wrong way".to_owned())),
+            }
+            timely(to.write_all(&[&head[..], &body].concat())).await?;
+            continue;
+        }
         timely(to.write_all(&head)).await?;
         while left > 0 {
             let most = left.min(piece.len());
@@ -215,21 +265,59 @@ mod tests {
         bytes
     }
 
+    fn door() -> Door {
+        Door { plant: Arc::new(crate::mock::Mock::default()), turns: Arc::new(Semaphore::new(1)) }
+    }
+
     async fn passed(bytes: &[u8]) -> (Vec<u8>, Option<io::ErrorKind>) {
         let (mut from, mut to) = (bytes, Vec::new());
-        let ended = chunks(&mut from, &mut to).await;
+        let ended = chunks(&mut from, &mut to, &door()).await;
         (to, ended.err().map(|e| e.kind()))
     }
 
     #[tokio::test]
     async fn whole_chunks_pass_and_heads_that_lie_end_the_connection() {
-        let two = [message(b"OPNF", 100), message(b"MSGC", CHUNK_BYTES_MAX - HEAD)].concat();
+        let two = [message(b"CLOF", 100), message(b"MSGC", CHUNK_BYTES_MAX - HEAD)].concat();
         assert_eq!(passed(&two).await, (two, None));
         let huge = [b"MSGF".to_vec(), u32::MAX.to_le_bytes().to_vec()].concat();
         assert_eq!(passed(&huge).await, (Vec::new(), Some(io::ErrorKind::InvalidData)));
         let short = [b"MSGF".to_vec(), 3u32.to_le_bytes().to_vec()].concat();
         assert_eq!(passed(&short).await.1, Some(io::ErrorKind::InvalidData));
         assert_eq!(passed(b"GET / HTTP/1.1\r\n").await.1, Some(io::ErrorKind::InvalidData));
+    }
+
+    /// A message that opens a channel with this certificate.
+    fn opening(certificate: Option<&[u8]>) -> Vec<u8> {
+        let mut body = 7u32.to_le_bytes().to_vec();
+        body.extend(6i32.to_le_bytes());
+        body.extend(b"policy");
+        match certificate {
+            Some(certificate) => {
+                body.extend(i32::try_from(certificate.len()).unwrap().to_le_bytes());
+                body.extend(certificate);
+            }
+            None => body.extend((-1i32).to_le_bytes()),
+        }
+        body.extend([0xFF; 4]);
+        body.extend([1; 30]);
+        let mut bytes = b"OPNF".to_vec();
+        bytes.extend(u32::try_from(HEAD + body.len()).unwrap().to_le_bytes());
+        [bytes, body].concat()
+    }
+
+    #[tokio::test]
+    async fn a_channel_is_opened_by_whom_the_plant_admits_and_renewed_too() {
+        let known = opening(Some(b"known"));
+        let (open, signed) = (opening(None), message(b"MSGF", 40));
+        assert_eq!(passed(&open).await, (open.clone(), None), "who shows none opens a channel without security");
+        let good = [known.clone(), signed.clone()].concat();
+        assert_eq!(passed(&good).await, (good.clone(), None));
+        let stranger = [opening(Some(b"stranger")), signed.clone()].concat();
+        assert_eq!(passed(&stranger).await, (Vec::new(), Some(io::ErrorKind::PermissionDenied)));
+        let later = [good.clone(), stranger].concat();
+        assert_eq!(passed(&later).await, (good, Some(io::ErrorKind::PermissionDenied)), "a renewal is judged too");
+        let broken = message(b"OPNF", 100);
+        assert_eq!(passed(&broken).await, (Vec::new(), Some(io::ErrorKind::InvalidData)));
     }
 
     #[tokio::test]
@@ -253,7 +341,7 @@ mod tests {
 
     #[test]
     fn an_address_cannot_take_every_place() {
-        let gate = Gate::new(CONNECTIONS_PER_ADDRESS_MAX + 1);
+        let gate = Gate::new(CONNECTIONS_PER_ADDRESS_MAX + 1, door().plant);
         let home = IpAddr::from([127, 0, 0, 1]);
         let places: Vec<_> = (0..CONNECTIONS_PER_ADDRESS_MAX).map(|_| gate.place(home).unwrap()).collect();
         assert!(gate.place(home).is_none());

@@ -15,7 +15,7 @@
 //! | `watch`, `feed` | who is told of which value, and when |
 //! | `alarms`, `event`, `types` | conditions as they stand, their events, and the fields of these |
 //! | `history` | pages of history with bounds and continuation |
-//! | `gate` | the public port |
+//! | `gate`, `hail` | the public port, and whose certificate opens a channel |
 //! | `serve` | life of the server |
 
 mod access;
@@ -25,6 +25,7 @@ mod core;
 mod event;
 mod feed;
 mod gate;
+mod hail;
 mod history;
 pub mod limits;
 #[cfg(test)]
@@ -108,7 +109,7 @@ pub struct Config {
 /// Who the server is: made by the runtime, not by a site.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// Folder with `trusted/` and `rejected/`.
+    /// Folder with `trusted/` and `rejected/` that the library looks into: whom [`Plant::admit`] has let in lies there.
     pub pki_dir: PathBuf,
     /// Its certificate, relative to `pki_dir`.
     pub certificate: PathBuf,
@@ -218,6 +219,14 @@ pub trait Plant: Send + Sync + 'static {
     fn person(&self, token: &str) -> Option<Person>;
     /// Checks a name and a password and gives the token of the log-in. `None` where it is refused. May block.
     fn log_in(&self, name: &str, password: &str) -> Option<String>;
+    /// Gives the token of a log-in by a certificate whose key the client has proved to hold; the thumbprint is in lower-case
+    /// hexadecimal. `None` where it is nobody's. May block.
+    fn log_in_by_certificate(&self, thumbprint: &str) -> Option<String>;
+    /// Whether a client with this certificate, as it came, may open a channel. May block.
+    ///
+    /// # Errors
+    /// Why not, in words for the log.
+    fn admit(&self, certificate: &[u8]) -> Result<(), String>;
     /// Carries a write out, or a release where there is no value. May block.
     ///
     /// # Errors

@@ -76,6 +76,8 @@ pub const HISTORY_READS_MAX: usize = 2;
 pub const COMMENT_BYTES_MAX: usize = 500;
 /// Refreshes of conditions of one session within a second; more have no use and cost every alarm an event.
 pub const REFRESHES_PER_SECOND_MAX: u32 = 4;
+/// Certificates judged at a time: each reads the folder of certificates, in the name of a stranger.
+pub const ADMISSIONS_MAX: usize = 2;
 /// Wait before an address that cannot be listened on is tried again.
 pub const BIND_WAIT: Duration = Duration::from_secs(5);
 /// Time the library's server has to begin to listen.

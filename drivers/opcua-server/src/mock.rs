@@ -73,6 +73,14 @@ impl Plant for Mock {
         Some(name.to_owned())
     }
 
+    fn log_in_by_certificate(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn admit(&self, certificate: &[u8]) -> Result<(), String> {
+        if certificate == b"known" { Ok(()) } else { Err("unknown".to_owned()) }
+    }
+
     fn write(&self, _: &Person, _: TagId, _: Option<Value>) -> Result<(), Refused> {
         Err(Refused::ReadOnly)
     }

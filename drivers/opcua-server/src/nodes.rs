@@ -407,3 +407,24 @@ impl PlantNodes {
 }
 
 const _: () = assert!(HISTORY_READS_MAX > 0);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_has_a_status_of_its_own() {
+        let all = [
+            (Refused::Denied, StatusCode::BadUserAccessDenied),
+            (Refused::Range, StatusCode::BadOutOfRange),
+            (Refused::Type, StatusCode::BadTypeMismatch),
+            (Refused::ReadOnly, StatusCode::BadNotWritable),
+            (Refused::State, StatusCode::BadInvalidState),
+            (Refused::Busy, StatusCode::BadTooManyOperations),
+            (Refused::Record, StatusCode::BadResourceUnavailable),
+        ];
+        for (why, status) in all {
+            assert_eq!(refused(why), status, "{why:?}");
+        }
+    }
+}

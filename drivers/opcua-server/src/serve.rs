@@ -161,7 +161,7 @@ pub async fn run(
     mut ready: Option<oneshot::Sender<SocketAddr>>,
 ) {
     let keeper = Keeper {
-        gate: Gate::new(config.connections_max),
+        gate: Gate::new(config.connections_max, plant.clone()),
         counts: Arc::default(),
         config: Arc::new(config),
         identity,

@@ -2,10 +2,14 @@
 //!
 //! A device keeps one command per point, the last one: older ones are superseded before they are sent, and after a
 //! reconnect the last one is asserted again, because a device that was away may have forgotten it.
+//!
+//! What waits goes in this order: fallbacks that the device has not confirmed, then the rest as it began to wait. After a
+//! reconnect what the device never confirmed goes before what it only may have forgotten. So the first write to a server
+//! that comes back is what was declared for its absence, and never a set-point of before.
 
 use crate::config::DeviceConfig;
 use opcua::types::Variant;
-use penstock_model::{Command, CommandId, OutcomeState, TagId};
+use penstock_model::{Command, CommandId, Origin, OutcomeState, TagId};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -27,6 +31,17 @@ struct Slot {
     stage: Stage,
     /// False until it was sent once: only then can a newer command supersede it unsent.
     sent: bool,
+    /// The server has confirmed it once.
+    confirmed: bool,
+    /// Its place among what waits: the least goes first.
+    rank: u64,
+}
+
+impl Slot {
+    /// True for a declared safe value that the server does not have yet: nothing else is written before it.
+    fn is_urgent(&self) -> bool {
+        !self.confirmed && matches!(self.command.origin, Origin::Fallback(_))
+    }
 }
 
 /// News to be given for a command.
@@ -45,6 +60,8 @@ pub(crate) struct DueCheck {
 pub(crate) struct Book {
     by_tag: HashMap<TagId, usize>,
     slots: HashMap<usize, Slot>,
+    /// The next place among what waits.
+    next_rank: u64,
     device: Arc<str>,
 }
 
@@ -52,7 +69,12 @@ impl Book {
     /// An empty book for the written points of a device.
     pub(crate) fn new(config: &DeviceConfig) -> Book {
         let written = config.points.iter().enumerate().filter(|(_, p)| p.write.is_some());
-        Book { by_tag: written.map(|(i, p)| (p.tag, i)).collect(), slots: HashMap::new(), device: config.name.clone() }
+        Book {
+            by_tag: written.map(|(i, p)| (p.tag, i)).collect(),
+            slots: HashMap::new(),
+            next_rank: 0,
+            device: config.name.clone(),
+        }
     }
 
     /// Takes a command; the news tells what that alone already decides.
@@ -68,7 +90,9 @@ impl Book {
             .into_iter()
             .collect();
         if command.value.is_some() {
-            self.slots.insert(point, Slot { command, stage: Stage::Pending, sent: false });
+            let rank = self.next_rank;
+            self.next_rank += 1;
+            self.slots.insert(point, Slot { command, stage: Stage::Pending, sent: false, confirmed: false, rank });
         } else {
             // Handed back to the device: from here on nothing is written, which needs no answer from it.
             news.push((command.id, command.tag, OutcomeState::Acknowledged));
@@ -76,25 +100,31 @@ impl Book {
         news
     }
 
-    /// Points with something to send, oldest command first.
-    pub(crate) fn pending(&self) -> Vec<usize> {
-        let mut out: Vec<(CommandId, usize)> = self
-            .slots
-            .iter()
-            .filter(|(_, s)| s.stage == Stage::Pending)
-            .map(|(point, s)| (s.command.id, *point))
-            .collect();
-        out.sort_unstable();
-        out.into_iter().map(|(_, point)| point).collect()
+    /// True while something waits to be sent.
+    pub(crate) fn has_pending(&self) -> bool {
+        self.slots.values().any(|s| s.stage == Stage::Pending)
     }
 
-    /// The command to send for a point, and whether it is sent for the first time. It counts as sent from here on.
-    pub(crate) fn send(&mut self, point: usize) -> Option<(Command, bool)> {
-        let slot = self.slots.get_mut(&point).filter(|s| s.stage == Stage::Pending)?;
-        let first = !slot.sent;
-        slot.sent = true;
+    /// What is sent next, at most so many, in order.
+    pub(crate) fn pending(&self, at_most: usize) -> Vec<(usize, Command)> {
+        let mut out: Vec<(usize, &Slot)> =
+            self.slots.iter().filter(|(_, s)| s.stage == Stage::Pending).map(|(point, s)| (*point, s)).collect();
+        out.sort_unstable_by_key(|(_, s)| (!s.is_urgent(), s.rank));
+        out.into_iter().take(at_most).map(|(point, s)| (point, s.command.clone())).collect()
+    }
+
+    /// The pending command of a point counts as sent from here on. True when it is sent for the first time.
+    pub(crate) fn send(&mut self, point: usize) -> bool {
+        let Some(slot) = self.slots.get_mut(&point).filter(|s| s.stage == Stage::Pending) else { return false };
         slot.stage = Stage::Settled;
-        Some((slot.command.clone(), first))
+        !std::mem::replace(&mut slot.sent, true)
+    }
+
+    /// The server has confirmed the command.
+    pub(crate) fn confirm(&mut self, point: usize, id: CommandId) {
+        if let Some(slot) = self.slots.get_mut(&point).filter(|s| s.command.id == id) {
+            slot.confirmed = true;
+        }
     }
 
     /// The command is confirmed but does not read back yet.
@@ -133,10 +163,14 @@ impl Book {
         self.slots.values().filter_map(next).min()
     }
 
-    /// The link is new: everything kept is to be sent again.
+    /// The link is new: everything kept is to be sent again, first what the server never confirmed.
     pub(crate) fn reassert(&mut self) {
-        for slot in self.slots.values_mut() {
+        let mut all: Vec<&mut Slot> = self.slots.values_mut().collect();
+        all.sort_unstable_by_key(|s| (s.confirmed, s.command.id));
+        for slot in all {
             slot.stage = Stage::Pending;
+            slot.rank = self.next_rank;
+            self.next_rank += 1;
         }
     }
 
@@ -147,3 +181,7 @@ impl Book {
         out
     }
 }
+
+#[cfg(test)]
+#[path = "commands_tests.rs"]
+mod tests;

@@ -236,6 +236,9 @@ fn library(policy: SecurityPolicy) -> Policy {
 /// Adds what to do where a server ends a protected channel while it is opened: its certificate was looked at before, so
 /// the trouble is with ours, or with who we say we are.
 fn hint(config: &DeviceConfig, reason: &str) -> String {
+    if let Some(remedy) = remedy(reason) {
+        return format!("{reason}: {remedy}");
+    }
     let about_identity = ["Identity", "UserAccess", "UserSignature"].iter().any(|word| reason.contains(word));
     if about_identity {
         let who = match &config.identity {
@@ -260,6 +263,33 @@ fn hint(config: &DeviceConfig, reason: &str) -> String {
 /// A status in words: its name says what it is, its description rarely more.
 pub(crate) fn in_words(status: StatusCode) -> String {
     status.sub_code().name().to_owned()
+}
+
+/// A status in words, with what a person can do about a server that is at its limits.
+pub(crate) fn with_remedy(status: StatusCode) -> String {
+    let name = in_words(status);
+    match remedy(&name) {
+        Some(remedy) => format!("{name}: {remedy}"),
+        None => name,
+    }
+}
+
+/// What to do where a server has no more of something, by the name of its status.
+fn remedy(status: &str) -> Option<&'static str> {
+    Some(match status {
+        "BadTooManySessions" => {
+            "the server has no session left; close another client of it or raise its limit (a session that a lost link \
+             left behind ends by itself)"
+        }
+        "BadTooManySubscriptions" => {
+            "the server has no subscription left; join groups, close another client of it or raise its limit"
+        }
+        "BadTooManyMonitoredItems" => {
+            "the server has no room for more monitored items; move points to a group with `fetch: read`, close another \
+             client of it or raise its limit"
+        }
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@
 //! | `link` | state of the link, its counters and reports |
 
 mod browse;
+mod capacity;
 mod certificate;
 mod chain;
 mod commands;
@@ -54,6 +55,7 @@ pub use lockstep::{Lockstep, Nodes, Plain};
 pub use node::{Namespace, NodeError, NodeRef, parse_node};
 pub use part::Part;
 pub use pki::{Entry, Make, Pki, PkiError, Place};
+pub use pki_server::UserEntry;
 pub use security::{Identity, Password, Security, SecurityPolicy};
 
 use penstock_model::{Clock, Command, SampleSink};

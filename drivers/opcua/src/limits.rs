@@ -21,6 +21,8 @@ pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const CHUNKS_MAX: usize = 256;
 /// Points per request when items are created; halved for servers that take fewer.
 pub const ITEMS_PER_REQUEST: usize = 500;
+/// Writes per request: what a server that takes 10 ms for each answers within the shortest usual time-out.
+pub const WRITES_PER_REQUEST: usize = 100;
 /// How soon a node that the server does not know is asked for again; the wait doubles up to [`UNKNOWN_RETRY_MAX`].
 pub const UNKNOWN_RETRY_MIN: Duration = Duration::from_secs(1);
 /// How long a node that the server does not know is left alone at most: a program download is noticed without a restart.
@@ -42,6 +44,8 @@ pub const CERTIFICATE_BYTES_MAX: u64 = 65_536;
 pub const AUTHORITIES_MAX: usize = 200;
 /// Largest list of revoked certificates read: a hundred thousand of them.
 pub const LIST_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Persons who log in with a certificate: as many as a works has users.
+pub const USER_CERTIFICATES_MAX: usize = 200;
 /// Certificates kept in `rejected/`; the oldest goes first. A server that makes a new one at each start fills it else.
 pub const REJECTED_MAX: usize = 100;
 /// Days our own certificate is valid: the plant is visited for it every third year.

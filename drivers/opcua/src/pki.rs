@@ -31,7 +31,7 @@ pub(crate) const ACCEPTED: &str = "accepted";
 /// Ending of what a person rejected; what nobody has decided about ends otherwise.
 const REFUSED: &str = ".refused.der";
 /// Endings of certificates.
-const CERTIFICATES: &[&str] = &["der", "pem", "crt", "cer"];
+pub(crate) const CERTIFICATES: &[&str] = &["der", "pem", "crt", "cer"];
 /// Endings of lists of revoked certificates.
 const LISTS: &[&str] = &["crl", "der", "pem"];
 /// A folder is prepared by one at a time: two devices that start together share our certificate.
@@ -260,16 +260,7 @@ impl Pki {
     }
 
     fn decide(&self, which: &str, to: Place) -> Result<Certificate, PkiError> {
-        let path = Path::new(which);
-        let certificate = if path.extension().is_some() && path.is_file() {
-            read(path)?
-        } else {
-            let entry = self.find(which)?;
-            if entry.place == Place::Own {
-                return Err(other("that is our own certificate: servers trust it, we do not need to"));
-            }
-            entry.certificate.map_err(other)?
-        };
+        let certificate = self.certificate_of(which)?;
         if to == Place::Trusted {
             self.store(&certificate, Place::Trusted)?;
             self.remove(&certificate, Place::Rejected)?;
@@ -279,6 +270,19 @@ impl Pki {
             self.remove(&certificate, Place::Trusted)?;
         }
         Ok(certificate)
+    }
+
+    /// What a person names: a file, or one of this folder by its thumbprint.
+    pub(crate) fn certificate_of(&self, which: &str) -> Result<Certificate, PkiError> {
+        let path = Path::new(which);
+        if path.extension().is_some() && path.is_file() {
+            return read(path);
+        }
+        let entry = self.find(which)?;
+        if entry.place == Place::Own {
+            return Err(other("that is our own certificate: servers trust it, we do not need to"));
+        }
+        entry.certificate.map_err(other)
     }
 
     /// Writes a certificate under the name by which the library looks for it.
@@ -323,7 +327,17 @@ impl Pki {
         exceptions: &[Exception],
     ) -> Result<Certificate, String> {
         let judged = self.look_at(der, host, application_uri, exceptions);
-        let folder = self.folder.join(ACCEPTED).join(Place::Trusted.as_str());
+        self.keep_judgement(ACCEPTED, der, judged)
+    }
+
+    /// Puts what was judged well where the library looks for it, and takes away what was not.
+    pub(crate) fn keep_judgement(
+        &self,
+        accepted: &str,
+        der: &[u8],
+        judged: Result<Certificate, String>,
+    ) -> Result<Certificate, String> {
+        let folder = self.folder.join(accepted).join(Place::Trusted.as_str());
         match &judged {
             Ok(certificate) => {
                 let kept = make_folder(&folder, 0o700).map_err(file_error(&folder)).and_then(|()| {
@@ -343,6 +357,52 @@ impl Pki {
         judged
     }
 
+    /// Whether a certificate is trusted, for its own sake or for its authority's. One that nobody has decided about is
+    /// kept in `rejected/`.
+    ///
+    /// # Errors
+    /// Why not, and what to do; `whose` is the server or the client.
+    pub(crate) fn is_trusted(
+        &self,
+        der: &[u8],
+        certificate: &Certificate,
+        whose: &str,
+        without_list: bool,
+    ) -> Result<(), String> {
+        let in_words = |e: PkiError| penstock_model::with_causes(&e);
+        let trusted = !self.holding(certificate, Place::Trusted).map_err(in_words)?.is_empty();
+        let rejected = self.holding(certificate, Place::Rejected).map_err(in_words)?;
+        if trusted && rejected.is_empty() {
+            return Ok(());
+        }
+        let by_person = |path: &PathBuf| path.to_string_lossy().ends_with(REFUSED);
+        let Certificate { thumbprint, subject, .. } = certificate;
+        let anchor = if trusted || rejected.iter().any(by_person) {
+            Err("was rejected by a person".to_owned())
+        } else {
+            self.anchor(der, without_list).map_err(in_words)?
+        };
+        match anchor {
+            Ok(authority) => {
+                tracing::debug!(%thumbprint, %authority, "the {whose} is trusted by its authority");
+                Ok(())
+            }
+            Err(why) => {
+                if rejected.is_empty() {
+                    self.store(certificate, Place::Rejected).map_err(in_words)?;
+                    self.prune_rejected();
+                }
+                Err(format!(
+                    "the {whose}'s certificate is not trusted: {subject}, {}, valid until {}, thumbprint {thumbprint}; it \
+                     {why}. If that is the right {whose}: penstock pki trust {thumbprint} --pki {}",
+                    certificate.known_as(),
+                    certificate.until(),
+                    self.folder.display()
+                ))
+            }
+        }
+    }
+
     fn look_at(
         &self,
         der: &[u8],
@@ -351,34 +411,8 @@ impl Pki {
         exceptions: &[Exception],
     ) -> Result<Certificate, String> {
         let certificate = Certificate::from_der(der).map_err(|why| format!("the server's certificate {why}"))?;
-        let in_words = |e: PkiError| penstock_model::with_causes(&e);
-        let trusted = !self.holding(&certificate, Place::Trusted).map_err(in_words)?.is_empty();
-        let rejected = self.holding(&certificate, Place::Rejected).map_err(in_words)?;
-        let by_person = |path: &PathBuf| path.to_string_lossy().ends_with(REFUSED);
+        self.is_trusted(der, &certificate, "server", exceptions.contains(&Exception::NoCrl))?;
         let Certificate { thumbprint, subject, .. } = &certificate;
-        if !trusted || !rejected.is_empty() {
-            let anchor = if trusted || rejected.iter().any(by_person) {
-                Err("was rejected by a person".to_owned())
-            } else {
-                self.anchor(der, exceptions.contains(&Exception::NoCrl)).map_err(in_words)?
-            };
-            match anchor {
-                Ok(authority) => tracing::debug!(%thumbprint, %authority, "the server is trusted by its authority"),
-                Err(why) => {
-                    if rejected.is_empty() {
-                        self.store(&certificate, Place::Rejected).map_err(in_words)?;
-                        self.prune_rejected();
-                    }
-                    return Err(format!(
-                        "the server's certificate is not trusted: {subject}, {}, valid until {}, thumbprint {thumbprint}; it \
-                         {why}. If that is the right server: penstock pki trust {thumbprint} --pki {}",
-                        certificate.known_as(),
-                        certificate.until(),
-                        self.folder.display()
-                    ));
-                }
-            }
-        }
         if let Err(why) = certificate.valid_now() {
             if !exceptions.contains(&Exception::Expired) {
                 return Err(format!(
@@ -467,7 +501,7 @@ pub(crate) fn guard_key(path: &Path) -> Result<(), PkiError> {
 }
 
 /// The files of a folder with one of these endings, by name; none where there is no such folder.
-fn files_in(dir: &Path, kinds: &[&str]) -> Result<Vec<PathBuf>, PkiError> {
+pub(crate) fn files_in(dir: &Path, kinds: &[&str]) -> Result<Vec<PathBuf>, PkiError> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -5,14 +5,147 @@
 //! | `own/server.der` | the server's certificate: what clients have to trust |
 //! | `private/server.pem` | its key, for its owner alone |
 //! | `trusted/`, `rejected/` | clients, beside the servers that we are a client of |
+//! | `issuers/`, `crl/` | authorities in between, and what authorities revoked: see `chain` |
+//! | `accepted-clients/` | clients that were judged well when they came last, for the library; not for persons |
+//! | `users/<name>.der` | certificates that persons log in with |
 
-use crate::certificate::Certificate;
-use crate::limits::{KEY_BITS, OWN_DAYS};
-use crate::pki::{Make, ONE_AT_A_TIME, Pki, PkiError, Place, file_error, guard_key, make_folder, other, read, write};
+use crate::certificate::{Certificate, first_of_chain};
+use crate::limits::{KEY_BITS, OWN_DAYS, USER_CERTIFICATES_MAX};
+use crate::pki::{
+    CERTIFICATES, Make, ONE_AT_A_TIME, Pki, PkiError, Place, file_error, files_in, guard_key, make_folder, other, read,
+    write,
+};
 use opcua::crypto::{PrivateKey, X509, X509Data};
 use std::path::PathBuf;
 
+/// The folder that the library's server looks into.
+const ACCEPTED_CLIENTS: &str = "accepted-clients";
+/// The folder of the certificates that persons log in with.
+const USERS: &str = "users";
+
+/// A person who may log in with a certificate.
+#[derive(Debug)]
+pub struct UserEntry {
+    /// Name of the user.
+    pub name: String,
+    /// Their certificate, or why the file is none.
+    pub certificate: Result<Certificate, PkiError>,
+}
+
 impl Pki {
+    /// The folder that the library's server looks into for `trusted/` and `rejected/`: what [`Pki::judge_client`] lets in
+    /// lies there, and nothing else.
+    #[must_use]
+    pub fn clients_folder(&self) -> PathBuf {
+        self.folder().join(ACCEPTED_CLIENTS)
+    }
+
+    /// Makes the folder that the library's server looks into, empty: whoever comes is judged anew.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn prepare_clients(&self) -> Result<(), PkiError> {
+        for place in [Place::Trusted, Place::Rejected] {
+            let dir = self.clients_folder().join(place.as_str());
+            make_folder(&dir, 0o700).map_err(file_error(&dir))?;
+            for file in files_in(&dir, CERTIFICATES)? {
+                std::fs::remove_file(&file).map_err(file_error(&file))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a client that shows this certificate may open a channel: it is trusted itself, or was signed by an authority
+    /// that is and has not revoked it, and it is valid now. An unknown one is kept in `rejected/`. Reads files: not for an
+    /// async thread.
+    ///
+    /// # Errors
+    /// Why not, and what to do, in words for a person.
+    pub fn judge_client(&self, der: &[u8]) -> Result<Certificate, String> {
+        let judged = self.look_at_client(der);
+        self.keep_judgement(ACCEPTED_CLIENTS, der, judged)
+    }
+
+    fn look_at_client(&self, der: &[u8]) -> Result<Certificate, String> {
+        let certificate = Certificate::from_der(der).map_err(|why| format!("the client's certificate {why}"))?;
+        self.is_trusted(der, &certificate, "client", false)?;
+        certificate.valid_now().map_err(|why| {
+            format!(
+                "the client's certificate {why} ({}, thumbprint {}): have it renewed on the client",
+                certificate.subject, certificate.thumbprint
+            )
+        })?;
+        if first_of_chain(der).len() != der.len() {
+            // The library takes one for the whole.
+            return Err(format!(
+                "the client sends its authorities along with its certificate ({}): have it send its own alone, and put \
+                 those in between into {}",
+                certificate.subject,
+                self.folder().join("issuers").display()
+            ));
+        }
+        Ok(certificate)
+    }
+
+    /// Persons with a certificate to log in with, by name; of files that are none is told why. At most
+    /// [`USER_CERTIFICATES_MAX`] are read.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn users(&self) -> Result<Vec<UserEntry>, PkiError> {
+        let files = files_in(&self.folder().join(USERS), CERTIFICATES)?;
+        let name = |path: &PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        Ok(files
+            .iter()
+            .take(USER_CERTIFICATES_MAX)
+            .filter_map(|path| Some(UserEntry { name: name(path)?, certificate: read(path) }))
+            .collect())
+    }
+
+    /// Lets a person log in with a certificate: a file, or one of this folder by its thumbprint. It takes the place of the
+    /// one they had.
+    ///
+    /// # Errors
+    /// When there is no such certificate, it is somebody else's already, or the folder cannot be written.
+    pub fn set_user(&self, name: &str, which: &str) -> Result<Certificate, PkiError> {
+        let certificate = self.certificate_of(which)?;
+        let sound = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '@');
+        if name.is_empty() || name.starts_with('.') || !name.chars().all(sound) {
+            return Err(other(format!("`{name}` is not the name of a user")));
+        }
+        let all = self.users()?;
+        let has = |user: &&UserEntry| user.certificate.as_ref().is_ok_and(|c| c.der == certificate.der);
+        if let Some(user) = all.iter().filter(|user| user.name != name).find(has) {
+            return Err(other(format!("that certificate is `{}`'s: one certificate is one person", user.name)));
+        }
+        let folder = self.folder().join(USERS);
+        make_folder(&folder, 0o755).map_err(file_error(&folder))?;
+        write(&folder.join(format!("{name}.der")), &certificate.der, 0o644)?;
+        // One of another ending would count beside it.
+        for kind in CERTIFICATES.iter().filter(|kind| **kind != "der") {
+            let other = folder.join(format!("{name}.{kind}"));
+            if other.exists() {
+                std::fs::remove_file(&other).map_err(file_error(&other))?;
+            }
+        }
+        Ok(certificate)
+    }
+
+    /// Ends a person's log-ins with a certificate. False where they had none.
+    ///
+    /// # Errors
+    /// When a file cannot be removed.
+    pub fn remove_user(&self, name: &str) -> Result<bool, PkiError> {
+        let mut found = false;
+        for file in files_in(&self.folder().join(USERS), CERTIFICATES)? {
+            if file.file_stem().is_some_and(|stem| stem == name) {
+                std::fs::remove_file(&file).map_err(file_error(&file))?;
+                found = true;
+            }
+        }
+        Ok(found)
+    }
+
     /// The server's certificate.
     #[must_use]
     pub fn server_path(&self) -> PathBuf {

@@ -155,3 +155,116 @@ fn a_trusted_authority_makes_its_servers_trusted_until_it_revokes_them_or_a_pers
     assert!(judge(&[Exception::NoCrl]).unwrap_err().contains("rejected by a person"));
     assert!(!accepted.exists());
 }
+
+/// An authority for three years.
+fn an_authority(name: &str) -> rcgen::CertifiedIssuer<'static, rcgen::KeyPair> {
+    let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+    params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::CrlSign];
+    params.not_before = rcgen::date_time_ymd(2026, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2060, 1, 1);
+    rcgen::CertifiedIssuer::self_signed(params, rcgen::KeyPair::generate().unwrap()).unwrap()
+}
+
+fn signed_by(ca: &rcgen::CertifiedIssuer<'static, rcgen::KeyPair>, serial: u64, until: i32) -> Vec<u8> {
+    let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "HMI 7");
+    params.serial_number = Some(rcgen::SerialNumber::from(serial));
+    params.not_before = rcgen::date_time_ymd(2026, 1, 1);
+    params.not_after = rcgen::date_time_ymd(until, 1, 1);
+    params.signed_by(&rcgen::KeyPair::generate().unwrap(), ca).unwrap().der().to_vec()
+}
+
+fn revoking(ca: &rcgen::CertifiedIssuer<'static, rcgen::KeyPair>, serials: &[u64]) -> Vec<u8> {
+    let revoked = |serial: &u64| rcgen::RevokedCertParams {
+        serial_number: rcgen::SerialNumber::from(*serial),
+        revocation_time: rcgen::date_time_ymd(2026, 2, 1),
+        reason_code: None,
+        invalidity_date: None,
+    };
+    let params = rcgen::CertificateRevocationListParams {
+        this_update: rcgen::date_time_ymd(2026, 1, 2),
+        next_update: rcgen::date_time_ymd(2060, 1, 1),
+        crl_number: rcgen::SerialNumber::from(1u64),
+        issuing_distribution_point: None,
+        revoked_certs: serials.iter().map(revoked).collect(),
+        key_identifier_method: rcgen::KeyIdMethod::Sha256,
+    };
+    params.signed_by(ca).unwrap().der().to_vec()
+}
+
+#[test]
+fn a_client_is_let_in_for_its_own_sake_or_its_authoritys_and_revoked_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let pki = Pki::at(dir.path());
+    pki.prepare_clients().unwrap();
+    for folder in ["trusted", "crl"] {
+        fs::create_dir_all(dir.path().join(folder)).unwrap();
+    }
+    let accepted = || fs::read_dir(dir.path().join("accepted-clients/trusted")).unwrap().count();
+    let ca = an_authority("Works CA");
+    let client = signed_by(&ca, 7, 2060);
+    let why = |der: &[u8]| pki.judge_client(der).unwrap_err();
+    assert!(why(&client).contains("the client's certificate is not trusted"), "{}", why(&client));
+    assert!(why(b"nonsense").contains("the client's certificate is not a certificate"));
+    assert_eq!((accepted(), pki.list().unwrap().len()), (0, 1), "kept for a person to decide about");
+
+    fs::write(dir.path().join("trusted/ca.der"), ca.der()).unwrap();
+    assert!(why(&client).contains("list"), "an authority needs its list: {}", why(&client));
+    fs::write(dir.path().join("crl/ca.crl"), revoking(&ca, &[8])).unwrap();
+    assert!(pki.judge_client(&client).is_ok());
+    assert_eq!(accepted(), 1);
+    // Another of the same authority, expired; and its neighbour, revoked.
+    assert!(why(&signed_by(&ca, 9, 2026)).contains("expired"));
+    assert!(why(&signed_by(&ca, 8, 2060)).contains("revoked"));
+    let chain = [client.clone(), ca.der().to_vec()].concat();
+    assert!(why(&chain).contains("have it send its own alone"), "{}", why(&chain));
+    assert!(pki.judge_client(&client).is_ok());
+    fs::write(dir.path().join("crl/ca.crl"), revoking(&ca, &[7, 8])).unwrap();
+    assert!(why(&client).contains("revoked"), "{}", why(&client));
+    assert_eq!(accepted(), 0, "the library does not find it any more");
+
+    // For its own sake, whatever its authority says.
+    let own = a_certificate("HMI 8", "hmi", 30);
+    assert!(why(&own.der).contains("signed by nobody but itself"));
+    pki.trust(&own.thumbprint).unwrap();
+    assert!(pki.judge_client(&own.der).is_ok());
+    pki.reject(&own.thumbprint).unwrap();
+    assert!(why(&own.der).contains("rejected by a person"));
+    pki.trust(&own.thumbprint).unwrap();
+    assert!(pki.judge_client(&own.der).is_ok());
+    pki.prepare_clients().unwrap();
+    assert_eq!(accepted(), 0, "whoever comes is judged anew");
+}
+
+#[test]
+fn a_certificate_is_one_persons() {
+    let dir = tempfile::tempdir().unwrap();
+    let pki = Pki::at(dir.path());
+    let (one, two) = (a_certificate("Zhang", "-", 30), a_certificate("Li", "-", 30));
+    let file = |name: &str, der: &[u8]| {
+        let path = dir.path().join(name);
+        fs::write(&path, der).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (first, second) = (file("one.der", &one.der), file("two.der", &two.der));
+    assert_eq!(pki.set_user("zhang", &first).unwrap(), one);
+    assert!(pki.set_user("li", &first).unwrap_err().to_string().contains("`zhang`'s"));
+    assert_eq!(pki.set_user("li", &second).unwrap(), two);
+    for name in ["", "../li", ".li", "l/i"] {
+        assert!(pki.set_user(name, &second).unwrap_err().to_string().contains("not the name of a user"), "{name}");
+    }
+    // Put there by hand: counts until another takes its place.
+    fs::remove_file(dir.path().join("users/li.der")).unwrap();
+    file("users/li.crt", &two.der);
+    let names =
+        || pki.users().unwrap().into_iter().map(|user| (user.name, user.certificate.is_ok())).collect::<Vec<_>>();
+    assert_eq!(names(), [("li".to_owned(), true), ("zhang".to_owned(), true)]);
+    file("users/wang.pem", b"-----BEGIN nonsense");
+    assert_eq!(names()[1], ("wang".to_owned(), false));
+    pki.set_user("li", &second).unwrap();
+    assert_eq!(names().len(), 3);
+    assert!(pki.remove_user("li").unwrap() && !pki.remove_user("li").unwrap());
+    assert_eq!(names().len(), 2);
+}

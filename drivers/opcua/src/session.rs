@@ -4,13 +4,14 @@
 //! failure on. A session is lost when its connection ends, or when a subscription falls silent and the server does not
 //! answer any more; a subscription that alone falls silent is created again.
 
+use crate::capacity::Capacity;
 use crate::commands::{Book, News};
 use crate::config::DeviceConfig;
 use crate::connect::{Driven, Open, client, in_words, open};
 use crate::convert::bare;
 use crate::expiry::Expiry;
 use crate::feed::Feed;
-use crate::limits::{PROBE_AFTER, UNKNOWN_RETRY_MIN};
+use crate::limits::{PROBE_AFTER, UNKNOWN_RETRY_MIN, WRITES_PER_REQUEST};
 use crate::link::Link;
 use crate::node::{NodeRef, parse_node};
 use crate::subscribe::Source;
@@ -40,6 +41,8 @@ pub(crate) struct Driver {
     commands: mpsc::Receiver<Command>,
     commands_open: bool,
     stop: watch::Receiver<bool>,
+    /// Writes in one request: fewer where a server did not answer as many in time, more again where it does.
+    pub(crate) writes: usize,
     /// A session was open since the last loss.
     was_open: bool,
 }
@@ -51,6 +54,8 @@ pub(crate) struct Live {
     pub(crate) types: HashMap<usize, VariantScalarTypeId>,
     pub(crate) link: u64,
     pub(crate) namespaces: NamespaceMap,
+    /// How much the server takes in one request.
+    pub(crate) capacity: Capacity,
     /// By group.
     pub(crate) sources: Vec<Source>,
     /// Points that the server does not let us have.
@@ -101,6 +106,7 @@ impl Driver {
             commands,
             commands_open: true,
             stop,
+            writes: WRITES_PER_REQUEST,
             was_open: false,
         }
     }
@@ -156,6 +162,7 @@ impl Driver {
             types: HashMap::new(),
             link: self.feed.begin(),
             namespaces: NamespaceMap::new(),
+            capacity: Capacity::default(),
             sources: self.config.groups.iter().map(|_| Source::None).collect(),
             unwatched: Vec::new(),
             retry_at: Instant::now() + UNKNOWN_RETRY_MIN,
@@ -164,6 +171,8 @@ impl Driver {
             heard: Instant::now(),
             answers: 0,
         };
+        // What was decided while the server was away comes before what its return will change.
+        self.take_commands();
         self.book.reassert();
         let ready = self.set_up(&mut live).await;
         self.was_open |= ready.is_ok();
@@ -212,6 +221,7 @@ impl Driver {
                 return end;
             }
             let due = live.sources.iter().filter_map(Source::due).chain(self.book.next_due()).min();
+            let tick = if self.book.has_pending() { Duration::ZERO } else { tick };
             let wake = due.map_or(Instant::now() + tick, |due| due.min(Instant::now() + tick));
             tokio::select! {
                 () = sleep_until(wake) => {}
@@ -225,15 +235,12 @@ impl Driver {
         }
     }
 
-    /// Commands first, then read-backs, then the subscriptions.
+    /// Commands first, one request of them, then read-backs, then the subscriptions.
     async fn turn(&mut self, live: &mut Live) -> Result<(), End> {
         self.take_commands();
-        for point in self.book.pending() {
-            self.write(live, point).await?;
-        }
-        for due in self.book.due(Instant::now()) {
-            self.check(live, due).await?;
-        }
+        self.write_pending(live).await?;
+        let due = self.book.due(Instant::now());
+        self.check(live, due).await?;
         for group in 0..live.sources.len() {
             self.listen(live, group).await?;
         }
@@ -293,11 +300,7 @@ impl Driver {
         self.take_commands();
         let limit = self.config.timeout;
         let _ = tokio::time::timeout(limit, async {
-            for point in self.book.pending() {
-                if self.write(live, point).await.is_err() {
-                    break;
-                }
-            }
+            while self.book.has_pending() && self.write_pending(live).await.is_ok() {}
         })
         .await;
         let _ = tokio::time::timeout(limit, live.session.disconnect()).await;

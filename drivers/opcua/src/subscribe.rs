@@ -6,12 +6,11 @@
 //! resolved with the former ones.
 
 use crate::config::{Deadband, Fetch};
-use crate::connect::in_words;
+use crate::connect::{in_words, with_remedy};
 use crate::convert::{bare, refused};
 use crate::feed::{Pulse, Receiver, handle, is_gone};
 use crate::limits::{
-    ITEMS_PER_REQUEST, KEEP_ALIVE_COUNT, NOTIFICATIONS_MAX, SILENCE_GRACE, SUBSCRIPTION_LIFETIME, UNKNOWN_RETRY_MAX,
-    UNKNOWN_RETRY_MIN,
+    KEEP_ALIVE_COUNT, NOTIFICATIONS_MAX, SILENCE_GRACE, SUBSCRIPTION_LIFETIME, UNKNOWN_RETRY_MAX, UNKNOWN_RETRY_MIN,
 };
 use crate::session::{CallError, Driver, End, Live};
 use opcua::client::custom_types::DataTypeTreeBuilder;
@@ -95,6 +94,11 @@ impl Driver {
             Ok(namespaces) => namespaces,
             Err(e) => return Err(End::Lost(format!("the namespaces cannot be read: {}", e.in_words()))),
         };
+        self.learn_capacity(live).await?;
+        // Before anything is subscribed, which takes a while on a large server: the declared values come first.
+        while self.book.has_pending() {
+            self.write_pending(live).await?;
+        }
         if self.config.points.iter().any(|p| !p.part.fields.is_empty()) {
             self.learn_types(live).await?;
         }
@@ -158,12 +162,12 @@ impl Driver {
             Ok(id) => id,
             Err(CallError::Lost(reason)) => return Err(End::Lost(reason)),
             Err(CallError::Refused(status)) if has_none(status) => {
-                tracing::warn!(device = %self.config.name, group = %self.config.groups[group].name, status = in_words(status),
-                    "the server has no subscription for the group; it is read instead");
+                tracing::warn!(device = %self.config.name, group = %self.config.groups[group].name,
+                    status = with_remedy(status), "the server has no subscription for the group; it is read instead");
                 return self.register(live, group, points).await;
             }
             Err(CallError::Refused(status)) => {
-                let why = format!("the server refuses a subscription: {}", in_words(status));
+                let why = format!("the server refuses a subscription: {}", with_remedy(status));
                 points.iter().for_each(|i| self.feed.refuse(*i, BadReason::Refused, &why));
                 return Ok(());
             }
@@ -236,7 +240,7 @@ impl Driver {
         filter: Filter,
         known: &[(usize, NodeId)],
     ) -> Result<Vec<(usize, NodeId)>, End> {
-        let (mut size, mut from, mut unfiltered) = (ITEMS_PER_REQUEST, 0, Vec::new());
+        let (mut size, mut from, mut unfiltered) = (live.capacity.items, 0, Vec::new());
         while from < known.len() {
             let chunk = &known[from..(from + size).min(known.len())];
             let items = chunk.iter().map(|(index, node)| self.item(*index, node, filter)).collect();
@@ -249,18 +253,23 @@ impl Driver {
                             unfiltered.push((*index, node.clone()));
                         } else if status.is_bad() {
                             let reason = refused(status).unwrap_or(BadReason::Refused);
-                            self.drop_point(live, *index, reason, &in_words(status));
+                            self.drop_point(live, *index, reason, &with_remedy(status));
                         } else if let Source::Watch(watch) = &mut live.sources[group] {
                             watch.items.insert(*index, created.result.monitored_item_id);
                         }
                     }
                     from += chunk.len();
                 }
-                Err(CallError::Refused(status)) if size > 1 && too_many(status) => size /= 2,
+                // A server that is full refuses all of a request whose last items do not fit.
+                Err(CallError::Refused(status)) if chunk.len() > 1 && (too_many(status) || is_full(status)) => {
+                    size = chunk.len() / 2;
+                }
                 Err(CallError::Refused(status)) => {
-                    let why = in_words(status);
-                    chunk.iter().for_each(|(index, _)| self.drop_point(live, *index, BadReason::Refused, &why));
-                    from += chunk.len();
+                    let why = with_remedy(status);
+                    // Not one fits: nor does what follows.
+                    let rest = if is_full(status) { &known[from..] } else { chunk };
+                    rest.iter().for_each(|(index, _)| self.drop_point(live, *index, BadReason::Refused, &why));
+                    from += rest.len();
                 }
                 Err(CallError::Lost(reason)) => return Err(End::Lost(reason)),
             }
@@ -298,7 +307,7 @@ impl Driver {
     /// Prepares a group to be read: registered nodes are cheaper for a server to read again and again.
     async fn register(&mut self, live: &mut Live, group: usize, points: Vec<usize>) -> Result<(), End> {
         let mut nodes = self.known(live, points);
-        for chunk in nodes.chunks_mut(ITEMS_PER_REQUEST) {
+        for chunk in nodes.chunks_mut(live.capacity.register) {
             let plain: Vec<NodeId> = chunk.iter().map(|(_, node)| node.clone()).collect();
             match self.call(live.session.clone().register_nodes(&plain)).await {
                 Ok(registered) if registered.len() == plain.len() => {
@@ -373,7 +382,7 @@ impl Driver {
         // On a grid of its own, and never twice to catch up.
         reads.next = (reads.next + publish).max(Instant::now());
         let nodes = std::mem::take(&mut reads.nodes);
-        let (mut size, mut from, mut values) = (ITEMS_PER_REQUEST, 0, Vec::with_capacity(nodes.len()));
+        let (mut size, mut from, mut values) = (live.capacity.read, 0, Vec::with_capacity(nodes.len()));
         while from < nodes.len() {
             let chunk = &nodes[from..(from + size).min(nodes.len())];
             let ask: Vec<_> = chunk.iter().map(|(_, node)| ReadValueId::from(node.clone())).collect();
@@ -463,8 +472,13 @@ fn no_filter(status: StatusCode) -> bool {
     )
 }
 
+/// True when the server has as many monitored items as it takes.
+fn is_full(status: StatusCode) -> bool {
+    bare(status) == StatusCode::BadTooManyMonitoredItems
+}
+
 /// True when fewer items per request may help.
-fn too_many(status: StatusCode) -> bool {
+pub(crate) fn too_many(status: StatusCode) -> bool {
     matches!(
         bare(status),
         StatusCode::BadTooManyOperations

@@ -1,186 +1,294 @@
 //! Commands out: convert to the node's type, write, read back, say what became of it.
+//!
+//! What waits is written in one request, bounded by what the server takes, with a result for each item; what it was
+//! written as is read back in one request too. A server that refuses a request as a whole is asked for less of it, in the
+//! end for each item alone, so that one item harms no other.
 
 use crate::commands::DueCheck;
-use crate::config::{PointConfig, WriteConfig};
+use crate::config::PointConfig;
 use crate::connect::in_words;
 use crate::convert::{self, read};
-use crate::limits::{VERIFY_STEP_MAX, VERIFY_STEP_MIN};
+use crate::limits::{VERIFY_STEP_MAX, VERIFY_STEP_MIN, WRITES_PER_REQUEST};
 use crate::session::{CallError, Driver, End, Live};
+use crate::subscribe::too_many;
 use opcua::types::{
-    AttributeId, DataValue, NodeId, ReadValueId, TimestampsToReturn, Variant, VariantScalarTypeId, WriteValue,
+    AttributeId, DataValue, ReadValueId, StatusCode, TimestampsToReturn, Variant, VariantScalarTypeId, WriteValue,
 };
-use penstock_model::{Command, OutcomeState, Value};
+use penstock_model::{Command, OutcomeState};
+use std::collections::{HashMap, VecDeque};
 use tokio::time::Instant;
 
-/// What became of an attempt that did not end the link.
-type Attempt<T> = Result<Result<T, String>, End>;
+/// A command on its way into a request.
+struct Outgoing {
+    point: usize,
+    command: Command,
+    /// The value in the node's own type.
+    written: Variant,
+    ask: WriteValue,
+    /// Whether it goes out for the first time; `None` until it does.
+    first: Option<bool>,
+}
 
 impl Driver {
-    /// Sends the pending command of a point and reads it back once.
-    pub(crate) async fn write(&mut self, live: &mut Live, index: usize) -> Result<(), End> {
-        let Some((command, first)) = self.book.send(index) else { return Ok(()) };
-        let point = self.config.points[index].clone();
-        let (Some(value), Some(config)) = (command.value.clone(), point.write) else { return Ok(()) };
-        let written = match self.prepare(live, index, &point, &value).await {
-            Ok(Ok(written)) => written,
-            Ok(Err(why)) => {
-                self.fail(&command, &format!("{}: {why} ({})", point.path, point.node));
-                return Ok(());
-            }
-            Err(end) => return Err(self.fail_by_link(&command, first, &point, end)),
-        };
-        self.tell((command.id, command.tag, OutcomeState::Sent));
-        match self.put(live, index, &point, &written).await {
-            Ok(Ok(())) => self.tell((command.id, command.tag, OutcomeState::Acknowledged)),
-            Ok(Err(why)) => {
-                // The type is asked again: a refusal may mean that the node was replaced.
-                live.types.remove(&index);
-                self.fail(&command, &format!("{}: writing {} failed: {why}", point.path, point.node));
-                return Ok(());
-            }
-            Err(end) => return Err(self.fail_by_link(&command, first, &point, end)),
+    /// Sends what waits, as much of it as goes into one request, the most urgent first, and reads it back once.
+    pub(crate) async fn write_pending(&mut self, live: &mut Live) -> Result<(), End> {
+        let pending = self.book.pending(self.writes.min(live.capacity.write));
+        if pending.is_empty() {
+            return Ok(());
         }
-        let until = Instant::now() + config.verify_within;
-        self.check(live, DueCheck { point: index, command, written, until }).await
+        let points: Vec<usize> = pending.iter().map(|(point, _)| *point).collect();
+        let unknown = match self.learn_types_of(live, &points).await {
+            Ok(unknown) => unknown,
+            Err(end) => {
+                for (point, command) in &pending {
+                    let first = self.book.send(*point);
+                    self.fail_by_link(command, first, *point, &end);
+                }
+                return Err(end);
+            }
+        };
+        let mut batch = VecDeque::with_capacity(pending.len());
+        for (point, command) in pending {
+            let made = match unknown.get(&point) {
+                Some(why) => Err(why.clone()),
+                None => self.outgoing(live, point, &command),
+            };
+            match made {
+                Ok(out) => batch.push_back(out),
+                Err(why) => {
+                    self.book.send(point);
+                    let config = &self.config.points[point];
+                    self.fail(&command, &format!("{}: {why} ({})", config.path, config.node));
+                }
+            }
+        }
+        let written = self.put(live, batch).await?;
+        self.check(live, written).await
     }
 
-    /// Reads a written node back: right, wrong for good, or to be asked again.
-    pub(crate) async fn check(&mut self, live: &mut Live, due: DueCheck) -> Result<(), End> {
-        let DueCheck { point: index, command, written, until } = due;
-        let point = self.config.points[index].clone();
-        let (Some(value), Some(config)) = (&command.value, point.write) else { return Ok(()) };
-        match self.read_back(live, index, &point, &written, value, config).await? {
+    /// A command in the shape of its node: a server may take another type silently and make nonsense of it.
+    fn outgoing(&self, live: &Live, index: usize, command: &Command) -> Result<Outgoing, String> {
+        let point = &self.config.points[index];
+        let node_id = self.node(live, index)?;
+        let value = command.value.as_ref().ok_or_else(|| "there is no value to write".to_owned())?;
+        let kind = live.types.get(&index).ok_or_else(|| "the type of the node is not known".to_owned())?;
+        let written = convert::write(point, value, *kind)?;
+        // The value alone: many servers refuse a write that also sets status or time.
+        let shaped = DataValue { value: Some(point.part.shaped(written.clone())?), ..DataValue::null() };
+        let attribute_id = AttributeId::Value as u32;
+        let ask = WriteValue { node_id, attribute_id, index_range: point.part.range(), value: shaped };
+        Ok(Outgoing { point: index, command: command.clone(), written, ask, first: None })
+    }
+
+    /// Learns the types of nodes that were not written yet: of their value, or as they declare where they have none. Tells
+    /// why of those that have no type.
+    async fn learn_types_of(&mut self, live: &mut Live, points: &[usize]) -> Result<HashMap<usize, String>, End> {
+        let mut unknown = HashMap::new();
+        let (mut new, mut asks) = (Vec::new(), Vec::new());
+        for index in points.iter().filter(|index| !live.types.contains_key(index)) {
+            match self.node(live, *index) {
+                Ok(node) => {
+                    new.push(*index);
+                    asks.push(ReadValueId::from(node.clone()));
+                    asks.push(ReadValueId { attribute_id: AttributeId::DataType as u32, ..ReadValueId::from(node) });
+                }
+                Err(why) => {
+                    unknown.insert(*index, why);
+                }
+            }
+        }
+        let answers = self.read_all(live, asks).await?;
+        for (index, two) in new.into_iter().zip(answers.chunks(2)) {
+            match self.type_of(index, two) {
+                Ok(kind) => {
+                    live.types.insert(index, kind);
+                }
+                Err(why) => {
+                    unknown.insert(index, why);
+                }
+            }
+        }
+        Ok(unknown)
+    }
+
+    /// The type of a node, or of the element of it that is written, by its value and its declaration.
+    fn type_of(&self, index: usize, answers: &[Result<DataValue, StatusCode>]) -> Result<VariantScalarTypeId, String> {
+        let [value, declared] = answers else { return Err("the server does not say the node's type".to_owned()) };
+        let value = value.as_ref().map_err(|status| in_words(*status))?;
+        if let Some(variant) = value.value.as_ref().filter(|v| !v.is_empty()) {
+            let part = self.config.points[index].part.of(variant)?;
+            return match part.scalar_type_id() {
+                Some(kind) if !part.is_array() => Ok(kind),
+                _ => Err("the node is no single value".to_owned()),
+            };
+        }
+        let declared = declared.as_ref().map_err(|status| in_words(*status))?;
+        let kind = match &declared.value {
+            Some(Variant::NodeId(id)) => VariantScalarTypeId::try_from(id.as_ref()).ok(),
+            _ => None,
+        };
+        kind.ok_or_else(|| in_words(declared.status.or(value.status).unwrap_or(StatusCode::BadNoValue)))
+    }
+
+    /// Writes a batch, in one request where the server takes it as one. What it took is to be read back.
+    async fn put(&mut self, live: &mut Live, mut batch: VecDeque<Outgoing>) -> Result<Vec<DueCheck>, End> {
+        let (mut size, mut taken) = (batch.len(), Vec::with_capacity(batch.len()));
+        while !batch.is_empty() {
+            let mut chunk: Vec<Outgoing> = batch.drain(..size.clamp(1, batch.len())).collect();
+            for out in chunk.iter_mut().filter(|out| out.first.is_none()) {
+                out.first = Some(self.book.send(out.point));
+                self.tell((out.command.id, out.command.tag, OutcomeState::Sent));
+            }
+            let asks: Vec<WriteValue> = chunk.iter().map(|out| out.ask.clone()).collect();
+            match self.call(live.session.clone().write(&asks)).await {
+                Ok(results) => {
+                    self.writes = self.writes.saturating_mul(2).min(WRITES_PER_REQUEST);
+                    let mut results = results.into_iter();
+                    taken.extend(chunk.into_iter().filter_map(|out| self.judge(live, out, results.next())));
+                }
+                Err(CallError::Refused(status)) if chunk.len() > 1 => {
+                    // Too much at once, or one item that the server cannot even answer for.
+                    size = if too_many(status) { chunk.len() / 2 } else { 1 };
+                    if too_many(status) {
+                        live.capacity.write = size;
+                    }
+                    chunk.into_iter().rev().for_each(|out| batch.push_front(out));
+                }
+                Err(CallError::Refused(status)) => {
+                    taken.extend(chunk.into_iter().filter_map(|out| self.judge(live, out, Some(status))));
+                }
+                Err(CallError::Lost(reason)) => {
+                    // A slow server may need longer for so many than an answer may take: fewer next time.
+                    self.writes = (chunk.len() / 2).max(1);
+                    let end = End::Lost(reason);
+                    for out in &chunk {
+                        self.fail_by_link(&out.command, out.first == Some(true), out.point, &end);
+                    }
+                    return Err(end);
+                }
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Tells what the server said of one item; what it took is to be read back.
+    fn judge(&mut self, live: &mut Live, out: Outgoing, result: Option<StatusCode>) -> Option<DueCheck> {
+        let Outgoing { point, command, written, .. } = out;
+        let config = &self.config.points[point];
+        let why = match result {
+            Some(status) if !status.is_bad() => {
+                let until = Instant::now() + config.write.map(|w| w.verify_within).unwrap_or_default();
+                self.book.confirm(point, command.id);
+                self.tell((command.id, command.tag, OutcomeState::Acknowledged));
+                return Some(DueCheck { point, command, written, until });
+            }
+            Some(status) => in_words(status),
+            None => "the server does not say whether it took the value".to_owned(),
+        };
+        // The type is asked again: a refusal may mean that the node was replaced.
+        live.types.remove(&point);
+        self.fail(&command, &format!("{}: writing {} failed: {why}", config.path, config.node));
+        None
+    }
+
+    /// Reads written nodes back: right, wrong for good, or to be asked again.
+    pub(crate) async fn check(&mut self, live: &mut Live, due: Vec<DueCheck>) -> Result<(), End> {
+        let (mut checks, mut asks) = (Vec::with_capacity(due.len()), Vec::with_capacity(due.len()));
+        for check in due {
+            match self.node(live, check.point) {
+                Ok(node) => {
+                    asks.push(ReadValueId::from(node));
+                    checks.push(check);
+                }
+                Err(why) => self.judge_read_back(check, Err(why)),
+            }
+        }
+        let answers = self.read_all(live, asks).await?;
+        for (check, answer) in checks.into_iter().zip(answers) {
+            let found = match answer {
+                Ok(data) => self.compare(&check, &data),
+                Err(status) => {
+                    let node = &self.config.points[check.point].node;
+                    Err(format!("{node} cannot be read back: {}", in_words(status)))
+                }
+            };
+            self.judge_read_back(check, found);
+        }
+        Ok(())
+    }
+
+    fn judge_read_back(&mut self, check: DueCheck, found: Result<(), String>) {
+        let DueCheck { point: index, command, written, until } = check;
+        let point = &self.config.points[index];
+        let within = point.write.map(|w| w.verify_within).unwrap_or_default();
+        match found {
             Ok(()) => {
                 self.book.settle(index, command.id);
                 self.tell((command.id, command.tag, OutcomeState::ReadBack));
             }
             Err(_) if Instant::now() < until => {
-                let step = (config.verify_within / 10).clamp(VERIFY_STEP_MIN, VERIFY_STEP_MAX);
+                let step = (within / 10).clamp(VERIFY_STEP_MIN, VERIFY_STEP_MAX);
                 let next = (Instant::now() + step).min(until);
                 self.book.verify(index, command.id, written, next, until);
             }
             Err(what) => {
                 self.book.settle(index, command.id);
-                let within = config.verify_within;
-                self.fail(&command, &format!("{}: commanded {value}, but {what} {within:?} later", point.path));
+                let wanted = command.value.as_ref().map_or_else(String::new, ToString::to_string);
+                self.fail(&command, &format!("{}: commanded {wanted}, but {what} {within:?} later", point.path));
             }
-        }
-        Ok(())
-    }
-
-    /// The value in the node's own type: a server may take another type silently and make nonsense of it.
-    async fn prepare(&mut self, live: &mut Live, index: usize, point: &PointConfig, value: &Value) -> Attempt<Variant> {
-        let node = match self.node(live, index) {
-            Ok(node) => node,
-            Err(why) => return Ok(Err(why)),
-        };
-        let kind = match live.types.get(&index) {
-            Some(kind) => *kind,
-            None => match self.node_type(live, point, node).await? {
-                Ok(kind) => *live.types.entry(index).or_insert(kind),
-                Err(why) => return Ok(Err(why)),
-            },
-        };
-        Ok(convert::write(point, value, kind))
-    }
-
-    /// The type of a node, or of the element of it that is written: of its value, or as it declares where it has no
-    /// value yet.
-    async fn node_type(&mut self, live: &Live, point: &PointConfig, node: NodeId) -> Attempt<VariantScalarTypeId> {
-        let ask = [
-            ReadValueId::from(node.clone()),
-            ReadValueId { attribute_id: AttributeId::DataType as u32, ..ReadValueId::from(node) },
-        ];
-        let answers = match self.call(live.session.clone().read(&ask, TimestampsToReturn::Neither, 0.0)).await {
-            Ok(answers) => answers,
-            Err(CallError::Lost(reason)) => return Err(End::Lost(reason)),
-            Err(CallError::Refused(status)) => return Ok(Err(in_words(status))),
-        };
-        let [value, declared] = answers.as_slice() else {
-            return Ok(Err("the server does not say the node's type".to_owned()));
-        };
-        if let Some(variant) = value.value.as_ref().filter(|v| !v.is_empty()) {
-            return Ok(point.part.of(variant).and_then(|value| match value.scalar_type_id() {
-                Some(kind) if !value.is_array() => Ok(kind),
-                _ => Err("the node is no single value".to_owned()),
-            }));
-        }
-        let kind = match &declared.value {
-            Some(Variant::NodeId(id)) => VariantScalarTypeId::try_from(id.as_ref()).ok(),
-            _ => None,
-        };
-        let why = || in_words(declared.status.or(value.status).unwrap_or(opcua::types::StatusCode::BadNoValue));
-        Ok(kind.ok_or_else(why))
-    }
-
-    async fn put(&mut self, live: &Live, index: usize, point: &PointConfig, written: &Variant) -> Attempt<()> {
-        let node_id = match self.node(live, index) {
-            Ok(node) => node,
-            Err(why) => return Ok(Err(why)),
-        };
-        // The value alone: many servers refuse a write that also sets status or time.
-        let shaped = match point.part.shaped(written.clone()) {
-            Ok(shaped) => shaped,
-            Err(why) => return Ok(Err(why)),
-        };
-        let value = DataValue { value: Some(shaped), ..DataValue::null() };
-        let attribute_id = AttributeId::Value as u32;
-        let ask = [WriteValue { node_id, attribute_id, index_range: point.part.range(), value }];
-        match self.call(live.session.clone().write(&ask)).await {
-            Ok(results) => Ok(match results.first() {
-                Some(status) if !status.is_bad() => Ok(()),
-                Some(status) => Err(in_words(*status)),
-                None => Err("the server does not say whether it took the value".to_owned()),
-            }),
-            Err(CallError::Lost(reason)) => Err(End::Lost(reason)),
-            Err(CallError::Refused(status)) => Ok(Err(in_words(status))),
         }
     }
 
     /// Right, or in words what the node holds instead.
-    async fn read_back(
-        &mut self,
-        live: &Live,
-        index: usize,
-        point: &PointConfig,
-        written: &Variant,
-        wanted: &Value,
-        config: WriteConfig,
-    ) -> Attempt<()> {
-        let node = match self.node(live, index) {
-            Ok(node) => node,
-            Err(why) => return Ok(Err(why)),
-        };
-        let ask = [ReadValueId::from(node)];
-        let answers = match self.call(live.session.clone().read(&ask, TimestampsToReturn::Neither, 0.0)).await {
-            Ok(answers) => answers,
-            Err(CallError::Lost(reason)) => return Err(End::Lost(reason)),
-            Err(CallError::Refused(status)) => {
-                return Ok(Err(format!("{} cannot be read back: {}", point.node, in_words(status))));
-            }
-        };
-        let Some(data) = answers.first() else {
-            return Ok(Err(format!("{} reads back nothing", point.node)));
-        };
+    fn compare(&self, check: &DueCheck, data: &DataValue) -> Result<(), String> {
+        let point: &PointConfig = &self.config.points[check.point];
         let reading = read(point, data, self.clock.now());
         let Some(got) = reading.value else {
-            return Ok(Err(format!("{} reads back as {}: {}", point.node, reading.quality, reading.why)));
+            return Err(format!("{} reads back as {}: {}", point.node, reading.quality, reading.why));
         };
-        let near = match (got.as_f64(), wanted.as_f64()) {
-            (Some(a), Some(b)) => (a - b).abs() <= config.tolerance,
-            _ => &got == wanted,
+        let tolerance = point.write.map(|w| w.tolerance).unwrap_or_default();
+        let near = match (got.as_f64(), check.command.value.as_ref().and_then(|wanted| wanted.as_f64())) {
+            (Some(a), Some(b)) => (a - b).abs() <= tolerance,
+            _ => Some(&got) == check.command.value.as_ref(),
         };
-        let as_written = data.value.as_ref().and_then(|v| point.part.of(v).ok()) == Some(written);
-        Ok(if near || as_written { Ok(()) } else { Err(format!("{} reads back {got}", point.node)) })
+        let as_written = data.value.as_ref().and_then(|v| point.part.of(v).ok()) == Some(&check.written);
+        if near || as_written { Ok(()) } else { Err(format!("{} reads back {got}", point.node)) }
     }
 
-    /// A command that the link took away. One asserted again has had its news; a link that stays dead would repeat
-    /// them for ever.
-    fn fail_by_link(&self, command: &Command, first: bool, point: &PointConfig, end: End) -> End {
-        if let (End::Lost(reason), true) = (&end, first) {
+    /// Reads nodes in as few requests as the server takes: an answer, or its refusal, for each.
+    async fn read_all(
+        &mut self,
+        live: &mut Live,
+        asks: Vec<ReadValueId>,
+    ) -> Result<Vec<Result<DataValue, StatusCode>>, End> {
+        let (mut size, mut all) = (live.capacity.read, Vec::with_capacity(asks.len()));
+        while all.len() < asks.len() {
+            let chunk = &asks[all.len()..(all.len() + size).min(asks.len())];
+            match self.call(live.session.clone().read(chunk, TimestampsToReturn::Neither, 0.0)).await {
+                Ok(answers) => {
+                    let missing = std::iter::repeat(Err(StatusCode::BadNoData));
+                    all.extend(answers.into_iter().map(Ok).chain(missing).take(chunk.len()));
+                }
+                Err(CallError::Refused(status)) if chunk.len() > 1 => {
+                    size = if too_many(status) { chunk.len() / 2 } else { 1 };
+                    if too_many(status) {
+                        live.capacity.read = size;
+                    }
+                }
+                Err(CallError::Refused(status)) => all.push(Err(status)),
+                Err(CallError::Lost(reason)) => return Err(End::Lost(reason)),
+            }
+        }
+        Ok(all)
+    }
+
+    /// A command that the link took away. One asserted again has had its news; a link that stays dead would repeat them
+    /// for ever.
+    fn fail_by_link(&self, command: &Command, first: bool, index: usize, end: &End) {
+        if let (End::Lost(reason), true) = (end, first) {
+            let point = &self.config.points[index];
             self.fail(command, &format!("{}: writing {} failed: {reason}", point.path, point.node));
         }
-        end
     }
 
     fn fail(&self, command: &Command, why: &str) {

@@ -100,3 +100,31 @@ async fn structures_arrays_and_a_protected_channel_of_a_foreign_server() {
     drop(child.stdin.take());
     tokio::time::timeout(PATIENCE, child.wait()).await.expect("the peer ends").unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_writes_to_a_foreign_server_go_together_and_one_refused_harms_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((mut child, port, _)) = peer(folder.path()).await else { return };
+    let mut config = device(std::net::SocketAddr::from(([127, 0, 0, 1], port)), folder.path());
+    config.timeout = Duration::from_secs(10);
+    config.points = (0..30_u32).map(|i| write(i, &format!("Out{i}"))).collect();
+    for point in &mut config.points {
+        point.node = point.node.replace(bench::NAMESPACE, "urn:penstock:test:peer");
+    }
+    let rig = Rig::start(config);
+    for i in 0..30_u32 {
+        rig.command(u64::from(i), i, Some(Value::Float(f64::from(i) + 0.5))).await;
+    }
+    let ended = |d: &bench::Delivered, id: u64| match d.outcomes_of(id).last() {
+        Some(OutcomeState::Failed(why)) => id == 7 && why.contains("Bad"),
+        Some(OutcomeState::ReadBack) => id != 7,
+        _ => false,
+    };
+    rig.until("each as it should", |d| (0..30).all(|id| ended(d, id))).await;
+    let answered = rig.answered().await;
+    println!("30 writes to asyncua: {answered} requests");
+    assert!(answered < 30, "each alone takes a type, a write and a read-back: {answered}");
+    rig.stop().await;
+    drop(child.stdin.take());
+    tokio::time::timeout(PATIENCE, child.wait()).await.expect("the peer ends").unwrap();
+}

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use penstock_model::{Utc, with_causes};
-use penstock_opcua::{Certificate, DeviceConfig, Entry, Make, Pki, Place};
+use penstock_opcua::{Certificate, DeviceConfig, Entry, Make, Pki, Place, UserEntry};
 use std::path::{Path, PathBuf};
 
 /// Days before its end from which a certificate is marked in the list.
@@ -19,6 +19,19 @@ pub enum PkiVerb {
     Reject(Which),
     /// Say everything about one certificate.
     Show(Which),
+    /// Let a user of the pages log in to our OPC UA server with a certificate, or take that away.
+    User {
+        /// Name of the user; see `penstock user`.
+        name: String,
+        /// The certificate: a file (.der, .pem), or the thumbprint of one that was met.
+        #[arg(required_unless_present = "remove")]
+        which: Option<String>,
+        /// Take it away: open sessions end within a second.
+        #[arg(long, conflicts_with = "which")]
+        remove: bool,
+        #[command(flatten)]
+        folder: Folder,
+    },
     /// Make our own key and certificate where there is none yet; servers have to trust it.
     Make {
         #[command(flatten)]
@@ -103,11 +116,29 @@ pub fn run(verb: PkiVerb) -> Result<(), String> {
             Ok(())
         }
         PkiVerb::Show(Which { which, folder }) => show(&folder.open(), &which),
+        PkiVerb::User { name, which, folder, .. } => user(&folder.open(), &name, which.as_deref()),
         PkiVerb::Make { folder, renew, days, server, host } if server => {
             make_server(&folder.open(), renew, &host, days)
         }
         PkiVerb::Make { folder, renew, days, .. } => make(&folder.open(), renew, days),
     }
+}
+
+/// Gives a user a certificate to log in with, or takes it away.
+fn user(pki: &Pki, name: &str, which: Option<&str>) -> Result<(), String> {
+    let Some(which) = which else {
+        return match pki.remove_user(name).map_err(|e| with_causes(&e))? {
+            true => {
+                say!("`{name}` does not log in with a certificate any more");
+                Ok(())
+            }
+            false => Err(format!("`{name}` has no certificate in {}", pki.folder().join("users").display())),
+        };
+    };
+    let one = pki.set_user(name, which).map_err(|e| with_causes(&e))?;
+    say!("`{name}` logs in with: {}", line(&one));
+    say!("it is looked at within a second; what they may do is said by `penstock user`");
+    Ok(())
 }
 
 fn make(pki: &Pki, renew: bool, days: Option<u32>) -> Result<(), String> {
@@ -138,7 +169,8 @@ fn make_server(pki: &Pki, renew: bool, hosts: &[String], days: Option<u32>) -> R
 
 fn list(pki: &Pki) -> Result<(), String> {
     let all = pki.list().map_err(|e| with_causes(&e))?;
-    if all.is_empty() {
+    let users = pki.users().map_err(|e| with_causes(&e))?;
+    if all.is_empty() && users.is_empty() {
         say!(
             "{} holds no certificates; penstock pki make makes ours, a server's is kept when a link first meets it",
             pki.folder().display()
@@ -149,6 +181,12 @@ fn list(pki: &Pki) -> Result<(), String> {
         match certificate {
             Ok(one) => say!("{:<9} {}", place.as_str(), line(one)),
             Err(why) => say!("{:<9} {}: {why}", place.as_str(), path.display()),
+        }
+    }
+    for UserEntry { name, certificate } in &users {
+        match certificate {
+            Ok(one) => say!("{:<9} {name}: {}", "user", line(one)),
+            Err(why) => say!("{:<9} {name}: {}", "user", with_causes(why)),
         }
     }
     let waiting = all.iter().filter(|e| e.place == Place::Rejected && e.certificate.is_ok()).count();

@@ -22,10 +22,22 @@ time_zone: Asia/Shanghai
 tasks: { main: 100ms }
 supervisor: { deadline: 5s, max_restarts: 2 per 10min, hang: 2s }
 ";
-const PROGRAMS: &str = "- { program: main, script: main.rhai, task: main, out: { y: out/y, held: out/held } }\n";
+const PROGRAMS: &str =
+    "- { program: main, script: main.rhai, task: main, out: { y: out/y, held: out/held, moving: out/moving } }\n";
 const MAIN: &str = r#"
-fn declare(p) { p.title("主程序", "Main"); p.output("y", "%"); p.output("held", "%"); }
-fn scan(io) { io.y = 70.0; io.held = 70.0; }
+fn declare(p) {
+    p.title("主程序", "Main");
+    p.output("y", "%");
+    p.output("held", "%");
+    p.output("moving", "%");
+    p.state("n", 20.0);
+}
+fn scan(io) {
+    io.n = if io.n > 29.0 { 20.0 } else { io.n + 1.0 };
+    io.moving = io.n;
+    io.y = 70.0;
+    io.held = 70.0;
+}
 "#;
 const WISH: f64 = 70.0;
 const LINK: f64 = 14.0;
@@ -39,15 +51,17 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
-        let bench = Bench { folder: tempfile::tempdir().unwrap(), plc: OpcUaDevice::start(&["Y", "Held"]) };
+        let bench = Bench { folder: tempfile::tempdir().unwrap(), plc: OpcUaDevice::start(&["Moving", "Y", "Held"]) };
         let point = |tag: &str, node: &str, fallback: &str| {
             format!(
                 "  - {{ tag: {tag}, node: s={node}, unit: \"%\", range: [0, 100], group: fast, write: {{}},\n      fallback: {{ bad_input: hold, fault: hold, {fallback} }} }}\n"
             )
         };
         let device = format!(
-            "device: plc\ndriver: opcua\nendpoint: opc.tcp://{}\nsecurity: none\ntimeout: 2s\nnamespace: {NAMESPACE}\ngroups: {{ fast: {{ publish: 100ms }} }}\npoints:\n{}{}",
+            "device: plc\ndriver: opcua\nendpoint: opc.tcp://{}\nsecurity: none\ntimeout: 2s\nnamespace: {NAMESPACE}\ngroups: {{ fast: {{ publish: 100ms }} }}\npoints:\n{}{}{}",
             bench.plc.address,
+            // Goes on moving while the link is lost: it waits too, and is older.
+            point("out/moving", "Moving", &format!("link: hold, shutdown: {SHUTDOWN}")),
             point("out/y", "Y", &format!("link: {LINK}, shutdown: {SHUTDOWN}, crash: {CRASH}")),
             point("out/held", "Held", &format!("link: hold, shutdown: {SHUTDOWN}, crash: hold")),
         );
@@ -103,6 +117,7 @@ fn a_server_that_comes_back_finds_the_value_declared_for_its_lost_link() {
     bench.plc.wait_for("Y", WISH, back, SOON);
     let written: Vec<f64> = bench.plc.written("Y", back).into_iter().map(|(_, v)| v).collect();
     assert_eq!(written[0], LINK, "{written:?}");
+    assert_eq!(bench.plc.first_written(back), Some(("Y".to_owned(), LINK)), "nothing was written before it");
     assert!(bench.plc.written("Held", back).iter().all(|(_, v)| *v == WISH), "`hold` stays");
 }
 

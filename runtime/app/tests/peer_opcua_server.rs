@@ -4,9 +4,10 @@
 mod common;
 
 use common::{ENGINEER, OPERATOR, PENSTOCK, Plant, Session, VIEWER, add_user};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Environment variable with the Python that has the packages of `simulators/tests/peers/requirements.txt`.
@@ -93,15 +94,42 @@ fn until(what: &str, mut hit: impl FnMut() -> bool) {
 
 struct Peer {
     python: std::ffi::OsString,
+    script: &'static str,
     port: u16,
     folder: PathBuf,
 }
 
 impl Peer {
-    fn run(&self, what: &str) -> Result<String, String> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/opcua_client.py");
+    fn command(&self, what: &str) -> Command {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(self.script);
         let mut command = Command::new(&self.python);
-        let output = command.arg(script).arg(self.port.to_string()).arg(&self.folder).arg(what).output().unwrap();
+        command.env("PYTHONDONTWRITEBYTECODE", "1");
+        command.arg(script).arg(self.port.to_string()).arg(&self.folder).arg(what);
+        command
+    }
+
+    /// Runs it; what `meanwhile` does comes between the peer's `ready` and the line that it waits for.
+    fn run_with(&self, what: &str, meanwhile: impl FnOnce()) -> Result<(), String> {
+        let mut command = self.command(what);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        let mut said = BufReader::new(child.stdout.take().unwrap());
+        said.read_line(&mut line).unwrap();
+        if line.trim() == "ready" {
+            meanwhile();
+            writeln!(child.stdin.take().unwrap()).unwrap();
+        }
+        said.read_to_string(&mut line).unwrap();
+        let output = child.wait_with_output().unwrap();
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(line + &String::from_utf8_lossy(&output.stderr))
+    }
+
+    fn run(&self, what: &str) -> Result<String, String> {
+        let output = self.command(what).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         if output.status.success() { Ok(text) } else { Err(text) }
     }
@@ -121,7 +149,7 @@ fn a_foreign_client_reads_writes_and_acknowledges_with_its_users_rights() {
     }
     let plant = Plant::launch(&site, &state, &[], &[]);
     until("the server listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
-    let peer = Peer { python, port, folder: dir.path().to_path_buf() };
+    let peer = Peer { python, script: "opcua_client.py", port, folder: dir.path().to_path_buf() };
     peer.run("make").unwrap();
     peer.run("untrusted").unwrap();
     // It was kept for a person to decide about.
@@ -144,6 +172,70 @@ fn a_foreign_client_reads_writes_and_acknowledges_with_its_users_rights() {
         assert!(actions.contains(part), "{part} is not in {actions}");
     }
     for part in ["refused: write tank/level_in = 99", "refused: write tank/factor", "li@opcua"] {
+        assert!(actions.contains(part), "{part} is not in {actions}");
+    }
+    assert!(plant.stop());
+}
+
+#[test]
+fn certificates_of_authorities_and_persons_count_while_they_stand() {
+    let Some(python) = std::env::var_os(PYTHON) else {
+        println!("skipped: {PYTHON} is not set; `cargo xtask test --only peers` sets it");
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let (port, state) = (free_port(), dir.path().join("state"));
+    let site = site(dir.path(), port);
+    for (user, role) in [(OPERATOR, "operator"), (VIEWER, "viewer"), (ENGINEER, "engineer")] {
+        add_user(&state, user, role);
+    }
+    let plant = Plant::launch(&site, &state, &[], &[]);
+    until("the server listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let peer = Peer { python, script: "opcua_doors.py", port, folder: dir.path().to_path_buf() };
+    let log = || std::fs::read_to_string(state.join("runtime.log")).unwrap_or_default();
+    let run = |what: &str| peer.run(what).unwrap_or_else(|said| panic!("{what}: {said}\n{}", log()));
+    let pki = |words: &[&str]| {
+        let output = Command::new(PENSTOCK).arg("pki").args(words).arg("--state").arg(&state).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let file = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let list = |name: &str| {
+        std::fs::create_dir_all(state.join("pki/crl")).unwrap();
+        std::fs::copy(file(name), state.join("pki/crl/authority.crl")).unwrap();
+    };
+    run("make");
+    run("unsigned");
+    assert!(log().contains("not let in"), "{}", log());
+    pki(&["trust", &file("authority.der")]);
+    run("unsigned");
+    list("nobody.crl");
+    run("signed");
+    list("signed.crl");
+    run("unsigned");
+    assert!(log().contains("revoked"), "{}", log());
+    list("nobody.crl");
+
+    run("nobody");
+    pki(&["user", OPERATOR.0, &file("person.der")]);
+    run("person");
+    pki(&["user", OPERATOR.0, "--remove"]);
+    run("nobody");
+    pki(&["user", OPERATOR.0, &file("person.der")]);
+    let demote = || add_user(&state, OPERATOR, "viewer");
+    peer.run_with("demoted", demote).unwrap_or_else(|said| panic!("{said}\n{}", log()));
+    add_user(&state, OPERATOR, "operator");
+
+    let apply = || {
+        common::edit(&site.join("tags.yaml"), "title: { zh: 液位, en: Level }", "title: { zh: 水深, en: Depth }");
+        let mut command = Command::new(PENSTOCK);
+        command.arg("apply").arg(&site).args(["--yes", "--lang", "en", "--state"]).arg(&state);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&[output.stdout, output.stderr].concat()));
+    };
+    peer.run_with("anew", apply).unwrap_or_else(|said| panic!("{said}\n{}", log()));
+
+    let actions = Session::login(&plant.url, ENGINEER).get("/api/actions").to_string();
+    for part in ["zhang@opcua", "certificate "] {
         assert!(actions.contains(part), "{part} is not in {actions}");
     }
     assert!(plant.stop());

@@ -82,7 +82,7 @@ pub(crate) fn place(config: &mut DeviceConfig, chain: &Chain) -> Vec<(usize, Str
     if let Some(beat) = &mut config.heartbeat
         && let Some(at) = beat.sunspec
     {
-        let found = chain.model(at.model.id, at.instance).filter(|found| holds(*found, &at));
+        let found = chain.model(at.model.id, at.instance).filter(|found| fits(*found) && holds(*found, &at));
         beat.placed = found.is_some();
         if let Some(found) = found {
             beat.address.pdu = found.at + at.offset;
@@ -101,6 +101,11 @@ pub(crate) fn forget(config: &mut DeviceConfig) {
     }
 }
 
+/// The model ends before the last register: one that is only assumed may not.
+fn fits(found: Found) -> bool {
+    u32::from(found.at) + u32::from(HEAD) + u32::from(found.length) <= u32::from(u16::MAX)
+}
+
 /// The model is long enough for the point and its scale factor.
 fn holds(found: Found, at: &Alternative) -> bool {
     u32::from(at.end()) <= u32::from(HEAD) + u32::from(found.length)
@@ -115,6 +120,9 @@ fn find(point: &mut PointConfig, chain: &Chain, most: u16, head: bool) -> Result
         let has: Vec<String> = chain.models.iter().map(|m| m.id.to_string()).collect();
         return Err(format!("the device has no {}; its models are {}", sunspec.wanted, has.join(", ")));
     };
+    if !fits(model) {
+        return Err(format!("model {} at PDU {} would run past the last register", model.id, model.at));
+    }
     if !holds(model, at) {
         return Err(format!("model {} of the device is {} registers long: {at} is not in it", model.id, model.length));
     }

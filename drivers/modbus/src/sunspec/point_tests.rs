@@ -98,6 +98,29 @@ fn a_model_that_is_too_short_does_not_have_the_point() {
     assert!(config.points[0].is_placed() && !config.points[1].is_placed());
 }
 
+#[test]
+fn models_assumed_behind_the_last_register_are_named_and_not_placed() {
+    let mut config = device(&["103.W", "1.SN"]);
+    config.heartbeat = Some(crate::Heartbeat {
+        address: Address { area: Area::Holding, pdu: 0, bit: None },
+        every: Duration::from_secs(1),
+        values: crate::Beats::Count,
+        beats: crate::BeatsWhile::Healthy,
+        sunspec: parse("sunspec 715.ControllerHb").ok().map(|reference| reference.any[0]),
+        placed: false,
+    });
+    for base in [65_000, 65_450, 65_500, BASE_MAX] {
+        config.sunspec.base = Some(base);
+        let (assumed, missing) = config.assumed();
+        for (index, why) in &missing {
+            assert!(why.contains("would run past the last register"), "{base}: {why}");
+            assert!(!assumed.points[*index].is_placed());
+        }
+        assert_eq!(missing.is_empty(), base == 65_000, "{base}: {missing:?}");
+        assert_eq!(assumed.heartbeat.map(|beat| beat.placed), Some(base == 65_000));
+    }
+}
+
 proptest! {
     /// Whatever a device holds behind "SunS": points are found or not, values come or not, and nothing panics. What is read
     /// stays within what one request carries.

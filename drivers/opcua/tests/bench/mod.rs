@@ -42,6 +42,12 @@ pub struct Options {
     pub secure: bool,
     /// The server's certificate is valid for no time at all.
     pub expired: bool,
+    /// What the server takes at most; `None` as it takes by itself.
+    pub sessions_max: Option<usize>,
+    pub subscriptions_max: Option<usize>,
+    pub items_max: Option<usize>,
+    pub writes_max: Option<usize>,
+    pub reads_max: Option<usize>,
 }
 
 /// The server.
@@ -85,6 +91,11 @@ impl Server {
         let limits = &mut builder.limits_mut().subscriptions;
         limits.min_publishing_interval_ms = 10.0;
         limits.min_sampling_interval_ms = 10.0;
+        set(&mut limits.max_subscriptions_per_session, options.subscriptions_max);
+        set(&mut limits.max_monitored_items_per_sub, options.items_max);
+        set(&mut builder.limits_mut().max_sessions, options.sessions_max);
+        set(&mut builder.limits_mut().operational.max_nodes_per_write, options.writes_max);
+        set(&mut builder.limits_mut().operational.max_nodes_per_read, options.reads_max);
         let (server, handle) = builder.build().unwrap();
         let nodes = handle.node_managers().get_by_name::<SimpleNodeManager>("test").unwrap();
         let namespace = handle.get_namespace_index(NAMESPACE).unwrap();
@@ -135,6 +146,14 @@ impl Server {
         self.handle.subscriptions().notify_data_change([(gone, &self.id(name), AttributeId::Value)].into_iter());
     }
 
+    /// Adds nodes that are written, `Out0` and so on.
+    pub fn add_outputs(&self, count: u32) {
+        for i in 0..count {
+            let name = format!("Out{i}");
+            add_node(&self.nodes, self.namespace, &name, DataTypeId::Double, Variant::Double(0.0), true);
+        }
+    }
+
     /// And brings it back.
     pub fn add(&self, name: &str, value: f64) {
         add_node(&self.nodes, self.namespace, name, DataTypeId::Double, Variant::Double(value), false);
@@ -154,6 +173,10 @@ impl Server {
         self.handle.cancel();
         tokio::time::timeout(PATIENCE, self.task).await.expect("the server stops").unwrap();
     }
+}
+
+fn set(limit: &mut usize, to: Option<usize>) {
+    *limit = to.unwrap_or(*limit);
 }
 
 /// One without protection, or six with.
@@ -410,15 +433,20 @@ impl Rig {
 
     /// Gives a command for a tag; `None` hands the output back.
     pub async fn command(&self, id: u64, tag: u32, value: Option<Value>) {
-        let command = Command {
-            id: CommandId(id),
-            tag: TagId(tag),
-            device: DeviceId(0),
-            value,
-            origin: Origin::Program("test".into()),
-            granted: Utc(0),
-        };
+        self.command_of(id, tag, value, Origin::Program("test".into())).await;
+    }
+
+    pub async fn command_of(&self, id: u64, tag: u32, value: Option<Value>, origin: Origin) {
+        let command =
+            Command { id: CommandId(id), tag: TagId(tag), device: DeviceId(0), value, origin, granted: Utc(0) };
         self.commands.send(command).await.unwrap();
+    }
+
+    /// Requests that were answered until the last outcome: told in the report of the link that follows it.
+    pub async fn answered(&self) -> u64 {
+        let told = |d: &Delivered| Some(d.links.last()?.at > d.outcomes.last()?.at);
+        self.until("a report of the link", |d| told(d) == Some(true)).await;
+        self.see(|d| d.links.last().unwrap().answered)
     }
 
     pub async fn stop(self) -> Arc<Sink> {

@@ -60,6 +60,10 @@ async def main(folder):
     await speeds.set_writable()
     command = await objects.add_variable(at("Cmd"), "Cmd", 0.0, ua.VariantType.Float)
     await command.set_writable()
+    for i in range(30):
+        output = await objects.add_variable(at(f"Out{i}"), f"Out{i}", 0.0, ua.VariantType.Double)
+        if i != 7:
+            await output.set_writable()
     async with server:
         print(f"ready {port} {cert}", flush=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)

@@ -4,8 +4,8 @@
 use super::place::OpcUaPlace;
 use super::read::{ms, value_json};
 use penstock_model::{
-    Command, CommandId, LinkRecord, LinkState, Origin, Outcome, OutcomeState, Quality, Sample, SampleSink, SystemClock,
-    TagSample, Utc, Value,
+    BadReason, Command, CommandId, LinkRecord, LinkState, Origin, Outcome, OutcomeState, Quality, Sample, SampleSink,
+    SystemClock, TagSample, Utc, Value,
 };
 use penstock_opcua::DeviceConfig;
 use serde_json::json;
@@ -110,7 +110,10 @@ async fn sample(place: &OpcUaPlace) -> Result<(Sample, Duration), String> {
     config.points.iter_mut().for_each(|point| point.write = None);
     let limit = limit(&config);
     let begun = Instant::now();
-    let news = drive(config, None, limit, |news| news.sample.is_some()).await?;
+    // A server that has just begun to look at the node says so first: that is not what was asked for.
+    let initial = Quality::Bad(BadReason::Initial);
+    let has_come = |news: &News| news.sample.as_ref().is_some_and(|s| s.quality != initial);
+    let news = drive(config, None, limit, has_come).await?;
     let sample = news.sample.ok_or("the server sent no value")?;
     Ok((sample, begun.elapsed()))
 }

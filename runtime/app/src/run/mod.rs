@@ -11,6 +11,7 @@ pub(crate) mod mqtt;
 mod objects;
 pub(crate) mod opcua_server;
 mod pace;
+mod person_certificates;
 mod realtime;
 mod restore;
 mod retain;

@@ -3,6 +3,7 @@
 //!
 //! The server has threads of its own: whatever its clients ask for, it delays no device, no scan and no page.
 
+use super::person_certificates::PersonCertificates;
 use crate::config::Site;
 use crate::config::opcua_server::OpcUaServerSettings;
 use crossbeam::channel::Receiver;
@@ -19,7 +20,7 @@ use penstock_opcua::{Certificate, Make, Pki};
 use penstock_opcua_server::{Identity, Interval, Person, Plant, Point, Refused, Status};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -39,6 +40,9 @@ const ALARMS_AT_ONCE_MAX: usize = 2_000;
 const REFUSALS_PER_MINUTE_MAX: u32 = 30;
 /// Longest user name or path that is repeated in a record.
 const SHOWN_CHARS_MAX: usize = 96;
+
+/// Begins the second half of the token of a log-in by certificate; the thumbprint follows.
+const BY_CERTIFICATE: &str = "x509-";
 
 type OwnTag = (&'static str, &'static str, &'static str, &'static str, ValueType);
 
@@ -140,11 +144,12 @@ fn identity(folder: &Path, hosts: &[String]) -> Result<Identity, String> {
     if own.application_uri.is_empty() {
         return Err(format!("{} names no application: have a new one made", pki.server_path().display()));
     }
+    pki.prepare_clients().map_err(|e| with_causes(&e))?;
     Ok(Identity {
-        pki_dir: folder.to_path_buf(),
-        // The library reads them below the folder.
-        certificate: "own/server.der".into(),
-        key: "private/server.pem".into(),
+        pki_dir: pki.clients_folder(),
+        // The library reads them relative to the folder.
+        certificate: "../own/server.der".into(),
+        key: "../private/server.pem".into(),
         application_uri: own.application_uri,
     })
 }
@@ -164,6 +169,8 @@ struct EnginePlant {
     users: UserStore,
     /// As of the last look at the file.
     known: RwLock<Arc<Users>>,
+    /// Certificates of persons, as of the last look at their folder.
+    certificates: RwLock<Arc<PersonCertificates>>,
     backoff: Backoff,
     hashing: Mutex<()>,
     waiting: AtomicUsize,
@@ -184,6 +191,7 @@ impl EnginePlant {
             desk: Desk::new(parts.engine, parts.actions, parts.clock, parts.site.hold, &station),
             news: parts.news.clone(),
             known: RwLock::new(users.current()),
+            certificates: RwLock::default(),
             users,
             backoff: Backoff::default(),
             hashing: Mutex::new(()),
@@ -240,7 +248,30 @@ impl EnginePlant {
             Why::ReadOnly => Refused::ReadOnly,
             Why::State => Refused::State,
             Why::Unavailable => Refused::Busy,
+            Why::Record => Refused::Record,
         }
+    }
+
+    /// Reads the certificates of persons anew. Where the folder cannot be read, those of the last look hold.
+    fn look_at_certificates(&self) {
+        match PersonCertificates::read(&self.folder) {
+            Ok(now) => {
+                let before = std::mem::replace(&mut *self.certificates.write(), Arc::new(now));
+                self.certificates.read().tell_news(&before);
+            }
+            Err(error) => tracing::debug!(%error, "the certificates of users cannot be read"),
+        }
+    }
+
+    /// A log-in by a certificate that is nobody's.
+    fn no_such_person(&self, thumbprint: &str, why: &str) -> Option<String> {
+        tracing::warn!(
+            thumbprint,
+            "OPC UA log-in refused: the certificate {why}; a user's is made known by: penstock pki user <name> <file>"
+        );
+        let who = format!("certificate {}@opcua", thumbprint.get(..12).unwrap_or(thumbprint));
+        self.desk.note(&who, Role::Viewer, ActionKind::LoginFailed);
+        None
     }
 
     fn path(&self, tag: TagId) -> Arc<str> {
@@ -298,7 +329,11 @@ impl Plant for EnginePlant {
     fn person(&self, token: &str) -> Option<Person> {
         let (name, opened_with) = token.split_once('#')?;
         let (role, hash) = self.known.read().standing(name)?;
-        (stamp(&hash) == opened_with).then(|| Person { name: format!("{name}@opcua").into(), role })
+        let stands = match opened_with.strip_prefix(BY_CERTIFICATE) {
+            Some(thumbprint) => self.certificates.read().are_of(thumbprint, name, self.clock.now().utc),
+            None => stamp(&hash) == opened_with,
+        };
+        stands.then(|| Person { name: format!("{name}@opcua").into(), role })
     }
 
     fn log_in(&self, name: &str, password: &str) -> Option<String> {
@@ -320,6 +355,32 @@ impl Plant for EnginePlant {
                 None
             }
         }
+    }
+
+    fn log_in_by_certificate(&self, thumbprint: &str) -> Option<String> {
+        // There is nothing to guess, but each try is written down. Counted apart from passwords, which have to wait for others.
+        let from = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        if let Err(wait) = self.backoff.attempt(thumbprint, from, self.clock.now().mono) {
+            tracing::warn!(thumbprint, wait_s = wait.as_secs(), "OPC UA log-in refused: too many failed ones");
+            return None;
+        }
+        self.look_at_certificates();
+        *self.known.write() = self.users.current();
+        match self.certificates.read().whose(thumbprint, self.clock.now().utc) {
+            Ok(name) => {
+                let Some((role, _)) = self.known.read().standing(&name) else {
+                    return self.no_such_person(thumbprint, &format!("is `{name}`'s, who is no user"));
+                };
+                self.backoff.succeeded(thumbprint, from);
+                self.desk.note(&format!("{name}@opcua"), role, ActionKind::Login);
+                Some(format!("{name}#{BY_CERTIFICATE}{thumbprint}"))
+            }
+            Err(why) => self.no_such_person(thumbprint, &why),
+        }
+    }
+
+    fn admit(&self, certificate: &[u8]) -> Result<(), String> {
+        Pki::at(&self.folder).judge_client(certificate).map(drop)
     }
 
     fn write(&self, person: &Person, tag: TagId, value: Option<Value>) -> Result<(), Refused> {
@@ -385,6 +446,7 @@ impl Plant for EnginePlant {
 
     fn housekeeping(&self) {
         *self.known.write() = self.users.current();
+        self.look_at_certificates();
         let rejected: Vec<Certificate> = match Pki::at(&self.folder).tidy() {
             Ok(rejected) => rejected,
             Err(error) => {

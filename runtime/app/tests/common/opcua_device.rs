@@ -1,4 +1,4 @@
-//! An OPC UA device that holds two nodes and remembers every write, behind a wire that can be cut, for tests that ask
+//! An OPC UA device that holds some nodes and remembers every write, behind a wire that can be cut, for tests that ask
 //! what a device really got. The server is the library's own; nothing of the driver is in it.
 
 use opcua::server::address_space::VariableBuilder;
@@ -81,6 +81,12 @@ impl OpcUaDevice {
     pub fn written(&self, node: &str, since: Instant) -> Vec<(Instant, f64)> {
         let writes = self.held.writes.lock().unwrap();
         writes.iter().filter(|(at, n, _)| n == node && *at >= since).map(|(at, _, v)| (*at, *v)).collect()
+    }
+
+    /// The first write of all since the moment: which node, and what.
+    pub fn first_written(&self, since: Instant) -> Option<(String, f64)> {
+        let writes = self.held.writes.lock().unwrap();
+        writes.iter().find(|(at, ..)| *at >= since).map(|(_, node, value)| (node.clone(), *value))
     }
 
     /// Waits until a node was written with this value since the moment; how long after it that was.

@@ -77,6 +77,12 @@ impl Recorder {
         writes.iter().filter(|(at, r, _)| *r == register && *at >= since).map(|(at, _, v)| (*at, *v)).collect()
     }
 
+    /// The first write of all since the moment: which register, and what.
+    pub fn first_written(&self, since: Instant) -> Option<(u16, u16)> {
+        let writes = self.held.writes.lock().unwrap();
+        writes.iter().find(|(at, ..)| *at >= since).map(|(_, register, value)| (*register, *value))
+    }
+
     /// Waits until a register was written with this value since the moment; how long after it that was.
     pub fn wait_for(&self, register: u16, value: u16, since: Instant, limit: Duration) -> Duration {
         let start = Instant::now();

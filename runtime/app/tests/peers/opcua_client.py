@@ -263,4 +263,5 @@ async def main(port, folder, what):
     print("well", what)
 
 
-asyncio.run(main(int(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3]))
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3]))
