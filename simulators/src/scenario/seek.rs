@@ -161,7 +161,7 @@ impl Reading<'_> {
         let tag = self.settable(entry.place, &path)?;
         let (low, high) = (self.number(from)?, self.number(to)?);
         let limits = tag.limits.unwrap_or((f64::MIN, f64::MAX));
-        if tag.switch || !(low < high) || low < limits.0 || high > limits.1 {
+        if tag.switch || low >= high || low < limits.0 || high > limits.1 {
             let message = format!("`{path}` is sought between two numbers, the smaller first, within its limits");
             self.wrong(from.place, message, None);
             return None;

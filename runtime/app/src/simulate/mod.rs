@@ -10,8 +10,10 @@ mod matrix;
 mod progress;
 mod report;
 mod script;
+mod swing;
 mod tally;
 mod text;
+pub mod tune;
 
 use crate::config::{Overrides, Site};
 use crate::run::observe_ledger;

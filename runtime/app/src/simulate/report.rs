@@ -107,10 +107,13 @@ fn loops(site: &Site, tally: &Tally) -> Json {
     };
     let all = tally.loops.iter().map(|l| {
         let def = site.tags.get(l.measured);
+        let swing = l.swing.found();
         json!({
             "measured": &*def.path, "set_point": &*site.tags.get(l.set_point).path, "unit": def.unit.as_str(),
             "mean_abs_error": l.error.mean(), "iae_unit_h": l.error.sum * tally.look_s / HOUR_S, "max_abs_error": l.error.most(),
             "good_share": l.error.known(), "saturated_share": share(l.saturated, l.error.seconds),
+            "oscillation": swing.map(|(regularity, _)| regularity),
+            "oscillation_period_s": swing.map(|(_, looks)| looks * tally.look_s),
             "output_travel_per_day": l.outputs.iter().filter_map(way).collect::<Map<String, Json>>(),
         })
     });

@@ -1,5 +1,6 @@
 //! What is counted while a simulation runs: loops, outputs, quantities, chemicals, alarms, limits, writes, faults.
 
+use super::swing::Swing;
 use crate::config::Site;
 use penstock_engine::Engine;
 use penstock_ledger::Quantity;
@@ -69,6 +70,8 @@ pub struct LoopTally {
     pub outputs: Vec<TagId>,
     /// Absolute error.
     pub error: Spread,
+    /// Crossings of the set-point.
+    pub swing: Swing,
     /// Seconds in which every limited output of the loop stood at a limit.
     pub saturated: u64,
 }
@@ -268,7 +271,9 @@ impl Tally {
         let now = &self.now;
         let number = |tag: TagId| now[tag.index()];
         for l in &mut self.loops {
-            l.error.add(number(l.measured).zip(number(l.set_point)).map(|(pv, sp)| (pv - sp).abs()));
+            let error = number(l.measured).zip(number(l.set_point)).map(|(pv, sp)| pv - sp);
+            l.error.add(error.map(f64::abs));
+            l.swing.add(error);
             let at_limit = |tag: &TagId| {
                 let (low, high) = self.bounds[tag.index()]?;
                 number(*tag).map(|x| x <= low + MOVE_MIN || x >= high - MOVE_MIN)
@@ -317,7 +322,7 @@ fn of_loop(site: &Site, measured: TagId, set_point: TagId) -> LoopTally {
     }
     outputs.sort_unstable();
     outputs.dedup();
-    LoopTally { measured, set_point, outputs, error: Spread::default(), saturated: 0 }
+    LoopTally { measured, set_point, outputs, error: Spread::default(), swing: Swing::default(), saturated: 0 }
 }
 
 /// Dosed chemicals: the volume flows of the ledger's activities, and every other measured flow in the unit of dosing.

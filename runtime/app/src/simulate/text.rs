@@ -73,21 +73,26 @@ fn head(f: &mut Formatter<'_>, r: &Json) -> fmt::Result {
 fn loops(f: &mut Formatter<'_>, loops: &Json) -> fmt::Result {
     writeln!(
         f,
-        "\n{:<28}{:>12}{:>12}{:>12}{:>10}{:>11}",
-        "loop", "mean |e|", "IAE/h", "max |e|", "known", "saturated"
+        "\n{:<28}{:>12}{:>12}{:>12}{:>10}{:>11}{:>12}",
+        "loop", "mean |e|", "IAE/h", "max |e|", "known", "saturated", "oscillation"
     )?;
     for l in list(loops) {
         writeln!(
             f,
-            "{:<28}{:>12}{:>12}{:>12}{:>10}{:>11}  {}",
+            "{:<28}{:>12}{:>12}{:>12}{:>10}{:>11}{:>12}  {}",
             text(&l["measured"]),
             number(&l["mean_abs_error"]),
             number(&l["iae_unit_h"]),
             number(&l["max_abs_error"]),
             percent(&l["good_share"]),
             percent(&l["saturated_share"]),
+            number(&l["oscillation"]),
             text(&l["unit"]),
         )?;
+        // Crossings more regular than chance: the loop swings.
+        if l["oscillation"].as_f64().is_some_and(|regularity| regularity > 1.0) {
+            writeln!(f, "    swings with a period of {} s", number(&l["oscillation_period_s"]))?;
+        }
         for (output, travel) in pairs(&l["output_travel_per_day"]) {
             writeln!(f, "    by {output}, travel {} a day", number(travel))?;
         }
