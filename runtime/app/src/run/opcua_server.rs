@@ -256,8 +256,9 @@ impl EnginePlant {
     fn look_at_certificates(&self) {
         match PersonCertificates::read(&self.folder) {
             Ok(now) => {
-                let before = std::mem::replace(&mut *self.certificates.write(), Arc::new(now));
-                self.certificates.read().tell_news(&before);
+                let now = Arc::new(now);
+                let before = std::mem::replace(&mut *self.certificates.write(), now.clone());
+                now.tell_news(&before);
             }
             Err(error) => tracing::debug!(%error, "the certificates of users cannot be read"),
         }
@@ -366,9 +367,12 @@ impl Plant for EnginePlant {
         }
         self.look_at_certificates();
         *self.known.write() = self.users.current();
-        match self.certificates.read().whose(thumbprint, self.clock.now().utc) {
+        // What follows waits for the disk, and holds no lock meanwhile.
+        let whose = self.certificates.read().whose(thumbprint, self.clock.now().utc);
+        match whose {
             Ok(name) => {
-                let Some((role, _)) = self.known.read().standing(&name) else {
+                let standing = self.known.read().standing(&name);
+                let Some((role, _)) = standing else {
                     return self.no_such_person(thumbprint, &format!("is `{name}`'s, who is no user"));
                 };
                 self.backoff.succeeded(thumbprint, from);
