@@ -6,7 +6,8 @@ use std::process::{Command, Output};
 fn tune(options: &[&str]) -> Output {
     let site = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../configs/jinan-wwtp");
     let mut command = Command::new(env!("CARGO_BIN_EXE_penstock"));
-    command.arg("tune").arg(site).args(["--settle-hours", "0.25"]).args(options).output().unwrap()
+    command.arg("tune").arg(site).args(["--settle-hours", "0.25"]).args(options);
+    command.output().expect("penstock starts")
 }
 
 fn said(output: &Output) -> String {
