@@ -11,12 +11,20 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(90);
 /// Valve commands of the zones and speed commands of the blowers, from holding register 40001 on.
 const COMMANDS: (u16, u16) = (0, 6);
+/// Run commands of the blowers, coils from 1 on.
+const RUNS: (u16, u16) = (0, 3);
 /// The heartbeat, 40900.
 const HEART: u16 = 899;
 
 async fn commands(address: &str) -> Vec<f64> {
     let words = holding_registers(address, 1, COMMANDS.0, COMMANDS.1).await;
     words.into_iter().map(|word| f64::from(word) * 0.01).collect()
+}
+
+async fn coils(address: &str, unit: u8, pdu: u16, count: u16) -> Vec<bool> {
+    use tokio_modbus::client::{Reader, tcp};
+    let mut context = tcp::connect_slave(address.parse().unwrap(), tokio_modbus::Slave(unit)).await.unwrap();
+    context.read_coils(pdu, count).await.unwrap().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,6 +42,7 @@ async fn after_kill_9_the_next_runtime_goes_on_where_the_outputs_stand() {
 
     let plc = &sim.devices["aeration_plc"];
     let before = commands(plc).await;
+    let ran = coils(plc, 1, RUNS.0, RUNS.1).await;
     let (dead, killed) = (plant.runtime_pid().unwrap(), Instant::now());
     send(dead, rustix::process::Signal::KILL);
     let heart = holding_registers(plc, 1, HEART, 1).await[0];
@@ -46,6 +55,7 @@ async fn after_kill_9_the_next_runtime_goes_on_where_the_outputs_stand() {
         assert!(killed.elapsed() < LIMIT, "nobody took over: {beats:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
         seen.push(commands(plc).await);
+        assert_eq!(coils(plc, 1, RUNS.0, RUNS.1).await, ran, "no machine is started or stopped by a restart: {seen:?}");
         let now = holding_registers(plc, 1, HEART, 1).await[0];
         if now != heart {
             back.get_or_insert(killed.elapsed());
