@@ -13,6 +13,8 @@ const LIMIT: Duration = Duration::from_secs(90);
 const COMMANDS: (u16, u16) = (0, 6);
 /// Run commands of the blowers, coils from 1 on.
 const RUNS: (u16, u16) = (0, 3);
+/// After so long without a beat the PLC takes local control: what stands there then is its own.
+const WATCHED: Duration = Duration::from_secs(5);
 /// The heartbeat, 40900.
 const HEART: u16 = 899;
 
@@ -29,6 +31,17 @@ async fn coils(address: &str, unit: u8, pdu: u16, count: u16) -> Vec<bool> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_kill_9_the_next_runtime_goes_on_where_the_outputs_stand() {
+    for _ in 0..3 {
+        if one_goes_on().await < WATCHED {
+            return;
+        }
+        println!("this machine was so slow that the PLC took local control: nothing is seen of a takeover");
+    }
+    panic!("three times nobody took over before the PLC's own watch ended");
+}
+
+/// Kills a runtime. How long after it the heart beat again; what stands then is judged where it was in time.
+async fn one_goes_on() -> Duration {
     let dir = tempfile::tempdir().unwrap();
     let sim = Sim::start();
     let plant = Plant::start(&bundled_site(), dir.path(), &sim);
@@ -50,12 +63,12 @@ async fn after_kill_9_the_next_runtime_goes_on_where_the_outputs_stand() {
     // The next runtime has taken over when its heart beats.
     let mut beats = std::collections::BTreeSet::new();
     let mut seen: Vec<Vec<f64>> = Vec::new();
-    let mut back = None;
+    let (mut back, mut ran_on) = (None, true);
     while beats.len() < 5 {
         assert!(killed.elapsed() < LIMIT, "nobody took over: {beats:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
         seen.push(commands(plc).await);
-        assert_eq!(coils(plc, 1, RUNS.0, RUNS.1).await, ran, "no machine is started or stopped by a restart: {seen:?}");
+        ran_on &= coils(plc, 1, RUNS.0, RUNS.1).await == ran;
         let now = holding_registers(plc, 1, HEART, 1).await[0];
         if now != heart {
             back.get_or_insert(killed.elapsed());
@@ -63,7 +76,12 @@ async fn after_kill_9_the_next_runtime_goes_on_where_the_outputs_stand() {
         }
     }
     assert!(plant.runtime_pid().is_some_and(|pid| pid != dead), "the supervisor started another one");
-    println!("the heart beat again {:?} after the kill", back.unwrap());
+    let back = back.unwrap();
+    println!("the heart beat again {back:?} after the kill");
+    if back >= WATCHED {
+        return back;
+    }
+    assert!(ran_on, "a restart starts and stops no machine: {seen:?}");
     for row in &seen {
         for (place, (now, before)) in row.iter().zip(&before).enumerate() {
             let near = (now - before).abs() <= 0.05 * before.max(20.0);
@@ -71,4 +89,5 @@ async fn after_kill_9_the_next_runtime_goes_on_where_the_outputs_stand() {
         }
     }
     assert!(plant.stop());
+    back
 }
