@@ -226,13 +226,14 @@ fn certificates_of_authorities_and_persons_count_while_they_stand() {
     add_user(&state, OPERATOR, "operator");
 
     let apply = || {
-        common::edit(&site.join("tags.yaml"), "title: { zh: 液位, en: Level }", "title: { zh: 水深, en: Depth }");
+        common::edit(&site.join("alarms.yaml"), "en: Level is high", "en: Level is too high");
         let mut command = Command::new(PENSTOCK);
         command.arg("apply").arg(&site).args(["--yes", "--lang", "en", "--state"]).arg(&state);
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&[output.stdout, output.stderr].concat()));
     };
     peer.run_with("anew", apply).unwrap_or_else(|said| panic!("{said}\n{}", log()));
+    assert!(log().contains("the OPC UA server is begun anew"), "{}", log());
 
     let actions = Session::login(&plant.url, ENGINEER).get("/api/actions").to_string();
     for part in ["zhang@opcua", "certificate "] {
