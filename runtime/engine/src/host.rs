@@ -252,8 +252,7 @@ fn bounds(engine: &mut rhai::Engine) {
         .set_max_expr_depths(limits::SCRIPT_EXPRESSION_DEPTH_MAX, limits::SCRIPT_EXPRESSION_DEPTH_MAX)
         .set_max_array_size(limits::SCRIPT_COLLECTION_MAX)
         .set_max_map_size(limits::SCRIPT_COLLECTION_MAX)
-        .set_max_string_size(limits::SCRIPT_STRING_BYTES_MAX)
-        .set_max_modules(0);
+        .set_max_string_size(limits::SCRIPT_STRING_BYTES_MAX);
 }
 
 /// `io.do` and its like: after a dot every word is a name, also one that Rhai keeps for itself.
@@ -426,5 +425,12 @@ mod tests {
         for source in ["timestamp()", "sleep(1)", "eval(\"1\")", "import \"x\" as y;", "exit()", "Fn(\"f\")"] {
             assert!(Host::new().engine.eval::<Dynamic>(source).is_err(), "{source} is reachable");
         }
+    }
+
+    #[test]
+    fn a_nameless_function_sees_its_arguments_alone() {
+        assert_eq!(eval("let all = [1, 2, 3].map(|x| x * 2); all[2]"), Ok(6.0));
+        let message = eval("let k = 2; let all = [1, 2, 3].map(|x| x * k); all[2]").unwrap_err();
+        assert!(message.contains('k'), "{message}");
     }
 }
