@@ -129,18 +129,22 @@ fn nanos(time: Duration) -> u64 {
 /// the largest seen.
 fn percentiles(counts: impl Iterator<Item = u64> + Clone, max_ns: u64) -> Percentiles {
     let total: u64 = counts.clone().sum();
-    let at = |per_mille: u64| {
-        let wanted = total.saturating_mul(per_mille).div_ceil(1_000);
-        let mut seen = 0;
-        for (index, count) in counts.clone().enumerate() {
-            seen += count;
-            if count > 0 && seen >= wanted {
-                return Duration::from_nanos(top(index).min(max_ns));
-            }
+    let wanted = [500, 990, 999].map(|per_mille| total.saturating_mul(per_mille).div_ceil(1_000));
+    let mut found = [max_ns; 3];
+    let (mut seen, mut next) = (0, 0);
+    // One walk for all: the shares rise, and whoever reads does so on the thread of a scan.
+    for (index, count) in counts.enumerate().filter(|(_, count)| *count > 0) {
+        seen += count;
+        while next < wanted.len() && seen >= wanted[next] {
+            found[next] = top(index).min(max_ns);
+            next += 1;
         }
-        Duration::from_nanos(max_ns)
-    };
-    Percentiles { p50: at(500), p99: at(990), p999: at(999), max: Duration::from_nanos(max_ns) }
+        if next == wanted.len() {
+            break;
+        }
+    }
+    let [p50, p99, p999] = found.map(Duration::from_nanos);
+    Percentiles { p50, p99, p999, max: Duration::from_nanos(max_ns) }
 }
 
 fn bucket(ns: u64) -> usize {
