@@ -83,6 +83,8 @@ pub struct Instrument {
     range: (f64, f64),
     service: Option<Service>,
     lags: Option<Vec<f64>>,
+    /// Share of the way that a lag goes in one step, and the step it holds for, s: the same step comes again and again.
+    share: (f64, f64),
     noise: (f64, f64),
     noise_at: f64,
     held_for: f64,
@@ -113,6 +115,7 @@ impl Instrument {
             range,
             service: service::of(tag),
             lags: None,
+            share: (0.0, 0.0),
             noise,
             noise_at: 0.0,
             held_for: f64::MAX,
@@ -204,9 +207,11 @@ impl Instrument {
         let lags = self.lags.get_or_insert_with(|| vec![truth; count]);
         // What stands in cleaning water or a standard does not see the plant: afterwards it comes back from where it was.
         if measures || condition == Condition::WarmUp {
-            let share = 1.0 - (-dt / tau_s).exp();
+            if self.share.1 != dt {
+                self.share = (1.0 - (-dt / tau_s).exp(), dt);
+            }
             for lag in lags {
-                *lag += (shown - *lag) * share;
+                *lag += (shown - *lag) * self.share.0;
                 shown = *lag;
             }
         }

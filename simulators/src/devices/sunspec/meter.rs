@@ -62,35 +62,37 @@ impl SunSpecMeter {
     /// Lays what the meter shows.
     pub fn publish(&mut self, meter: &Meter) {
         let image = &mut *self.image.lock();
-        let at = METER;
         let (w, var) = (meter.power_kw * 1000.0, meter.reactive_kvar * 1000.0);
         let va = w.hypot(var);
         let sign = if w < 0.0 { -1.0 } else { 1.0 };
         let each = sign * meter.current_a();
         let factor = self.amperes.fit(3.0 * each);
         let (sum, phase) = (self.amperes.lay(3.0 * each), self.amperes.lay(each));
-        image.put_holding(at.point("A"), &[sum, phase, phase, phase, factor]);
+        image.put_holding(const { METER.point("A") }, &[sum, phase, phase, phase, factor]);
         let line = fixed_i16(meter.voltage_v, -1);
         let phase = fixed_i16(meter.voltage_v / 3.0_f64.sqrt(), -1);
         let minus_one = -1_i16 as u16;
-        image.put_holding(at.point("PhV"), &[phase, phase, phase, phase, line, line, line, line, minus_one]);
-        image.put_holding(at.point("Hz"), &[fixed_i16(meter.frequency_hz, -2), -2_i16 as u16]);
-        put_quantity(image, at.point("W"), &mut self.watts, w);
-        put_quantity(image, at.point("VA"), &mut self.apparent, va);
-        put_quantity(image, at.point("VAR"), &mut self.reactive, var);
+        image.put_holding(
+            const { METER.point("PhV") },
+            &[phase, phase, phase, phase, line, line, line, line, minus_one],
+        );
+        image.put_holding(const { METER.point("Hz") }, &[fixed_i16(meter.frequency_hz, -2), -2_i16 as u16]);
+        put_quantity(image, const { METER.point("W") }, &mut self.watts, w);
+        put_quantity(image, const { METER.point("VA") }, &mut self.apparent, va);
+        put_quantity(image, const { METER.point("VAR") }, &mut self.reactive, var);
         // In percent: 100.00 is unity.
         let factor = fixed_i16(100.0 * meter.power_factor(), -2);
-        image.put_holding(at.point("PF"), &[factor, factor, factor, factor, -2_i16 as u16]);
+        image.put_holding(const { METER.point("PF") }, &[factor, factor, factor, factor, -2_i16 as u16]);
         // The counters roll over at 2^32 Wh, a good 4 GWh.
-        put_u32(image, at.point("TotWhExp"), (meter.export.count() * WH_PER_COUNT) as u32);
-        put_u32(image, at.point("TotWhImp"), (meter.import.count() * WH_PER_COUNT) as u32);
-        image.put_holding(at.point("TotWh_SF"), &[0]);
+        put_u32(image, const { METER.point("TotWhExp") }, (meter.export.count() * WH_PER_COUNT) as u32);
+        put_u32(image, const { METER.point("TotWhImp") }, (meter.import.count() * WH_PER_COUNT) as u32);
+        image.put_holding(const { METER.point("TotWh_SF") }, &[0]);
         let events = match meter.voltage_v {
             v if v < FAILED_V => POWER_FAILURE | UNDER_VOLTAGE,
             v if v < UNDER_V => UNDER_VOLTAGE,
             _ => 0,
         };
-        put_u32(image, at.point("Evt"), events);
+        put_u32(image, const { METER.point("Evt") }, events);
     }
 }
 
