@@ -213,6 +213,11 @@ pub struct DeviceConfig {
 }
 
 impl DeviceConfig {
+    /// Numbers and tags of the points that are written.
+    pub(crate) fn written(&self) -> impl Iterator<Item = (usize, TagId)> {
+        self.points.iter().enumerate().filter(|(_, p)| p.write.is_some()).map(|(i, p)| (i, p.tag))
+    }
+
     /// What cannot work although every key is spelt right. Empty when all is well.
     #[must_use]
     pub fn check(&self) -> Vec<String> {

@@ -18,7 +18,6 @@
 //! | `quirks` | what is peculiar to a kind of device |
 //! | `pdu`, `frame` | questions and answers as bytes; the frames around them |
 //! | `transport` | one question, one answer, or why not |
-//! | `commands` | last command per point, and what became of it |
 //! | `channel` | connect, whose turn it is, lose, connect again |
 //! | `breaker` | what a unit that does not answer may cost |
 //! | `unit` | what a unit has to do, one question at a time |
@@ -33,7 +32,6 @@ mod address;
 mod breaker;
 mod channel;
 mod codec;
-mod commands;
 mod config;
 mod discover;
 mod frame;

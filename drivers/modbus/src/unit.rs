@@ -4,7 +4,7 @@
 //! failure on. A connection alone is not *up*: a gateway accepts connections for a device that is switched off.
 
 use crate::breaker::Breaker;
-use crate::commands::{Book, News};
+use crate::codec::Encoded;
 use crate::config::DeviceConfig;
 use crate::discover::Discovery;
 use crate::line::Transport;
@@ -12,7 +12,7 @@ use crate::link::Link;
 use crate::pdu::{Answer, Request, refusal};
 use crate::read::{Group, PointState, deliver_link_loss};
 use crate::transport::{CallError, Wire};
-use penstock_model::{Clock, Command, Outcome, OutcomeState, SampleSink};
+use penstock_model::{Clock, Command, CommandBook, CommandNews, Outcome, OutcomeState, SampleSink};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub(crate) struct Unit {
     pub(crate) sink: Arc<dyn SampleSink>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) link: Link,
-    pub(crate) book: Book,
+    pub(crate) book: CommandBook<Encoded, Instant>,
     /// What is polled, as learned: refused requests are split.
     pub(crate) groups: Vec<Group>,
     /// What is known of each point.
@@ -118,7 +118,7 @@ impl Unit {
         let link = Link::new(config.id, config.name.clone(), sink.clone(), clock.clone());
         let now = Instant::now();
         Unit {
-            book: Book::new(&config),
+            book: CommandBook::new(config.name.clone(), config.written()),
             groups: Group::all(&config, &[], now),
             discovery: Discovery::of(&config, now),
             points: vec![PointState::default(); config.points.len()],
@@ -387,7 +387,7 @@ impl Unit {
     }
 
     /// Gives news of a command.
-    pub(crate) fn tell(&self, (id, tag, state): News) {
+    pub(crate) fn tell(&self, (id, tag, state): CommandNews) {
         if let OutcomeState::Failed(reason) = &state {
             tracing::warn!(device = %self.config.name, command = id.0, %reason, "command failed");
         }

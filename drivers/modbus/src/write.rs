@@ -1,7 +1,6 @@
 //! Commands out: encode, write, read back, say what became of it. And the heartbeat.
 
 use crate::codec::{Encoded, decode};
-use crate::commands::DueCheck;
 use crate::config::{PointConfig, WriteConfig};
 use crate::limits::{BEAT_LOOK, VERIFY_STEP_MAX, VERIFY_STEP_MIN};
 use crate::pdu::{Answer, ILLEGAL_FUNCTION, Request};
@@ -9,7 +8,7 @@ use crate::quirks::WriteWith;
 use crate::read::places;
 use crate::transport::{CallError, Wire};
 use crate::unit::{Trouble, Unit, in_words, next_deadline, trouble};
-use penstock_model::{Command, OutcomeState, Value};
+use penstock_model::{Command, DueCheck, OutcomeState, Value};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -53,7 +52,7 @@ impl Unit {
         self.book.confirm(index, command.id);
         self.tell((command.id, command.tag, OutcomeState::Acknowledged));
         let until = Instant::now() + config.verify_within;
-        self.check(wire, DueCheck { point: index, command, encoded, until }).await
+        self.check(wire, DueCheck { point: index, command, written: encoded, until }).await
     }
 
     fn not_written(
@@ -82,8 +81,8 @@ impl Unit {
     }
 
     /// Reads a written point back: right, wrong for good, or to be asked again.
-    pub(crate) async fn check(&mut self, wire: &mut Wire, due: DueCheck) -> Result<(), Trouble> {
-        let DueCheck { point: index, command, encoded, until } = due;
+    pub(crate) async fn check(&mut self, wire: &mut Wire, due: DueCheck<Encoded, Instant>) -> Result<(), Trouble> {
+        let DueCheck { point: index, command, written: encoded, until } = due;
         let point = self.config.points[index].clone();
         let (Some(value), Some(config)) = (&command.value, point.write) else { return Ok(()) };
         if !point.is_placed() {

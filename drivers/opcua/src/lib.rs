@@ -19,7 +19,7 @@
 //! | `pki_server` | the same folder for our own server |
 //! | `connect` | endpoint, identity, session |
 //! | `feed` | notifications into samples |
-//! | `commands`, `write` | last command per point, and what became of it |
+//! | `write` | commands: converted, written, read back |
 //! | `session` | the link: connect, serve, lose, reconnect |
 //! | `subscribe` | a group's values: subscribed or read; nodes that go and come back |
 //! | `browse` | what a server has, for a person |
@@ -30,7 +30,6 @@ mod browse;
 mod capacity;
 mod certificate;
 mod chain;
-mod commands;
 mod config;
 mod connect;
 mod convert;

@@ -5,7 +5,6 @@
 //! answer any more; a subscription that alone falls silent is created again.
 
 use crate::capacity::Capacity;
-use crate::commands::{Book, News};
 use crate::config::DeviceConfig;
 use crate::connect::{Driven, Open, client, in_words, open};
 use crate::convert::bare;
@@ -17,10 +16,10 @@ use crate::node::{NodeRef, parse_node};
 use crate::subscribe::Source;
 use opcua::client::{Client, Session};
 use opcua::types::{
-    Error, NamespaceMap, NodeId, ReadValueId, StatusCode, TimestampsToReturn, VariableId, VariantScalarTypeId,
+    Error, NamespaceMap, NodeId, ReadValueId, StatusCode, TimestampsToReturn, VariableId, Variant, VariantScalarTypeId,
 };
 use penstock_model::limits::{RECONNECT_WAIT_MAX, RECONNECT_WAIT_MIN};
-use penstock_model::{Clock, Command, Outcome, OutcomeState, SampleSink};
+use penstock_model::{Clock, Command, CommandBook, CommandNews, Outcome, OutcomeState, SampleSink};
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
@@ -33,7 +32,7 @@ pub(crate) struct Driver {
     pub(crate) config: Arc<DeviceConfig>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) link: Link,
-    pub(crate) book: Book,
+    pub(crate) book: CommandBook<Variant, Instant>,
     pub(crate) feed: Arc<Feed>,
     sink: Arc<dyn SampleSink>,
     expiry: Expiry,
@@ -96,7 +95,7 @@ impl Driver {
         let config = Arc::new(config);
         Driver {
             link: Link::new(config.id, config.name.clone(), sink.clone(), clock.clone()),
-            book: Book::new(&config),
+            book: CommandBook::new(config.name.clone(), config.written()),
             feed: Arc::new(Feed::new(config.clone(), sink.clone(), clock.clone())),
             expiry: Expiry::new(config.clone(), sink.clone(), clock.clone()),
             nodes: config.points.iter().map(|p| parse_node(&p.node).map_err(|e| e.to_string())).collect(),
@@ -341,7 +340,7 @@ impl Driver {
     }
 
     /// Gives news of a command.
-    pub(crate) fn tell(&self, (id, tag, state): News) {
+    pub(crate) fn tell(&self, (id, tag, state): CommandNews) {
         if let OutcomeState::Failed(reason) = &state {
             tracing::warn!(device = %self.config.name, command = id.0, %reason, "command failed");
         }

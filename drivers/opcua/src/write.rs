@@ -4,7 +4,6 @@
 //! written as is read back in one request too. A server that refuses a request as a whole is asked for less of it, in the
 //! end for each item alone, so that one item harms no other.
 
-use crate::commands::DueCheck;
 use crate::config::PointConfig;
 use crate::connect::in_words;
 use crate::convert::{self, read};
@@ -18,6 +17,9 @@ use penstock_model::{Command, OutcomeState};
 use std::collections::{HashMap, VecDeque};
 use tokio::time::Instant;
 
+/// A read-back of a node.
+type DueCheck = penstock_model::DueCheck<Variant, Instant>;
+
 /// A command on its way into a request.
 struct Outgoing {
     point: usize,
@@ -30,6 +32,11 @@ struct Outgoing {
 }
 
 impl Driver {
+    /// The command of a point goes out. True when it does so for the first time.
+    fn sent(&mut self, point: usize) -> bool {
+        self.book.send(point, None).is_some_and(|(_, first)| first)
+    }
+
     /// Sends what waits, as much of it as goes into one request, the most urgent first, and reads it back once.
     pub(crate) async fn write_pending(&mut self, live: &mut Live) -> Result<(), End> {
         let pending = self.book.pending(self.writes.min(live.capacity.write));
@@ -41,7 +48,7 @@ impl Driver {
             Ok(unknown) => unknown,
             Err(end) => {
                 for (point, command) in &pending {
-                    let first = self.book.send(*point);
+                    let first = self.sent(*point);
                     self.fail_by_link(command, first, *point, &end);
                 }
                 return Err(end);
@@ -56,7 +63,7 @@ impl Driver {
             match made {
                 Ok(out) => batch.push_back(out),
                 Err(why) => {
-                    self.book.send(point);
+                    self.sent(point);
                     let config = &self.config.points[point];
                     self.fail(&command, &format!("{}: {why} ({})", config.path, config.node));
                 }
@@ -136,7 +143,7 @@ impl Driver {
         while !batch.is_empty() {
             let mut chunk: Vec<Outgoing> = batch.drain(..size.clamp(1, batch.len())).collect();
             for out in chunk.iter_mut().filter(|out| out.first.is_none()) {
-                out.first = Some(self.book.send(out.point));
+                out.first = Some(self.sent(out.point));
                 self.tell((out.command.id, out.command.tag, OutcomeState::Sent));
             }
             let asks: Vec<WriteValue> = chunk.iter().map(|out| out.ask.clone()).collect();

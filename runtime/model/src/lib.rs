@@ -10,6 +10,7 @@
 
 mod alarm;
 mod claim;
+mod command_book;
 mod contract;
 mod error;
 pub mod limits;
@@ -30,6 +31,7 @@ pub use claim::{
     Claim, ClaimError, Command, CommandId, Fallback, FallbackAction, FallbackCause, Origin, Outcome, OutcomeState,
     Priority, Wish,
 };
+pub use command_book::{CommandBook, CommandNews, DueCheck};
 pub use contract::{CommandSink, Liveness, QueueFull, RecordSink, SampleSink};
 pub use error::with_causes;
 pub use object::{Cause, HoldTimes, MaintenanceLock, Mode, ObjectEvent, ObjectEventKind, OfferedMode, OrderError};
