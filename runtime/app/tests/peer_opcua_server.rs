@@ -135,109 +135,121 @@ impl Peer {
     }
 }
 
+/// A site under way whose users are known, and the peer beside it.
+struct Scene {
+    plant: Plant,
+    peer: Peer,
+    site: PathBuf,
+    state: PathBuf,
+    dir: tempfile::TempDir,
+}
+
+impl Scene {
+    /// None where there is no Python with the peer's library.
+    fn begin(script: &'static str) -> Option<Scene> {
+        let Some(python) = std::env::var_os(PYTHON) else {
+            println!("skipped: {PYTHON} is not set; `cargo xtask test --only peers` sets it");
+            return None;
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let (port, state) = (free_port(), dir.path().join("state"));
+        let site = site(dir.path(), port);
+        for (user, role) in [(OPERATOR, "operator"), (VIEWER, "viewer"), (ENGINEER, "engineer")] {
+            add_user(&state, user, role);
+        }
+        let plant = Plant::launch(&site, &state, &[], &[]);
+        until("the server listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+        let peer = Peer { python, script, port, folder: dir.path().to_path_buf() };
+        Some(Scene { plant, peer, site, state, dir })
+    }
+
+    /// The peer plays one of its parts, or we tell what it and the runtime said.
+    fn play(&self, what: &str) {
+        self.peer.run(what).unwrap_or_else(|said| panic!("{what}: {said}\n{}", self.log()));
+    }
+
+    /// The same with something between its `ready` and its going on.
+    fn play_with(&self, what: &str, meanwhile: impl FnOnce()) {
+        self.peer.run_with(what, meanwhile).unwrap_or_else(|said| panic!("{what}: {said}\n{}", self.log()));
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.state.join("runtime.log")).unwrap_or_default()
+    }
+
+    fn penstock(&self, words: &[&str]) {
+        let output = Command::new(PENSTOCK).args(words).arg("--state").arg(&self.state).output().unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success(), "{words:?}: {said}");
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.dir.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// What persons did, as the pages show it.
+    fn actions(&self) -> String {
+        Session::login(&self.plant.url, ENGINEER).get("/api/actions").to_string()
+    }
+}
+
 #[test]
 fn a_foreign_client_reads_writes_and_acknowledges_with_its_users_rights() {
-    let Some(python) = std::env::var_os(PYTHON) else {
-        println!("skipped: {PYTHON} is not set; `cargo xtask test --only peers` sets it");
-        return;
-    };
-    let dir = tempfile::tempdir().unwrap();
-    let (port, state) = (free_port(), dir.path().join("state"));
-    let site = site(dir.path(), port);
-    for (user, role) in [(OPERATOR, "operator"), (VIEWER, "viewer"), (ENGINEER, "engineer")] {
-        add_user(&state, user, role);
-    }
-    let plant = Plant::launch(&site, &state, &[], &[]);
-    until("the server listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
-    let peer = Peer { python, script: "opcua_client.py", port, folder: dir.path().to_path_buf() };
-    peer.run("make").unwrap();
-    peer.run("untrusted").unwrap();
+    let Some(scene) = Scene::begin("opcua_client.py") else { return };
+    scene.play("make");
+    scene.play("untrusted");
     // It was kept for a person to decide about.
-    let rejected = state.join("pki/rejected");
+    let rejected = scene.state.join("pki/rejected");
     until("the client's certificate is kept", || std::fs::read_dir(&rejected).is_ok_and(|d| d.count() == 1));
-    let trust = |what: &Path| {
-        let mut command = Command::new(PENSTOCK);
-        let output = command.args(["pki", "trust"]).arg(what).arg("--state").arg(&state).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    };
-    trust(&dir.path().join("client.der"));
-    if let Err(said) = peer.run("all") {
-        let log = std::fs::read_to_string(state.join("runtime.log")).unwrap_or_default();
-        panic!("{said}\n{log}");
-    }
+    scene.penstock(&["pki", "trust", &scene.file("client.der")]);
+    scene.play("all");
     // What persons did over OPC UA stands in the record like what they do at the pages.
-    let session = Session::login(&plant.url, ENGINEER);
-    let actions = session.get("/api/actions").to_string();
+    let actions = scene.actions();
     for part in ["zhang@opcua", "tank/level_in", "tank/valve", "tank/level/high", "seen, pump called", "wang@opcua"] {
         assert!(actions.contains(part), "{part} is not in {actions}");
     }
     for part in ["refused: write tank/level_in = 99", "refused: write tank/factor", "li@opcua"] {
         assert!(actions.contains(part), "{part} is not in {actions}");
     }
-    assert!(plant.stop());
+    assert!(scene.plant.stop());
 }
 
 #[test]
 fn certificates_of_authorities_and_persons_count_while_they_stand() {
-    let Some(python) = std::env::var_os(PYTHON) else {
-        println!("skipped: {PYTHON} is not set; `cargo xtask test --only peers` sets it");
-        return;
-    };
-    let dir = tempfile::tempdir().unwrap();
-    let (port, state) = (free_port(), dir.path().join("state"));
-    let site = site(dir.path(), port);
-    for (user, role) in [(OPERATOR, "operator"), (VIEWER, "viewer"), (ENGINEER, "engineer")] {
-        add_user(&state, user, role);
-    }
-    let plant = Plant::launch(&site, &state, &[], &[]);
-    until("the server listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
-    let peer = Peer { python, script: "opcua_doors.py", port, folder: dir.path().to_path_buf() };
-    let log = || std::fs::read_to_string(state.join("runtime.log")).unwrap_or_default();
-    let run = |what: &str| peer.run(what).unwrap_or_else(|said| panic!("{what}: {said}\n{}", log()));
-    let pki = |words: &[&str]| {
-        let output = Command::new(PENSTOCK).arg("pki").args(words).arg("--state").arg(&state).output().unwrap();
-        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-    };
-    let file = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let Some(scene) = Scene::begin("opcua_doors.py") else { return };
     let list = |name: &str| {
-        std::fs::create_dir_all(state.join("pki/crl")).unwrap();
-        std::fs::copy(file(name), state.join("pki/crl/authority.crl")).unwrap();
+        std::fs::create_dir_all(scene.state.join("pki/crl")).unwrap();
+        std::fs::copy(scene.file(name), scene.state.join("pki/crl/authority.crl")).unwrap();
     };
-    run("make");
-    run("unsigned");
-    assert!(log().contains("not let in"), "{}", log());
-    pki(&["trust", &file("authority.der")]);
-    run("unsigned");
+    scene.play("make");
+    scene.play("unsigned");
+    assert!(scene.log().contains("not let in"), "{}", scene.log());
+    scene.penstock(&["pki", "trust", &scene.file("authority.der")]);
+    scene.play("unsigned");
     list("nobody.crl");
-    run("signed");
+    scene.play("signed");
     list("signed.crl");
-    run("unsigned");
-    assert!(log().contains("revoked"), "{}", log());
+    scene.play("unsigned");
+    assert!(scene.log().contains("revoked"), "{}", scene.log());
     list("nobody.crl");
 
-    run("nobody");
-    pki(&["user", OPERATOR.0, &file("person.der")]);
-    run("person");
-    pki(&["user", OPERATOR.0, "--remove"]);
-    run("nobody");
-    pki(&["user", OPERATOR.0, &file("person.der")]);
-    let demote = || add_user(&state, OPERATOR, "viewer");
-    peer.run_with("demoted", demote).unwrap_or_else(|said| panic!("{said}\n{}", log()));
-    add_user(&state, OPERATOR, "operator");
+    scene.play("nobody");
+    scene.penstock(&["pki", "user", OPERATOR.0, &scene.file("person.der")]);
+    scene.play("person");
+    scene.penstock(&["pki", "user", OPERATOR.0, "--remove"]);
+    scene.play("nobody");
+    scene.penstock(&["pki", "user", OPERATOR.0, &scene.file("person.der")]);
+    scene.play_with("demoted", || add_user(&scene.state, OPERATOR, "viewer"));
+    add_user(&scene.state, OPERATOR, "operator");
 
-    let apply = || {
-        common::edit(&site.join("alarms.yaml"), "en: Level is high", "en: Level is too high");
-        let mut command = Command::new(PENSTOCK);
-        command.arg("apply").arg(&site).args(["--yes", "--lang", "en", "--state"]).arg(&state);
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&[output.stdout, output.stderr].concat()));
-    };
-    peer.run_with("anew", apply).unwrap_or_else(|said| panic!("{said}\n{}", log()));
-    assert!(log().contains("the OPC UA server is begun anew"), "{}", log());
-
-    let actions = Session::login(&plant.url, ENGINEER).get("/api/actions").to_string();
+    scene.play_with("anew", || {
+        common::edit(&scene.site.join("alarms.yaml"), "en: Level is high", "en: Level is too high");
+        scene.penstock(&["apply", scene.site.to_str().unwrap(), "--yes", "--lang", "en"]);
+    });
+    assert!(scene.log().contains("the OPC UA server is begun anew"), "{}", scene.log());
+    let actions = scene.actions();
     for part in ["zhang@opcua", "certificate "] {
         assert!(actions.contains(part), "{part} is not in {actions}");
     }
-    assert!(plant.stop());
+    assert!(scene.plant.stop());
 }
