@@ -43,13 +43,26 @@ pub(crate) struct Watch {
     silence: Duration,
     /// The server's number of each point's item.
     items: HashMap<usize, u32>,
+    /// What the server has no room to watch.
+    rest: Reads,
 }
 
-/// A group that is read.
+/// Points that are read.
 pub(crate) struct Reads {
-    /// Points with their nodes as the server registered them.
+    /// With their nodes as the server registered them.
     nodes: Vec<(usize, NodeId)>,
     next: Instant,
+}
+
+impl Reads {
+    /// These nodes, to be read at once.
+    fn of(nodes: Vec<(usize, NodeId)>) -> Reads {
+        Reads { nodes, next: Instant::now() }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        (!self.nodes.is_empty()).then_some(self.next)
+    }
 }
 
 impl Source {
@@ -60,7 +73,20 @@ impl Source {
 
     /// When something is to be done.
     pub(crate) fn due(&self) -> Option<Instant> {
-        if let Source::Read(reads) = self { Some(reads.next) } else { None }
+        match self {
+            Source::None => None,
+            Source::Watch(watch) => watch.rest.due(),
+            Source::Read(reads) => reads.due(),
+        }
+    }
+
+    /// What of the group is read.
+    fn reads(&mut self) -> Option<&mut Reads> {
+        match self {
+            Source::None => None,
+            Source::Watch(watch) => Some(&mut watch.rest),
+            Source::Read(reads) => Some(reads),
+        }
     }
 }
 
@@ -180,7 +206,8 @@ impl Driver {
                 "the server publishes more slowly than asked: tags with a shorter time to live go stale in between");
         }
         let silence = interval * count * 2 + SILENCE_GRACE;
-        live.sources[group] = Source::Watch(Watch { id, pulse, silence, items: HashMap::new() });
+        live.sources[group] =
+            Source::Watch(Watch { id, pulse, silence, items: HashMap::new(), rest: Reads::of(Vec::new()) });
         self.watch(live, group, points).await
     }
 
@@ -211,8 +238,9 @@ impl Driver {
         let (deaf, rest): (Vec<_>, Vec<_>) = known.into_iter().partition(|(i, _)| !has_deadband || !self.is_number(*i));
         let mut round = Some((Filter::Deadband, rest));
         let mut plain = Some(deaf);
+        let mut unwatched = Vec::new();
         while let Some((filter, known)) = round {
-            let mut refused = self.watch_with(live, group, id, filter, &known).await?;
+            let mut refused = self.watch_with(live, group, id, filter, &known, &mut unwatched).await?;
             let next = filter.plainer();
             if next == Some(Filter::Change) {
                 for (index, _) in &refused {
@@ -224,6 +252,16 @@ impl Driver {
             }
             round = next.filter(|_| !refused.is_empty()).map(|f| (f, refused));
         }
+        if !unwatched.is_empty() {
+            tracing::warn!(device = %self.config.name, group = %self.config.groups[group].name, points = unwatched.len(),
+                status = with_remedy(StatusCode::BadTooManyMonitoredItems),
+                "the server does not watch all of the group; the rest is read instead");
+            self.registered(live, &mut unwatched).await?;
+            if let Some(reads) = live.sources[group].reads() {
+                reads.nodes.append(&mut unwatched);
+                reads.next = Instant::now();
+            }
+        }
         Ok(())
     }
 
@@ -231,7 +269,8 @@ impl Driver {
         matches!(self.config.points[index].value_type, ValueType::Float | ValueType::Int)
     }
 
-    /// Creates items with one kind of filter; what comes back are the points whose filter the server does not take.
+    /// Creates items with one kind of filter; what comes back are the points whose filter the server does not take. Those
+    /// that it has no room for are laid into `unwatched`.
     async fn watch_with(
         &mut self,
         live: &mut Live,
@@ -239,6 +278,7 @@ impl Driver {
         id: u32,
         filter: Filter,
         known: &[(usize, NodeId)],
+        unwatched: &mut Vec<(usize, NodeId)>,
     ) -> Result<Vec<(usize, NodeId)>, End> {
         let (mut size, mut from, mut unfiltered) = (live.capacity.items, 0, Vec::new());
         while from < known.len() {
@@ -251,6 +291,8 @@ impl Driver {
                         let status = created.result.status_code;
                         if filter != Filter::None && no_filter(status) {
                             unfiltered.push((*index, node.clone()));
+                        } else if is_full(status) {
+                            unwatched.push((*index, node.clone()));
                         } else if status.is_bad() {
                             let reason = refused(status).unwrap_or(BadReason::Refused);
                             self.drop_point(live, *index, reason, &with_remedy(status));
@@ -264,12 +306,15 @@ impl Driver {
                 Err(CallError::Refused(status)) if chunk.len() > 1 && (too_many(status) || is_full(status)) => {
                     size = chunk.len() / 2;
                 }
+                Err(CallError::Refused(status)) if is_full(status) => {
+                    // Not one fits: nor does what follows.
+                    unwatched.extend_from_slice(&known[from..]);
+                    from = known.len();
+                }
                 Err(CallError::Refused(status)) => {
                     let why = with_remedy(status);
-                    // Not one fits: nor does what follows.
-                    let rest = if is_full(status) { &known[from..] } else { chunk };
-                    rest.iter().for_each(|(index, _)| self.drop_point(live, *index, BadReason::Refused, &why));
-                    from += rest.len();
+                    chunk.iter().for_each(|(index, _)| self.drop_point(live, *index, BadReason::Refused, &why));
+                    from += chunk.len();
                 }
                 Err(CallError::Lost(reason)) => return Err(End::Lost(reason)),
             }
@@ -304,9 +349,16 @@ impl Driver {
         }
     }
 
-    /// Prepares a group to be read: registered nodes are cheaper for a server to read again and again.
+    /// Prepares a group to be read.
     async fn register(&mut self, live: &mut Live, group: usize, points: Vec<usize>) -> Result<(), End> {
         let mut nodes = self.known(live, points);
+        self.registered(live, &mut nodes).await?;
+        live.sources[group] = Source::Read(Reads::of(nodes));
+        Ok(())
+    }
+
+    /// Puts registered nodes, which are cheaper for a server to read again and again, in the place of plain ones.
+    async fn registered(&mut self, live: &mut Live, nodes: &mut [(usize, NodeId)]) -> Result<(), End> {
         for chunk in nodes.chunks_mut(live.capacity.register) {
             let plain: Vec<NodeId> = chunk.iter().map(|(_, node)| node.clone()).collect();
             match self.call(live.session.clone().register_nodes(&plain)).await {
@@ -317,26 +369,24 @@ impl Driver {
                 Err(CallError::Lost(reason)) => return Err(End::Lost(reason)),
             }
         }
-        live.sources[group] = Source::Read(Reads { nodes, next: Instant::now() });
         Ok(())
     }
 
     /// Hears what a group's source has: counts what a subscription said and creates it again when it fell silent or ended;
     /// reads what is due.
     pub(crate) async fn listen(&mut self, live: &mut Live, group: usize) -> Result<(), End> {
-        match &live.sources[group] {
-            Source::None => Ok(()),
-            Source::Read(reads) if reads.next <= Instant::now() => self.read_group(live, group).await,
-            Source::Read(_) => Ok(()),
-            Source::Watch(watch) => {
-                self.link.heard(watch.pulse.take_count());
-                let gone = watch.pulse.take_gone();
-                if watch.pulse.last().elapsed() > watch.silence || watch.pulse.has_ended() {
-                    return self.replace(live, group).await;
-                }
-                if gone.is_empty() { Ok(()) } else { self.forget(live, group, &gone).await }
+        if let Source::Watch(watch) = &live.sources[group] {
+            self.link.heard(watch.pulse.take_count());
+            let gone = watch.pulse.take_gone();
+            if watch.pulse.last().elapsed() > watch.silence || watch.pulse.has_ended() {
+                return self.replace(live, group).await;
+            }
+            if !gone.is_empty() {
+                self.forget(live, group, &gone).await?;
             }
         }
+        let due = live.sources[group].due().is_some_and(|due| due <= Instant::now());
+        if due { self.read_group(live, group).await } else { Ok(()) }
     }
 
     /// A subscription that fell silent or ended is created again, if the server still answers.
@@ -375,10 +425,10 @@ impl Driver {
         }
     }
 
-    /// Reads a group once.
+    /// Reads once what of a group is read.
     async fn read_group(&mut self, live: &mut Live, group: usize) -> Result<(), End> {
         let publish = self.config.groups[group].publish;
-        let Source::Read(reads) = &mut live.sources[group] else { return Ok(()) };
+        let Some(reads) = live.sources[group].reads() else { return Ok(()) };
         // On a grid of its own, and never twice to catch up.
         reads.next = (reads.next + publish).max(Instant::now());
         let nodes = std::mem::take(&mut reads.nodes);
@@ -405,7 +455,7 @@ impl Driver {
         let points: Vec<usize> = values.iter().map(|(index, _)| *index).collect();
         let changes = self.feed.read(values.into_iter());
         self.feed.publish(live.link, &points, changes);
-        if let Source::Read(reads) = &mut live.sources[group] {
+        if let Some(reads) = live.sources[group].reads() {
             reads.nodes = nodes;
             reads.nodes.retain(|(index, _)| !gone.contains(index));
         }

@@ -5,12 +5,14 @@
 mod bench;
 
 use bench::{Options, Rig, Server, device, read, write};
+use opcua::types::{DateTime, StatusCode};
 use penstock_model::{BadReason, LinkState, OutcomeState, Quality, Value, ValueType};
 use penstock_opcua::{DeviceConfig, GroupConfig, PointConfig};
 use std::time::Duration;
 
 const GOOD: Quality = Quality::Good;
-const REFUSED: Quality = Quality::Bad(BadReason::Refused);
+const UNKNOWN: Quality = Quality::Bad(BadReason::Configuration);
+const SENSOR: Quality = Quality::Bad(BadReason::Device);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_without_a_session_left_is_tried_until_it_has_one() {
@@ -55,18 +57,24 @@ async fn a_group_without_a_subscription_left_is_read_instead() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_full_subscription_has_no_room_for_is_refused_alone() {
+async fn what_a_full_subscription_has_no_room_for_is_read_instead() {
     let pki = tempfile::tempdir().unwrap();
     let server = Server::start(Options { items_max: Some(5), ..Options::default() }).await;
-    let points: Vec<PointConfig> = (0..12).map(|i| read(i, "Level", ValueType::Float)).collect();
+    let mut points: Vec<PointConfig> = (0..12).map(|i| read(i, "Level", ValueType::Float)).collect();
+    points.extend([read(12, "Nowhere", ValueType::Float), read(13, "Count", ValueType::Int), write(14, "Cmd")]);
     let rig = Rig::start(DeviceConfig { points, ..device(server.address, pki.path()) });
-    rig.until("five are watched, the rest is refused", |d| {
-        (0..5).all(|tag| d.is(tag, 1.5, GOOD)) && (5..12).all(|tag| d.quality(tag) == Some(REFUSED))
+    rig.until("all are there, but for the one that the server does not have", |d| {
+        (0..12).all(|tag| d.is(tag, 1.5, GOOD)) && d.is(13, 7_i64, GOOD) && d.quality(12) == Some(UNKNOWN)
     })
     .await;
     server.good("Level", 2.5);
-    rig.until("and those follow", |d| (0..5).all(|tag| d.is(tag, 2.5, GOOD))).await;
-    assert_eq!(rig.see(|d| d.link()), Some(LinkState::Up));
+    server.good("Count", 8);
+    rig.until("all follow", |d| (0..12).all(|tag| d.is(tag, 2.5, GOOD)) && d.is(13, 8_i64, GOOD)).await;
+    rig.command(1, 14, Some(Value::Float(3.5))).await;
+    rig.until("and what is written is", |d| d.outcomes_of(1).last() == Some(&OutcomeState::ReadBack)).await;
+    server.set("Level", 2.5, StatusCode::BadSensorFailure, DateTime::now());
+    rig.until("a bad value is bad everywhere", |d| (0..12).all(|tag| d.quality(tag) == Some(SENSOR))).await;
+    assert!(rig.see(|d| d.links.iter().all(|l| l.reconnects == 0)));
     rig.stop().await;
     server.stop().await;
 }
