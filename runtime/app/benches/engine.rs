@@ -1,7 +1,8 @@
 //! What one program call and one latch cost, in processor time of the real engine without threads around it.
 //!
 //! Criterion takes the samples and tells the estimates; what is measured is the time that the processor gave this thread,
-//! so that a neighbour on the machine counts as little as possible.
+//! so that a neighbour on the machine counts as little as possible. It still counts where processors are shared: beside each
+//! figure stands one of a thing that is not ours, on the same machine in the same minute.
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use penstock::run::ThreadCpuClock;
@@ -62,6 +63,11 @@ fn program(criterion: &mut Criterion) {
             took
         });
     });
+    let rhai = rhai::Engine::new();
+    let loops = rhai.compile("let x = 0.0; for i in 0..100 { x += 1.5; } x").unwrap_or_else(|e| panic!("{e}"));
+    group.bench_function("beside it: plain Rhai, a loop of 100 additions", |b| {
+        b.iter_custom(|calls| processor_time(calls, || assert_eq!(rhai.eval_ast::<f64>(&loops).ok(), Some(150.0))));
+    });
     let mut works = Works::zones(&script);
     group.bench_function(BenchmarkId::new("latch, script, arbiter, record; a call of", ZONES), |b| {
         b.iter_custom(|calls| works.scans(calls, Works::feed_zones) / ZONES);
@@ -81,7 +87,24 @@ fn latch(criterion: &mut Criterion) {
         let feed: fn(&Works, u64) = if fresh { Works::feed_tags } else { |_, _| () };
         group.bench_function(title, |b| b.iter_custom(|scans| works.scans(scans, feed)));
     }
+    let samples: Vec<Sample> = (0..TAGS).map(|id| Sample::good(f64::from(id), at(0))).collect();
+    let mut copy = samples.clone();
+    group.bench_function("beside it: a plain copy of as many samples", |b| {
+        b.iter_custom(|times| {
+            processor_time(times, || {
+                copy.clone_from(&samples);
+                std::hint::black_box(&copy);
+            })
+        });
+    });
     group.finish();
+}
+
+/// Processor time of so many repetitions.
+fn processor_time(times: u64, mut work: impl FnMut()) -> Duration {
+    let begin = ThreadCpuClock.now().mono;
+    (0..times).for_each(|_| work());
+    ThreadCpuClock.now().mono.since(begin)
 }
 
 fn at(scan: u64) -> Now {
