@@ -2,7 +2,8 @@
 //!
 //! A subscription speaks only of changes; that it speaks at all confirms the rest. So every publish, and every
 //! keep-alive, delivers all tags of its subscription: the changed ones with their new value, the others with their
-//! value as it was, received now. A tag grows old only when its subscription falls silent.
+//! value as it was, received now. A tag grows old only when its subscription falls silent. What of a group is read, because
+//! the server has no room to watch it, is confirmed by its reads alone.
 
 use crate::config::DeviceConfig;
 use crate::convert::{Reading, bare, read};
@@ -98,6 +99,12 @@ impl Feed {
     /// What the health of the link says of the server's clock; empty while it agrees with ours.
     pub(crate) fn clock_note(&self) -> String {
         self.state.lock().clock_note.clone()
+    }
+
+    /// True where the server did not have a point's node when it was asked last, or was not asked on this link.
+    pub(crate) fn is_missing(&self, index: usize) -> bool {
+        let current = self.state.lock().points[index].current;
+        current.is_none_or(|(quality, _)| quality == Quality::Bad(BadReason::Configuration))
     }
 
     /// A point cannot be watched, for this reason; the rest goes on.
@@ -220,6 +227,8 @@ pub(crate) struct Pulse {
     ended: AtomicBool,
     /// Points whose node the server says is gone.
     gone: Mutex<BTreeSet<usize>>,
+    /// Points of the group that are read: a publish says nothing of them.
+    read: Mutex<BTreeSet<usize>>,
 }
 
 impl Pulse {
@@ -229,7 +238,13 @@ impl Pulse {
             count: AtomicU64::new(0),
             ended: AtomicBool::new(false),
             gone: Mutex::new(BTreeSet::new()),
+            read: Mutex::new(BTreeSet::new()),
         }
+    }
+
+    /// These points, and no others, are read: no publish confirms them.
+    pub(crate) fn leave_out(&self, read: BTreeSet<usize>) {
+        *self.read.lock() = read;
     }
 
     /// Points whose node went since this was asked last.
@@ -275,6 +290,13 @@ pub(crate) fn is_gone(status: StatusCode) -> bool {
 
 impl OnSubscriptionNotificationCore for Receiver {
     fn on_subscription_notification(&mut self, message: NotificationMessage, _items: MonitoredItemMap<'_>) {
+        self.hear(message);
+    }
+}
+
+impl Receiver {
+    /// Takes a publish, or a keep-alive.
+    fn hear(&mut self, message: NotificationMessage) {
         let mut values: Vec<(usize, DataValue)> = Vec::new();
         let published = message.publish_time;
         for object in message.notification_data.into_iter().flatten() {
@@ -295,6 +317,75 @@ impl OnSubscriptionNotificationCore for Receiver {
         let changes = self.feed.read(values.into_iter());
         *self.pulse.last.lock() = Instant::now();
         self.pulse.count.fetch_add(1, Ordering::Relaxed);
-        self.feed.publish(self.link, &self.points, changes);
+        let read = self.pulse.read.lock();
+        if read.is_empty() {
+            self.feed.publish(self.link, &self.points, changes);
+        } else {
+            let points: Vec<usize> = self.points.iter().copied().filter(|index| !read.contains(index)).collect();
+            self.feed.publish(self.link, &points, changes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{GroupConfig, PointConfig};
+    use crate::part::Part;
+    use crate::security::{Identity, Security};
+    use penstock_model::{DeviceId, LinkRecord, Outcome, SystemClock, TagId, ValueType};
+
+    /// Tags of what was delivered.
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<u32>>);
+
+    impl SampleSink for Heard {
+        fn samples(&self, batch: &[TagSample]) {
+            self.0.lock().extend(batch.iter().map(|s| s.tag.0));
+        }
+
+        fn outcome(&self, _: Outcome) {}
+
+        fn link(&self, _: LinkRecord) {}
+    }
+
+    #[tokio::test]
+    async fn a_publish_confirms_what_is_watched_and_nothing_that_is_read() {
+        let point = |tag: u32| PointConfig {
+            tag: TagId(tag),
+            path: format!("t/{tag}").into(),
+            node: format!("ns=2;s=N{tag}"),
+            part: Part::default(),
+            value_type: ValueType::Float,
+            scale: 1.0,
+            offset: 0.0,
+            range: None,
+            group: 0,
+            write: None,
+        };
+        let config = DeviceConfig {
+            id: DeviceId(0),
+            name: "plc".into(),
+            endpoint: "opc.tcp://nowhere:4840".into(),
+            security: Security::None,
+            exceptions: Vec::new(),
+            identity: Identity::Anonymous,
+            timeout: Duration::from_secs(2),
+            groups: vec![GroupConfig::every("g", Duration::from_secs(1))],
+            points: (0..3).map(point).collect(),
+            pki_dir: "pki".into(),
+            certificate_tag: None,
+        };
+        let heard = Arc::new(Heard::default());
+        let feed = Arc::new(Feed::new(Arc::new(config), heard.clone(), Arc::new(SystemClock::new())));
+        let (link, pulse, points) = (feed.begin(), Arc::new(Pulse::new()), vec![0, 1, 2]);
+        let values = points.iter().map(|i| (*i, DataValue::new_now(1.5)));
+        feed.publish(link, &points, feed.read(values));
+        assert_eq!(std::mem::take(&mut *heard.0.lock()), [0, 1, 2]);
+        let mut receiver = Receiver { feed, pulse: pulse.clone(), link, points, begun: true };
+        let message = NotificationMessage { publish_time: DateTime::now(), ..NotificationMessage::default() };
+        pulse.leave_out(BTreeSet::from([1]));
+        receiver.hear(message);
+        assert_eq!(std::mem::take(&mut *heard.0.lock()), [0, 2]);
     }
 }

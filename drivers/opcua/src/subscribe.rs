@@ -54,6 +54,13 @@ pub(crate) struct Reads {
     next: Instant,
 }
 
+impl Watch {
+    /// Lets publishes say nothing of what is read.
+    fn leave_out_rest(&self) {
+        self.pulse.leave_out(self.rest.nodes.iter().map(|(index, _)| *index).collect());
+    }
+}
+
 impl Reads {
     /// These nodes, to be read at once.
     fn of(nodes: Vec<(usize, NodeId)>) -> Reads {
@@ -238,9 +245,9 @@ impl Driver {
         let (deaf, rest): (Vec<_>, Vec<_>) = known.into_iter().partition(|(i, _)| !has_deadband || !self.is_number(*i));
         let mut round = Some((Filter::Deadband, rest));
         let mut plain = Some(deaf);
-        let mut unwatched = Vec::new();
+        let mut no_room = Vec::new();
         while let Some((filter, known)) = round {
-            let mut refused = self.watch_with(live, group, id, filter, &known, &mut unwatched).await?;
+            let mut refused = self.watch_with(live, group, id, filter, &known, &mut no_room).await?;
             let next = filter.plainer();
             if next == Some(Filter::Change) {
                 for (index, _) in &refused {
@@ -252,16 +259,30 @@ impl Driver {
             }
             round = next.filter(|_| !refused.is_empty()).map(|f| (f, refused));
         }
-        if !unwatched.is_empty() {
-            tracing::warn!(device = %self.config.name, group = %self.config.groups[group].name, points = unwatched.len(),
+        self.read_besides(live, group, no_room).await
+    }
+
+    /// Reads from now on what a subscription has no room for.
+    async fn read_besides(
+        &mut self,
+        live: &mut Live,
+        group: usize,
+        mut nodes: Vec<(usize, NodeId)>,
+    ) -> Result<(), End> {
+        if nodes.is_empty() {
+            return Ok(());
+        }
+        self.registered(live, &mut nodes).await?;
+        let Source::Watch(watch) = &mut live.sources[group] else { return Ok(()) };
+        // A node that the server does not have comes by here with every question for it: told once.
+        if watch.rest.nodes.is_empty() {
+            tracing::warn!(device = %self.config.name, group = %self.config.groups[group].name, points = nodes.len(),
                 status = with_remedy(StatusCode::BadTooManyMonitoredItems),
                 "the server does not watch all of the group; the rest is read instead");
-            self.registered(live, &mut unwatched).await?;
-            if let Some(reads) = live.sources[group].reads() {
-                reads.nodes.append(&mut unwatched);
-                reads.next = Instant::now();
-            }
         }
+        watch.rest.nodes.append(&mut nodes);
+        watch.rest.next = Instant::now();
+        watch.leave_out_rest();
         Ok(())
     }
 
@@ -270,7 +291,7 @@ impl Driver {
     }
 
     /// Creates items with one kind of filter; what comes back are the points whose filter the server does not take. Those
-    /// that it has no room for are laid into `unwatched`.
+    /// that it has no room for are laid into `no_room`.
     async fn watch_with(
         &mut self,
         live: &mut Live,
@@ -278,7 +299,7 @@ impl Driver {
         id: u32,
         filter: Filter,
         known: &[(usize, NodeId)],
-        unwatched: &mut Vec<(usize, NodeId)>,
+        no_room: &mut Vec<(usize, NodeId)>,
     ) -> Result<Vec<(usize, NodeId)>, End> {
         let (mut size, mut from, mut unfiltered) = (live.capacity.items, 0, Vec::new());
         while from < known.len() {
@@ -292,7 +313,7 @@ impl Driver {
                         if filter != Filter::None && no_filter(status) {
                             unfiltered.push((*index, node.clone()));
                         } else if is_full(status) {
-                            unwatched.push((*index, node.clone()));
+                            no_room.push((*index, node.clone()));
                         } else if status.is_bad() {
                             let reason = refused(status).unwrap_or(BadReason::Refused);
                             self.drop_point(live, *index, reason, &with_remedy(status));
@@ -308,7 +329,7 @@ impl Driver {
                 }
                 Err(CallError::Refused(status)) if is_full(status) => {
                     // Not one fits: nor does what follows.
-                    unwatched.extend_from_slice(&known[from..]);
+                    no_room.extend_from_slice(&known[from..]);
                     from = known.len();
                 }
                 Err(CallError::Refused(status)) => {
@@ -453,14 +474,19 @@ impl Driver {
         let gone: BTreeSet<usize> =
             values.iter().filter(|(_, v)| v.status.is_some_and(is_gone)).map(|(index, _)| *index).collect();
         let points: Vec<usize> = values.iter().map(|(index, _)| *index).collect();
+        let news = gone.iter().any(|index| !self.feed.is_missing(*index));
         let changes = self.feed.read(values.into_iter());
         self.feed.publish(live.link, &points, changes);
         if let Some(reads) = live.sources[group].reads() {
             reads.nodes = nodes;
             reads.nodes.retain(|(index, _)| !gone.contains(index));
         }
-        if !gone.is_empty() {
-            live.unwatched.extend(gone);
+        if let Source::Watch(watch) = &live.sources[group] {
+            watch.leave_out_rest();
+        }
+        live.unwatched.extend(gone);
+        // Soon after a download; less and less often for what was not there before.
+        if news {
             (live.retry_wait, live.retry_at) = (UNKNOWN_RETRY_MIN, Instant::now() + UNKNOWN_RETRY_MIN);
         }
         Ok(())

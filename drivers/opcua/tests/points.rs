@@ -49,6 +49,22 @@ async fn a_node_that_a_download_takes_away_is_found_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_never_was_there_is_asked_for_less_and_less_often() {
+    let pki = tempfile::tempdir().unwrap();
+    let server = Server::start(Options::default()).await;
+    let points = vec![read(0, "Nowhere", ValueType::Float), read(1, "Count", ValueType::Int)];
+    let groups = vec![GroupConfig { fetch: Fetch::Read, ..GroupConfig::every("g", FAST) }];
+    let begun = std::time::Instant::now();
+    let rig = Rig::start(DeviceConfig { points, groups, ..device(server.address, pki.path()) });
+    // Each question tells once: at the beginning, a second later, two more seconds later.
+    let asked = |d: &Delivered| d.samples.iter().filter(|s| s.tag.0 == 0 && s.sample.quality == CONFIGURATION).count();
+    rig.until("asked for the third time", |d| asked(d) >= 3 && d.is(1, 7_i64, GOOD)).await;
+    assert!(begun.elapsed() >= Duration::from_secs(3), "{:?}", begun.elapsed());
+    rig.stop().await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_element_of_an_array_is_read_and_written_alone() {
     let pki = tempfile::tempdir().unwrap();
     let server = Server::start(Options::default()).await;
