@@ -11,7 +11,6 @@ mod flaw;
 pub mod service;
 pub mod status;
 
-use crate::clock::PlantClock;
 use crate::faults::SensorFault;
 use crate::rng::Rng;
 use flaw::Flaw;
@@ -132,11 +131,10 @@ impl Instrument {
         }
     }
 
-    /// Looks at the plant's clock and mains before it sees: what its service asks for now, and whether it has power.
-    /// Instruments without a service live on the battery of their device.
-    pub fn attend(&mut self, clock: &PlantClock, mains: bool) {
+    /// Looks at the plant's clock and mains before it sees: what its service asks for now, [`service::week_s`], and whether
+    /// it has power. Instruments without a service live on the battery of their device.
+    pub fn attend(&mut self, week_s: f64, mains: bool) {
         let Some(service) = self.service else { return };
-        let week_s = service::week_s(clock);
         let calibrating = self.condition() == Condition::Calibrating;
         self.due = (
             service.cleaning.is_some_and(|window| window.holds(week_s)),

@@ -4,7 +4,8 @@
 use crate::block::BlockKind;
 use crate::declare::Declaration;
 use crate::host::{Host, place};
-use crate::io::{self, INPUT_METHODS, Member, Members, OUTPUT_METHODS};
+use crate::io::{self, INPUT_METHODS, OUTPUT_METHODS};
+use crate::members::{Member, Members};
 use crate::nearest::did_you_mean;
 use crate::script::ScriptError;
 use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt};
@@ -66,7 +67,7 @@ pub(crate) fn unknown_functions(ast: &AST, host: &Host) -> Vec<ScriptError> {
 
 /// Uses of `io` (whatever `scan` calls it) that the declaration does not bear out.
 pub(crate) fn unknown_members(ast: &AST, io: &str, declaration: &Declaration) -> Vec<ScriptError> {
-    let members = io::members(declaration);
+    let members = Members::of(declaration);
     let check = MemberCheck { io, declaration, members: &members };
     let mut found = Vec::new();
     ast.walk(&mut |path| {
@@ -120,7 +121,7 @@ impl MemberCheck<'_> {
     }
 
     fn name(&self, name: &str, at: Position, found: &mut Vec<ScriptError>) -> Option<Member> {
-        let member = self.members.get(name).copied();
+        let member = self.members.get(name);
         if member.is_none() && name != "dt" && name != "first" {
             let help = if io::RESERVED.contains(&name) {
                 Some(format!("`{name}` is a function: `{}.{name}(\"…\")`", self.io))

@@ -6,7 +6,7 @@
 
 use crate::declare::Declaration;
 use crate::host::{Host, OPTIMISATION};
-use crate::io::{Member, Members};
+use crate::members::{Member, Members};
 use penstock_model::Value;
 use rhai::{AST, ASTNode, Engine, Expr, Identifier, Position, Stmt, Token};
 use std::collections::HashMap;
@@ -21,7 +21,7 @@ pub(crate) fn param_reads(written: &AST, io: &str, declaration: &Declaration) ->
     if !stands_for_io_alone(written, io) {
         return ParamReads::new();
     }
-    let members = crate::io::members(declaration);
+    let members = Members::of(declaration);
     let mut reads = ParamReads::new();
     written.walk(&mut |path| {
         if let Some(ASTNode::Expr(Expr::Dot(dot, ..) | Expr::Index(dot, ..))) = path.last()
@@ -46,7 +46,7 @@ fn param_of(lhs: &Expr, rhs: &Expr, io: &str, members: &Members) -> Option<(Posi
     };
     let Expr::Property(property, _) = first else { return None };
     match members.get(property.2.as_str()) {
-        Some(Member::Param(param)) => Some((*at, *param)),
+        Some(Member::Param(param)) => Some((*at, param)),
         _ => None,
     }
 }

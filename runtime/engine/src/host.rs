@@ -5,6 +5,7 @@ use crate::config::ProgramLimits;
 use crate::declare;
 use crate::instrument;
 use crate::io::{self, Io};
+use crate::members::Name;
 use parking_lot::Mutex;
 use penstock_model::{Clock, Instant, limits};
 use rhai::packages::{
@@ -145,9 +146,9 @@ impl Host {
     /// Makes `io.<name>` a direct call for these names; any other name takes the slower way to its error.
     pub fn learn<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
         for name in names {
-            let (read, written) = (name.to_owned(), name.to_owned());
+            let (read, written) = (Name::of(name), Name::of(name));
             self.engine.register_get(name, move |io: &mut Io| io.get(&read));
-            self.engine.register_set(name, move |io: &mut Io, value: Dynamic| io.set(&written, value));
+            self.engine.register_set(name, move |io: &mut Io, value: Dynamic| io.set(&written, &value));
         }
     }
 
@@ -430,7 +431,8 @@ mod tests {
     #[test]
     fn a_nameless_function_sees_its_arguments_alone() {
         assert_eq!(eval("let all = [1, 2, 3].map(|x| x * 2); all[2]"), Ok(6.0));
-        let message = eval("let k = 2; let all = [1, 2, 3].map(|x| x * k); all[2]").unwrap_err();
-        assert!(message.contains('k'), "{message}");
+        let reaches = "let k = 2; let all = [1, 2, 3].map(|x| x * k); all[2]";
+        let refused = Host::new().engine.compile(reaches).unwrap_err().to_string();
+        assert!(refused.contains("Undefined variable: k"), "before it runs: {refused}");
     }
 }

@@ -6,11 +6,11 @@
 use crate::block::{self, Block};
 use crate::declare::Declaration;
 use crate::host::{Fail, fail, number};
+use crate::members::{Member, Members, Name};
 use crate::nearest::did_you_mean;
 use parking_lot::Mutex;
 use penstock_model::{BadReason, Instant, Mode, Now, Quality, Sample, Value, ValueType};
 use rhai::{Dynamic, EvalAltResult, ImmutableString, Map, Position};
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,28 +21,6 @@ pub(crate) const RESERVED: &[&str] =
 pub(crate) const INPUT_METHODS: &[&str] = &["good", "usable", "or", "quality", "health", "age"];
 /// Methods of `io` that take the name of an output.
 pub(crate) const OUTPUT_METHODS: &[&str] = &["manual", "granted", "track", "keep", "mode"];
-
-/// What a name of a script stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Member {
-    Input(usize),
-    Output(usize),
-    Param(usize),
-    Block(usize),
-    State(usize),
-}
-
-/// A script's names, by name: looked into with every access, and the names come from no stranger.
-pub(crate) type Members = HashMap<String, Member, ahash::RandomState>;
-
-pub(crate) fn members(declaration: &Declaration) -> Members {
-    let inputs = declaration.inputs.iter().enumerate().map(|(i, p)| (p.name.clone(), Member::Input(i)));
-    let outputs = declaration.outputs.iter().enumerate().map(|(i, p)| (p.name.clone(), Member::Output(i)));
-    let params = declaration.params.iter().enumerate().map(|(i, p)| (p.name.clone(), Member::Param(i)));
-    let blocks = declaration.blocks.iter().enumerate().map(|(i, (n, _))| (n.clone(), Member::Block(i)));
-    let states = declaration.states.iter().enumerate().map(|(i, (n, _))| (n.clone(), Member::State(i)));
-    inputs.chain(outputs).chain(params).chain(blocks).chain(states).collect()
-}
 
 /// What a program leaves for one output, and what it is told about it.
 #[derive(Debug, Clone)]
@@ -127,7 +105,7 @@ impl Frame {
 
     fn input(&self, name: &str) -> Result<usize, Fail> {
         match self.members.get(name) {
-            Some(Member::Input(i)) => Ok(*i),
+            Some(Member::Input(i)) => Ok(i),
             Some(_) => Err(fail(format!("`{name}` is no input"))),
             None => Err(self.unknown(name)),
         }
@@ -135,7 +113,7 @@ impl Frame {
 
     fn output(&mut self, name: &str) -> Result<&mut OutSlot, Fail> {
         match self.members.get(name) {
-            Some(Member::Output(i)) => Ok(&mut self.outputs[*i]),
+            Some(Member::Output(i)) => Ok(&mut self.outputs[i]),
             Some(_) => Err(fail(format!("`{name}` is no output"))),
             None => Err(self.unknown(name)),
         }
@@ -146,9 +124,10 @@ impl Frame {
         self.inputs[index].usable().and_then(|v| v.convert(self.declaration.inputs[index].value_type))
     }
 
-    fn set(&mut self, name: &str, value: &Dynamic) -> Result<(), Fail> {
+    /// Assigns what a name stands for.
+    fn set(&mut self, member: Option<Member>, name: &str, value: &Dynamic) -> Result<(), Fail> {
         let reason = |e: String| fail(format!("`{name}` {e}"));
-        match self.members.get(name).copied() {
+        match member {
             Some(Member::Output(i)) => {
                 let value = from_script(value, self.declaration.outputs[i].value_type).map_err(reason)?;
                 self.outputs[i].assigned = Some((value, self.taint));
@@ -174,9 +153,22 @@ impl Frame {
 pub(crate) struct Io(pub Arc<Mutex<Frame>>);
 
 impl Io {
-    pub fn get(&self, name: &str) -> Result<Dynamic, Fail> {
+    /// `io.name`.
+    pub fn get(&self, name: &Name) -> Result<Dynamic, Fail> {
         let mut frame = self.0.lock();
-        match frame.members.get(name).copied() {
+        let member = frame.members.named(name);
+        self.read(&mut frame, member, &name.text)
+    }
+
+    /// `io["name"]`.
+    pub fn get_by_text(&self, name: &str) -> Result<Dynamic, Fail> {
+        let mut frame = self.0.lock();
+        let member = frame.members.get(name);
+        self.read(&mut frame, member, name)
+    }
+
+    fn read(&self, frame: &mut Frame, member: Option<Member>, name: &str) -> Result<Dynamic, Fail> {
+        match member {
             Some(Member::Input(i)) => {
                 let Some(value) = frame.usable(i) else {
                     frame.missing = Some(i);
@@ -203,8 +195,17 @@ impl Io {
         }
     }
 
-    pub fn set(&self, name: &str, value: Dynamic) -> Result<(), Fail> {
-        self.0.lock().set(name, &value)
+    /// `io.name = value`.
+    pub fn set(&self, name: &Name, value: &Dynamic) -> Result<(), Fail> {
+        let mut frame = self.0.lock();
+        let member = frame.members.named(name);
+        frame.set(member, &name.text, value)
+    }
+
+    fn set_by_text(&self, name: &str, value: &Dynamic) -> Result<(), Fail> {
+        let mut frame = self.0.lock();
+        let member = frame.members.get(name);
+        frame.set(member, name, value)
     }
 
     fn or(&self, name: &str, otherwise: &Dynamic) -> Result<Dynamic, Fail> {
@@ -314,8 +315,8 @@ pub(crate) fn from_script(value: &Dynamic, wanted: ValueType) -> Result<Value, S
 pub(crate) fn register(engine: &mut rhai::Engine) {
     engine.register_type_with_name::<Io>("io");
     engine.register_type_with_name::<BlockRef>("block");
-    engine.register_indexer_get(|io: &mut Io, name: &str| io.get(name));
-    engine.register_indexer_set(|io: &mut Io, name: &str, value: Dynamic| io.set(name, value));
+    engine.register_indexer_get(|io: &mut Io, name: &str| io.get_by_text(name));
+    engine.register_indexer_set(|io: &mut Io, name: &str, value: Dynamic| io.set_by_text(name, &value));
     engine.register_fn("good", |io: &mut Io, n: &str| io.quality(n).map(Quality::is_good));
     engine.register_fn("usable", |io: &mut Io, n: &str| io.quality(n).map(|q| !q.is_bad()));
     engine.register_fn("quality", |io: &mut Io, n: &str| io.quality(n).map(|q| q.to_string()));

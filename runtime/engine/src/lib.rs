@@ -34,6 +34,7 @@ mod io;
 mod journal;
 mod lease;
 mod life;
+mod members;
 mod nearest;
 mod object;
 mod output;

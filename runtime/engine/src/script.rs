@@ -4,7 +4,7 @@ use crate::check;
 use crate::constants::{self, ParamReads};
 use crate::declare::{Declaration, Declarer};
 use crate::host::{Host, OPTIMISATION, describe, place};
-use crate::io::{self, Members};
+use crate::members::Members;
 use crate::unguarded::{UnguardedRead, unguarded_reads};
 use penstock_model::limits;
 use rhai::{AST, CallFnOptions, OptimizationLevel, Scope};
@@ -72,7 +72,7 @@ impl Script {
         }
         host.engine.set_optimization_level(OPTIMISATION);
         let ast = parse(&host, source)?;
-        let members = Arc::new(io::members(&declaration));
+        let members = Arc::new(Members::of(&declaration));
         let unguarded = unguarded_reads(&written, &io_name, &declaration);
         let param_reads = constants::param_reads(&written, &io_name, &declaration);
         let (name, source, declaration) = (name.to_owned(), source.to_owned(), Arc::new(declaration));

@@ -2,7 +2,7 @@
 
 use super::image::{Image, Order, encode_f32, encode_i16, encode_u16, encode_u32};
 use crate::clock::PlantClock;
-use crate::instruments::{Class, Instrument};
+use crate::instruments::{Class, Instrument, service};
 
 /// How a value is laid into input registers.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -92,7 +92,8 @@ impl<S> Panel<S> {
 
     /// The instruments look at the plant's clock and mains, before they see.
     pub fn attend(&mut self, clock: &PlantClock, mains: bool) {
-        self.points.iter_mut().for_each(|point| point.instrument.attend(clock, mains));
+        let week_s = service::week_s(clock);
+        self.points.iter_mut().for_each(|point| point.instrument.attend(week_s, mains));
     }
 
     /// The instruments lose their power for a moment.

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use super::Station;
 use crate::instruments::status::Condition;
-use crate::instruments::{Class, Instrument};
+use crate::instruments::{Class, Instrument, service};
 use crate::plant::{Mains, Measured, Plant};
 
 /// An engineering unit.
@@ -226,8 +226,9 @@ impl Station for SludgePlc {
     }
 
     fn sense(&mut self, plant: &Plant, dt: f64) {
+        let week_s = service::week_s(plant.clock());
         for (spec, instrument) in &mut self.points {
-            instrument.attend(plant.clock(), plant.disturbances.mains != Mains::Absent);
+            instrument.attend(week_s, plant.disturbances.mains != Mains::Absent);
             instrument.see((spec.read)(plant.measured()), dt);
         }
     }

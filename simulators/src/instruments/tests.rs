@@ -1,4 +1,5 @@
 use super::*;
+use crate::clock::PlantClock;
 use proptest::prelude::*;
 use status::{CALIBRATION, FAILURE, NEW_VALUE, REAGENT_LOW, SERVICE, VALID, WARM_UP};
 
@@ -121,7 +122,7 @@ impl Bench {
     fn run(&mut self, seconds: usize, truth: f64) {
         for _ in 0..seconds {
             self.clock.advance(1.0);
-            self.instrument.attend(&self.clock, self.mains);
+            self.instrument.attend(service::week_s(&self.clock), self.mains);
             self.instrument.see(truth, 1.0);
         }
     }
