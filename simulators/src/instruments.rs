@@ -192,8 +192,9 @@ impl Instrument {
 
     /// Sees the truth for `dt` seconds. The first sight fills all lags.
     pub fn see(&mut self, truth: f64, dt: f64) {
-        let condition = self.condition();
+        // The step that ends a warm-up measures: the first word that says so comes with a value of now.
         self.warm_up_left_s = (self.warm_up_left_s - if self.powered { dt } else { 0.0 }).max(0.0);
+        let condition = self.condition();
         let first = self.lags.is_none();
         let (count, tau_s) = self.class.lags();
         let disturbance = match (condition, self.service.map(|service| service.cleaning_shows)) {

@@ -187,7 +187,7 @@ fn no_valid_value_before_the_warm_up_is_over() {
     bench.mains = true;
     bench.run(299, 8.0);
     assert_eq!(bench.now(), (4.0, WARM_UP));
-    bench.run(2, 8.0);
+    bench.run(1, 8.0);
     assert_eq!(bench.now().1, VALID);
     assert!(bench.now().0 > 4.0);
     bench.instrument.power_cycle();
