@@ -238,6 +238,34 @@ impl Desk {
         self.carry_out(who, &order).map_err(denial)
     }
 
+    /// Holds an output by hand for a short while, to be said again before it ends: a test of a loop does that. As
+    /// [`Desk::write`], but what the person holds at the same value already is held on and not recorded again. `goes_on`
+    /// says that they believe to hold it: where it is no longer theirs, nothing is done. Waits for the disk.
+    ///
+    /// # Errors
+    /// Why not; nothing has changed then. Somebody else's hold is never taken over.
+    pub fn hold(&self, who: &Person, tag: TagId, value: f64, lease_s: u64, goes_on: bool) -> Result<(), Denial> {
+        let _one = self.actions.turn();
+        let tags = self.engine.tags();
+        let def = tags.get(tag);
+        let view = self.engine.output(tag).ok_or_else(|| denial(not_held(def)))?;
+        self.may_write(who, def).map_err(denial)?;
+        let holder = match &view.holder {
+            Some((Origin::User(name), _)) if view.manual => Some(name),
+            _ => None,
+        };
+        let mine = holder.is_some_and(|name| *name == who.user);
+        if !mine && (goes_on || view.manual) {
+            return Err(denial(taken_over(def, holder.map(|name| &**name), view.manual)));
+        }
+        let fitting = fits(def, &Value::Float(value)).map_err(|e| denial(claim_refused(&e)))?;
+        let order = self.order(who, def, Some(fitting), Some(lease_s)).map_err(denial)?;
+        if mine && view.wished == order.new {
+            return self.engine.claim(order.claim).map_err(|e| denial(claim_refused(&e)));
+        }
+        self.carry_out(who, &order).map(drop).map_err(denial)
+    }
+
     /// Acknowledges an alarm in a person's name; false where there is nothing to acknowledge. Waits for the disk.
     ///
     /// # Errors
@@ -266,6 +294,27 @@ impl Desk {
             tracing::error!(%user, error = with_causes(&error), "the action log cannot take a note");
         }
     }
+}
+
+fn not_held(def: &TagDef) -> ApiError {
+    let en = format!("`{}` is no output: it cannot be held by hand", def.path);
+    ApiError::unprocessable(format!("{} 不是输出，不能手动保持", def.path), en)
+}
+
+/// Somebody, or something, has an output that a test believed to hold.
+fn taken_over(def: &TagDef, holder: Option<&str>, by_hand: bool) -> ApiError {
+    let path = &def.path;
+    let (zh, en) = match (holder, by_hand) {
+        (Some(name), _) => (format!("{path} 已由 {name} 手动保持"), format!("`{path}` is held by hand by {name}")),
+        (None, true) => (
+            format!("{path} 的手动值未生效：联锁、故障值或更高优先级在起作用"),
+            format!("`{path}` is held by hand and does not follow: an interlock, a fallback or a stronger claim acts"),
+        ),
+        (None, false) => {
+            (format!("{path} 已不再由本试验保持"), format!("`{path}` was released, or its hold has ended"))
+        }
+    };
+    ApiError::unprocessable(zh, en)
 }
 
 fn remark(alarm: &str, comment: &str) -> ActionKind {

@@ -30,7 +30,7 @@ enum Verb {
     /// Run a site's programs against the plant model in virtual time, and report.
     Simulate(crate::simulate::SimulateArgs),
     /// Find settings of a loop by a step or relay test on the plant model, in virtual time.
-    Tune(crate::simulate::tune::TuneArgs),
+    Tune(crate::tune::TuneArgs),
     /// Check a site and list every mistake at once.
     Check {
         /// Site folder.
@@ -175,7 +175,7 @@ fn carry_out(verb: Verb) -> ExitCode {
         Verb::Demo(args) => plant(crate::demo::run(args)),
         Verb::Sim(args) => done(block_on(crate::sim::run(args))),
         Verb::Simulate(args) => done(crate::simulate::run(&args)),
-        Verb::Tune(args) => done(crate::simulate::tune::run(&args)),
+        Verb::Tune(args) => done(crate::tune::run(&args)),
         Verb::Run(args) => plant(run(args)),
     }
 }

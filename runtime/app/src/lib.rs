@@ -22,5 +22,6 @@ mod signals;
 mod sim;
 mod simulate;
 pub mod supervise;
+mod tune;
 mod users;
 mod verify;

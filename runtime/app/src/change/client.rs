@@ -381,14 +381,20 @@ impl OrderArgs {
 }
 
 fn confirm(common: &Common, order: &OrderArgs) -> Result<(), String> {
-    if order.yes {
-        return Ok(());
-    }
+    let question = Words::new("在运行中更改？输入 yes 确认：", "Change it while it runs? Type yes:");
+    if order.yes { Ok(()) } else { confirmed(question.of(common.language())) }
+}
+
+/// Asks whoever sits at the terminal.
+///
+/// # Errors
+/// Where nobody can be asked, or the answer is not `yes`.
+pub(crate) fn confirmed(question: &str) -> Result<(), String> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
         return Err("nobody can be asked here: add --yes".to_owned());
     }
-    common.say(&Words::new("在运行中更改？输入 yes 确认：", "Change it while it runs? Type yes:"));
+    say!("{question}");
     let mut line = String::new();
     stdin.read_line(&mut line).map_err(|e| e.to_string())?;
     if line.trim() == "yes" { Ok(()) } else { Err("not confirmed; nothing was changed".to_owned()) }
@@ -402,7 +408,7 @@ pub fn status(state: &Path) -> Result<Answer, String> {
     ask(state, &Question::Status)
 }
 
-fn ask(state: &Path, question: &Question) -> Result<Answer, String> {
+pub(crate) fn ask(state: &Path, question: &Question) -> Result<Answer, String> {
     let path = control::socket(state);
     let gone = |e: std::io::Error| {
         format!("{}: {e}: does the site run, with this state folder, and as this user?", path.display())

@@ -5,6 +5,7 @@
 //! probation ([`super::live`]) and waits for nobody who asks.
 
 use super::applied::Applied;
+use super::hand::{Act, Seen};
 use super::history::{self, Entry, Kind};
 use super::line;
 use super::live::Control;
@@ -56,6 +57,18 @@ pub enum Question {
         /// Who is responsible, in their own words.
         by: Option<String>,
     },
+    /// To hold an output by hand for a test of a loop, to give it back, or to look.
+    Hand {
+        /// Path of the output.
+        output: String,
+        /// Path of the measurement.
+        measured: String,
+        /// What is to be done.
+        #[serde(flatten)]
+        act: Act,
+        /// Who is responsible, in their own words.
+        by: Option<String>,
+    },
     /// To go back to a configuration of the history; the one before where none is named.
     Rollback {
         /// Its number.
@@ -95,6 +108,9 @@ pub struct Answer {
     pub hash: String,
     /// Seconds of probation left.
     pub probation_s: Option<u64>,
+    /// What was looked at.
+    #[serde(default)]
+    pub seen: Option<Seen>,
 }
 
 /// What the thread works with.
@@ -240,6 +256,7 @@ fn answer(control: &Control, question: Question, account: &str) -> Result<Answer
             let loaded = history::configuration(state, entry, &control.context.overrides).map_err(wrong)?;
             control.change(loaded.site, Kind::Rollback, Some(entry.number), account, &order)
         }
+        Question::Hand { output, measured, act, by } => control.hand((&output, &measured), act, by.as_deref(), account),
         Question::Reset { task, by } => control.reset(&task, by.as_deref(), account),
     }
 }

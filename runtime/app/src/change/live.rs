@@ -108,7 +108,8 @@ impl Control {
     pub fn say(&self, ok: bool, words: Words, lines: Vec<Words>) -> Answer {
         let stand = self.stand.lock();
         let left = stand.probation.as_ref().map(|p| p.until.saturating_duration_since(Instant::now()).as_secs());
-        Answer { ok, words, lines, number: stand.number, hash: stand.site.config_hash.clone(), probation_s: left }
+        let hash = stand.site.config_hash.clone();
+        Answer { ok, words, lines, number: stand.number, hash, probation_s: left, seen: None }
     }
 
     /// Refuses where another configuration runs than the one the person was shown the differences from.

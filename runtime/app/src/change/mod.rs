@@ -10,6 +10,7 @@ pub mod client;
 pub(crate) mod control;
 mod diff;
 mod diff_parts;
+pub(crate) mod hand;
 pub(crate) mod history;
 mod line;
 mod live;

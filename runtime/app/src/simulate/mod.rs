@@ -4,6 +4,7 @@
 //! gives the same report to the byte. The programs do not know the difference. A scenario brings faults, weather and
 //! entries at their times and is judged on plant, tags, alarms and report.
 
+pub(crate) mod bench;
 mod compare;
 mod field;
 mod matrix;
@@ -13,7 +14,6 @@ mod script;
 mod swing;
 mod tally;
 mod text;
-pub mod tune;
 
 use crate::config::{Overrides, Site};
 use crate::run::observe_ledger;
@@ -133,7 +133,7 @@ fn read_json(file: &Path) -> Result<Json, String> {
 }
 
 /// What is run.
-struct Plan {
+pub(crate) struct Plan {
     seed: u64,
     /// Plant time at the beginning of the settling, Unix seconds.
     start: i64,
@@ -148,6 +148,12 @@ struct Plan {
 }
 
 impl Plan {
+    /// A plant that settles for so long, and nothing else.
+    pub(crate) fn settling(seed: u64, start: i64, settle: Duration, weather: Weather) -> Plan {
+        let (faults, total) = (Vec::new(), settle);
+        Plan { seed, start, settle, total, weather, faults, influent: None, scenario: None }
+    }
+
     fn new(site: &Site, args: &SimulateArgs) -> Result<Plan, String> {
         let Some(file) = &args.scenario else {
             return Ok(Plan {

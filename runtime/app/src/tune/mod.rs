@@ -1,18 +1,22 @@
-//! `penstock tune`: settings of a loop by a test on the plant model, with limits and an end.
+//! `penstock tune`: settings of a loop by a test on the plant model, or on the plant, with limits and an end.
 //!
-//! The plant runs with all its programs in virtual time. One output is held by hand for short leases and moved, by steps or
-//! by a relay; everything else stays in automatic, as it would at the works. Beyond the bounds of the measurement, with a
-//! bad measurement and where the output does not obey, the test ends at once and the output goes back to its program.
+//! One output is held by hand for short leases and moved, by steps or by a relay; everything else stays in automatic. Beyond
+//! the bounds of the measurement, with a bad measurement and where the output does not obey, the test ends at once and the
+//! output goes back to its program. Where the test stands is a [`Stand`]: the plant model in virtual time, or a running site.
 
-mod bench;
+mod live;
 mod relay;
 mod rules;
-mod step;
+mod stand;
+pub(crate) mod step;
 
-use super::Plan;
+pub(crate) use stand::{Stand, Target, Watch};
+
 use crate::config::text::parse_duration;
 use crate::config::{Overrides, Site};
-use bench::{Bench, Target};
+use crate::simulate::Plan;
+use crate::simulate::bench::Bench;
+use live::Live;
 use penstock_engine::ProgramDef;
 use penstock_model::{TagDef, TagId, Value, ValueType};
 use penstock_simulators::Weather;
@@ -43,8 +47,20 @@ pub enum Method {
 /// Options of a test.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TuneArgs {
-    /// Site folder. Its devices must be configured at the simulators' default ports.
+    /// Site folder. For the plant model its devices must be configured at the simulators' default ports.
     pub site: PathBuf,
+    /// Test the running site, and not the plant model.
+    #[arg(long, conflicts_with_all = ["settle_hours", "weather", "seed", "start"])]
+    pub live: bool,
+    /// State folder of the running site, as given to `run`.
+    #[arg(long, default_value = "var/penstock", requires = "live")]
+    pub state: PathBuf,
+    /// Who is responsible for the test of a running site; beside the account of the operating system.
+    #[arg(long, requires = "live")]
+    pub by: Option<String>,
+    /// Do not ask before a running site is tested.
+    #[arg(long, requires = "live")]
+    pub yes: bool,
     /// Program whose controller is to be set, for example aer/z3.
     #[arg(long = "loop", value_name = "PROGRAM")]
     pub program: String,
@@ -105,24 +121,18 @@ pub fn run(args: &TuneArgs) -> Result<(), String> {
     let program = program(&site, &args.program)?;
     let target = target(&site, program, args)?;
     let size = size(&site, &target, args.size)?;
-    let plan = plan(args)?;
-    let mut bench = Bench::settled(&site, &plan, target.clone())?;
-    let tested = match args.method {
-        Method::Step => step_test(&mut bench, &target, size, args.hold),
-        Method::Relay => relay_test(&mut bench, &target, size, args),
+    let tested = if args.live {
+        let mut live = Live::begin(&site, program, &target, args)?;
+        test(&mut live, &site, &target, size, args)
+    } else {
+        let plan = plan(args)?;
+        test(&mut Bench::settled(&site, &plan, &target)?, &site, &target, size, args)
     };
-    // Whatever happened: the program has its output back, and is seen to hold it.
-    let stood = bench.stands();
-    bench.release()?;
-    let after = bench.free(args.hold);
-    let tested = tested.map_err(|why| {
-        let path = &site.tags.get(target.output).path;
-        format!("the test ended: {why}; `{path}` is back with its program")
-    })?;
+    let (tested, returned) = tested?;
     let scan_s = site.tasks.get(usize::from(program.task.0)).map_or(1.0, |task| task.period.as_secs_f64());
     let report = Report { site: &site, program, target: &target, size, tested, scan_s, closed: args.closed };
     say!("{}", report.text());
-    if let (Some(stood), Some(after)) = (stood, after) {
+    if let (Some(stood), Some(after)) = returned {
         let unit = site.tags.get(target.measured).unit.as_str();
         say!("given back at {stood:.3}; {:?} later the measurement is {after:.3} {unit}", args.hold);
     }
@@ -132,7 +142,28 @@ pub fn run(args: &TuneArgs) -> Result<(), String> {
     report.verdict()
 }
 
-/// What a test found.
+/// What a test found; where the output was given back, and what the measurement was a hold later.
+type Ended = (Tested, (Option<f64>, Option<f64>));
+
+/// Runs the test on a stand, and sees the output back with its program whatever happened.
+fn test(stand: &mut impl Stand, site: &Site, target: &Target, size: f64, args: &TuneArgs) -> Result<Ended, String> {
+    let tested = match args.method {
+        Method::Step => step_test(stand, target, size, args.hold),
+        Method::Relay => relay_test(stand, target, size, args),
+    };
+    // Whatever happened: the program has its output back, and is seen to hold it.
+    let stood = stand.stands().unwrap_or(None);
+    let released = stand.release();
+    let path = &site.tags.get(target.output).path;
+    match (tested, released) {
+        (Ok(tested), Ok(())) => Ok((tested, (stood, stand.free(args.hold)))),
+        (Err(why), Ok(())) => Err(format!("the test ended: {why}; `{path}` is back with its program")),
+        (Ok(_), Err(kept)) => Err(format!("the test is over, and `{path}` could not be given back: {kept}")),
+        (Err(why), Err(kept)) => Err(format!("the test ended: {why}; and `{path}` could not be given back: {kept}")),
+    }
+}
+
+/// What was found.
 enum Tested {
     Step(step::Fit),
     Relay { ultimate: rules::Ultimate, spread: f64, band: f64, falls: bool },
@@ -146,25 +177,25 @@ fn calm(looks: &[step::Look]) -> (f64, f64) {
     (mean, (looks.iter().map(|look| (look.y - mean).powi(2)).sum::<f64>() / n).sqrt())
 }
 
-fn stay(bench: &mut Bench, value: f64, time: Duration, looks: &mut Vec<step::Look>) -> Result<(), String> {
-    let end = bench.now_s() + time.as_secs_f64();
-    while bench.now_s() < end {
-        looks.push(bench.held(value)?);
+fn stay(stand: &mut impl Stand, value: f64, time: Duration, looks: &mut Vec<step::Look>) -> Result<(), String> {
+    let end = stand.now_s() + time.as_secs_f64();
+    while stand.now_s() < end {
+        looks.push(stand.held(value)?);
     }
     Ok(())
 }
 
 /// Where the output is held before it moves: where its program has it, with room to move on both sides.
-fn base(bench: &Bench, target: &Target, size: f64) -> Result<f64, String> {
-    let stands = bench.stands().ok_or("the output has no value yet: a longer --settle-hours")?;
+fn base(stand: &mut impl Stand, target: &Target, size: f64) -> Result<f64, String> {
+    let stands = stand.stands()?.ok_or("the output has no value yet; on the plant model: a longer --settle-hours")?;
     Ok(stands.clamp(target.limits.0 + size, target.limits.1 - size))
 }
 
-fn step_test(bench: &mut Bench, target: &Target, size: f64, hold: Duration) -> Result<Tested, String> {
-    let base = base(bench, target, size)?;
+fn step_test(stand: &mut impl Stand, target: &Target, size: f64, hold: Duration) -> Result<Tested, String> {
+    let base = base(stand, target, size)?;
     let mut looks = Vec::new();
     for level in [base, base + size, base - size, base] {
-        stay(bench, level, hold, &mut looks)?;
+        stay(stand, level, hold, &mut looks)?;
     }
     for look in &mut looks {
         look.u -= base;
@@ -172,21 +203,21 @@ fn step_test(bench: &mut Bench, target: &Target, size: f64, hold: Duration) -> R
     step::fit(&looks).map(Tested::Step).ok_or_else(|| "the output never moved".to_owned())
 }
 
-fn relay_test(bench: &mut Bench, target: &Target, size: f64, args: &TuneArgs) -> Result<Tested, String> {
-    let base = base(bench, target, size)?;
+fn relay_test(stand: &mut impl Stand, target: &Target, size: f64, args: &TuneArgs) -> Result<Tested, String> {
+    let base = base(stand, target, size)?;
     let mut looks = Vec::new();
-    stay(bench, base, args.hold, &mut looks)?;
+    stay(stand, base, args.hold, &mut looks)?;
     // The second half: the plant has come to rest.
     let (centre, sigma) = calm(&looks[looks.len() / 2..]);
     let band = (BAND_SIGMAS * sigma).max(1e-6 * centre.abs().max(1.0));
     let mut relay = Relay::new(centre, band);
-    let (begin, mut up) = (bench.now_s(), true);
+    let (begin, mut up) = (stand.now_s(), true);
     while relay.cycles() <= args.cycles {
-        if bench.now_s() - begin > args.at_most.as_secs_f64() {
+        if stand.now_s() - begin > args.at_most.as_secs_f64() {
             let cycles = relay.cycles();
             return Err(format!("{cycles} cycles in {:?}: a greater --size, or a longer --at-most", args.at_most));
         }
-        let look = bench.held(if up { base + size } else { base - size })?;
+        let look = stand.held(if up { base + size } else { base - size })?;
         up = relay.look(look.t, look.y);
         looks.push(look);
     }
@@ -210,16 +241,7 @@ fn plan(args: &TuneArgs) -> Result<Plan, String> {
         return Err("--hold is above 0 and at most 7d".to_owned());
     }
     let settle = Duration::from_secs_f64(args.settle_hours * 3600.0);
-    Ok(Plan {
-        seed: args.seed,
-        start: args.start,
-        settle,
-        total: settle,
-        weather: args.weather,
-        faults: Vec::new(),
-        influent: None,
-        scenario: None,
-    })
+    Ok(Plan::settling(args.seed, args.start, settle, args.weather))
 }
 
 /// One tag by name, or the only candidate.
