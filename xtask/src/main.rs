@@ -22,7 +22,7 @@ cargo xtask test                   install what tests need, then run every step
 cargo xtask test --only <step>     run one step (may be repeated)
 cargo xtask bench                  list the benches
 cargo xtask bench <name>           measure
-cargo xtask fuzz [--minutes n]     parsers against bytes at random, for an hour unless said otherwise
+cargo xtask fuzz [--minutes n]     parsers against foreign bytes, for an hour unless said otherwise
 cargo xtask fuzz --only <target>   one of them";
 
 fn main() -> ExitCode {

@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("penstock-opcua", &["penstock-model"]),
     ("penstock-opcua-server", &["penstock-model"]),
     ("penstock-mqtt", &["penstock-model"]),
+    ("penstock-fuzz", &["penstock-modbus", "penstock-mqtt", "penstock-historian"]),
     ("penstock-hmi", &["penstock-model", "penstock-engine", "penstock-historian", "penstock-ledger"]),
     // A simulator that shared a driver's codec would agree with its bugs.
     ("penstock-simulators", &[]),

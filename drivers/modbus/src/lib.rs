@@ -35,6 +35,8 @@ mod codec;
 mod config;
 mod discover;
 mod frame;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod interpret;
 pub mod limits;
 mod line;

@@ -12,6 +12,8 @@
 
 mod command;
 mod feed;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod host;
 pub mod limits;
 mod live;

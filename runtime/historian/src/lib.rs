@@ -17,6 +17,8 @@ mod column;
 mod commit;
 mod error;
 mod frame;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod limits;
 mod memory;
 mod open;

@@ -1,0 +1,20 @@
+//! One target, named in `PENSTOCK_FUZZ_TARGET`, with bytes that coverage guides (libFuzzer).
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use std::sync::OnceLock;
+
+static PROMISE: OnceLock<fn(&[u8])> = OnceLock::new();
+
+fuzz_target!(
+    init: {
+        let name = std::env::var("PENSTOCK_FUZZ_TARGET").unwrap_or_default();
+        let target = penstock_fuzz::target(&name).unwrap_or_else(|| panic!("PENSTOCK_FUZZ_TARGET: no target `{name}`"));
+        PROMISE.get_or_init(|| target.promise);
+    },
+    |data: &[u8]| {
+        if let Some(promise) = PROMISE.get() {
+            promise(data);
+        }
+    }
+);
