@@ -114,8 +114,13 @@ fn built(context: &Context) -> Result<PathBuf, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     // With a target named, the flags reach the product and not what only runs while it is built.
-    command.args(["build", "--release", "-p", "penstock-fuzz", "--features", "guided", "--bins", "--target", host]);
-    command.arg("--target-dir").arg(&folder).env("RUSTFLAGS", COVERAGE).current_dir(&context.root);
+    command.args(["build", "--release", "-p", "penstock-fuzz", "--features", "guided", "--target", host]);
+    command
+        .args(["--bin", "penstock-fuzz-guided"])
+        .arg("--target-dir")
+        .arg(&folder)
+        .env("RUSTFLAGS", COVERAGE)
+        .current_dir(&context.root);
     run(&mut command)?;
     Ok(folder.join(host).join("release/penstock-fuzz-guided"))
 }
@@ -125,12 +130,15 @@ fn feed(context: &Context, program: &Path, name: &str, bytes_max: u32) -> Result
     let (corpus, seeds) =
         (context.target().join("fuzz/corpus").join(name), context.target().join("fuzz/seeds").join(name));
     let findings = context.root.join("drivers/fuzz/findings").join(name);
-    for folder in [&corpus, &findings] {
+    for folder in [&corpus, &seeds, &findings] {
         std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     }
-    run(Command::new(program.with_file_name("penstock-fuzz")).args(["seeds", name]).arg(&seeds))?;
     let mut command = Command::new(program);
-    command.env("PENSTOCK_FUZZ_TARGET", name).args(GUIDED_BOUNDS).args(["-verbosity=0", "-print_final_stats=1"]);
+    command
+        .env("PENSTOCK_FUZZ_TARGET", name)
+        .env("PENSTOCK_FUZZ_SEEDS", &seeds)
+        .args(GUIDED_BOUNDS)
+        .args(["-verbosity=0", "-print_final_stats=1"]);
     command.arg(format!("-max_total_time={GUIDED_S}")).arg(format!("-max_len={bytes_max}"));
     // A folder ends with a slash: what follows it is the name of the file.
     command.arg(format!("-artifact_prefix={}/", findings.display())).arg(&corpus).arg(&seeds).arg(&findings);

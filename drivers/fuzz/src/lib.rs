@@ -3,6 +3,8 @@
 //! `cargo xtask fuzz` lets coverage guide the bytes. What it has found once lies under `findings/`, in a folder per target,
 //! and is tried with every `cargo test`.
 
+use std::path::Path;
+
 /// Something that reads foreign bytes.
 pub struct Target {
     /// What it is called on the command line.
@@ -45,4 +47,20 @@ pub const TARGETS: &[Target] = &[
 #[must_use]
 pub fn target(name: &str) -> Option<&'static Target> {
     TARGETS.iter().find(|target| target.name == name)
+}
+
+impl Target {
+    /// Writes its places to begin from into a folder, which is made.
+    ///
+    /// # Errors
+    /// Which file could not be written.
+    pub fn write_seeds(&self, folder: &Path) -> Result<(), String> {
+        let wrong = |path: &Path, e: std::io::Error| format!("{}: {e}", path.display());
+        std::fs::create_dir_all(folder).map_err(|e| wrong(folder, e))?;
+        for (number, seed) in (self.seeds)().iter().enumerate() {
+            let path = folder.join(format!("seed-{number}"));
+            std::fs::write(&path, seed).map_err(|e| wrong(&path, e))?;
+        }
+        Ok(())
+    }
 }

@@ -1,10 +1,9 @@
-//! Without guidance: names the targets, writes the places to begin from, and tries files again.
+//! Without guidance: names the targets, and tries files again.
 
 use penstock_fuzz::{TARGETS, target};
-use std::path::Path;
 use std::process::ExitCode;
 
-const USAGE: &str = "penstock-fuzz targets | seeds <target> <folder> | try <target> <file>...";
+const USAGE: &str = "penstock-fuzz targets | try <target> <file>...";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -22,15 +21,6 @@ fn run(words: &[&str]) -> Result<(), String> {
     match words {
         ["targets"] => {
             TARGETS.iter().for_each(|target| println!("{}", target.name));
-            Ok(())
-        }
-        ["seeds", name, folder] => {
-            let target = target(name).ok_or_else(|| format!("there is no target `{name}`"))?;
-            std::fs::create_dir_all(folder).map_err(|e| format!("{folder}: {e}"))?;
-            for (number, seed) in (target.seeds)().iter().enumerate() {
-                let path = Path::new(folder).join(format!("seed-{number}"));
-                std::fs::write(&path, seed).map_err(|e| format!("{}: {e}", path.display()))?;
-            }
             Ok(())
         }
         ["try", name, files @ ..] if !files.is_empty() => {
