@@ -150,7 +150,7 @@ fn openplc(text: &str) -> Result<Address, String> {
             if bit > 7 {
                 return Err("a bit of a byte is 0 to 7".to_owned());
             }
-            (if kind == "QX" { Area::Coil } else { Area::Discrete }, whole(byte)?.saturating_mul(8) + bit)
+            (if kind == "QX" { Area::Coil } else { Area::Discrete }, whole(byte)?.saturating_mul(8).saturating_add(bit))
         }
         "IW" => (Area::Input, whole(rest)?),
         "QW" => (Area::Holding, whole(rest)?),
@@ -249,6 +249,7 @@ mod tests {
             ("holding-register:4:BLOB", "uint16"),
             ("%QX1", "byte and a bit"),
             ("%QX1.8", "0 to 7"),
+            ("%IX800900090.4", "beyond the last"),
             ("%IW70000", "beyond"),
             ("%ZZ1", "%QX0.3"),
             ("%", "%QX0.3"),
