@@ -1,25 +1,11 @@
 //! Fixed vectors for each order, type and alias, and the round trip over all of them.
 
 use super::*;
-use crate::address::{Address, Area};
-use penstock_model::TagId;
+use crate::address::Area;
 use proptest::prelude::*;
 
 fn point(wire: WireType, order: ByteOrder, value_type: ValueType) -> PointConfig {
-    PointConfig {
-        tag: TagId(0),
-        path: "t".into(),
-        address: Address { area: Area::Holding, pdu: 0, bit: None },
-        wire,
-        order,
-        scale: 1.0,
-        offset: 0.0,
-        value_type,
-        range: None,
-        group: 0,
-        write: None,
-        sunspec: None,
-    }
+    PointConfig { order, ..crate::fuzz::point_of(value_type, wire) }
 }
 
 /// Both directions: these registers are this value, and this value is written as these registers.
@@ -218,7 +204,8 @@ proptest! {
                 }
                 other => panic!("{other:?}"),
             };
-            if !wire.is_text() {
+            // Zero is written with one sign.
+            if !wire.is_text() && value.as_f64() != Some(0.0) {
                 prop_assert_eq!(&written, &words);
             }
             prop_assert_eq!(decode(&p, Places::Words(&written)).map(|d| d.0), Ok(value));

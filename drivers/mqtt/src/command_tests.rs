@@ -1,28 +1,9 @@
 use super::*;
-use crate::{Broker, TagMeta};
-use penstock_model::{TagId, ValueType};
+use crate::fuzz::config;
 use proptest::prelude::*;
 use std::sync::Arc;
 
 const NOW: i64 = 1_700_000_000_000;
-
-fn config() -> Config {
-    let meta = |tag, path: &str, value_type| TagMeta::new(TagId(tag), path, value_type);
-    let mut tags = vec![
-        meta(0, "aer/do_sp", ValueType::Float),
-        meta(1, "aer/do", ValueType::Float),
-        meta(2, "aer/n", ValueType::Int),
-        meta(3, "pump/on", ValueType::Bool),
-    ];
-    for place in [0, 2, 3] {
-        tags[place].writable = true;
-    }
-    tags[3].device = Some(0);
-    let mut config = Config::new(Broker { host: "h".into(), port: 1 }, "g", "e", tags);
-    config.devices = vec!["pumps".into()];
-    config.takes_commands = true;
-    config
-}
 
 fn ask(config: &Config, command: &Command) -> Asked {
     let node = Node::new(Arc::new(config.clone()), None);
@@ -172,7 +153,7 @@ proptest! {
         let payload = Payload { timestamp: sent_at, metrics, seq: Some(300) }.encode_to_vec();
         let own: &[usize] = match device.as_deref() {
             None => &[0, 2],
-            Some("pumps") => &[3],
+            Some("pumps") => &[3, 4],
             Some(_) => &[],
         };
         let asked = ask(&config(), &Command { device: device.clone(), retained: false, payload });

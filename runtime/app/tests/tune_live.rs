@@ -138,11 +138,16 @@ async fn who_takes_the_output_over_keeps_it_and_the_test_ends() {
     assert_eq!(status, 200, "{reply}");
     let output = test.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    assert!(said(&output).contains("`out` is held by hand by "), "{}", said(&output));
+    let text = said(&output);
+    assert!(
+        text.contains("the test ended: `out` is held by hand by ") && text.contains("could not be given back"),
+        "{text}"
+    );
     live.until("the person's value stands", LIMIT, |l| l.number("out") == Some(33.0)).await;
     // While somebody holds it no test begins.
     let output = works.tune(&[]).output().unwrap();
-    assert!(!output.status.success() && said(&output).contains("held by hand by "), "{}", said(&output));
+    let text = said(&output);
+    assert!(!output.status.success() && text.contains("did not begin: `out` is held by hand by "), "{text}");
     assert_eq!(live.number("out"), Some(33.0));
 }
 

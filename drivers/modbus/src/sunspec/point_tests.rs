@@ -3,50 +3,15 @@
 use super::super::chain::chain_of;
 use super::super::reference::parse;
 use super::*;
-use crate::config::{GroupConfig, WriteConfig};
+use crate::config::WriteConfig;
+use crate::fuzz::sunspec_device;
 use crate::plan::Plan;
-use crate::wire::ByteOrder;
-use penstock_model::{DeviceId, TagId, ValueType};
 use proptest::prelude::*;
 
-fn point(at: &str) -> PointConfig {
-    let wanted = parse(&format!("sunspec {at}")).unwrap();
-    let scales = vec![1.0; wanted.any.len()];
-    let text = wanted.any[0].row.kind.wire().is_text();
-    PointConfig {
-        tag: TagId(0),
-        path: at.into(),
-        address: Address { area: Area::Holding, pdu: 0, bit: None },
-        wire: wanted.any[0].row.kind.wire(),
-        order: ByteOrder::Abcd,
-        scale: 1.0,
-        offset: 0.0,
-        value_type: if text { ValueType::Text } else { ValueType::Float },
-        range: None,
-        group: 0,
-        write: None,
-        sunspec: Some(SunSpecPoint { wanted, scales, revert: None, zero_counts: false, placed: None }),
-    }
-}
-
 fn device(points: &[&str]) -> DeviceConfig {
-    DeviceConfig {
-        id: DeviceId(0),
-        name: "d".into(),
-        address: "127.0.0.1:502".into(),
-        unit: 1,
-        timeout: Duration::from_millis(500),
-        groups: vec![GroupConfig { name: "g".into(), every: Duration::from_secs(1) }],
-        points: points.iter().map(|at| point(at)).collect(),
-        registers_max: 125,
-        bits_max: 2_000,
-        gap_max: 8,
-        heartbeat: None,
-        pause_after_connect: Duration::ZERO,
-        channel: crate::ChannelConfig::default(),
-        quirks: crate::Quirks::default(),
-        sunspec: super::super::Settings::default(),
-    }
+    let config = sunspec_device(points);
+    assert_eq!(config.points.len(), points.len(), "every one of {points:?} is a reference");
+    config
 }
 
 #[test]

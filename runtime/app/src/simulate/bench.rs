@@ -80,10 +80,10 @@ impl Stand for Bench<'_> {
         self.watch.judge(self.now_s(), value, output.usable_f64(), measured)
     }
 
-    fn release(&mut self) -> Result<(), String> {
+    fn release(&mut self) -> Result<bool, String> {
         self.claim(Wish::Release, None)?;
         self.second();
-        Ok(())
+        Ok(true)
     }
 
     fn free(&mut self, time: Duration) -> Option<f64> {

@@ -155,14 +155,14 @@ impl Stand for Live {
         self.watch.judge(t, value, seen.output, seen.measured.ok_or(seen.quality))
     }
 
-    fn release(&mut self) -> Result<(), String> {
+    fn release(&mut self) -> Result<bool, String> {
         if self.held.is_none() {
-            return Ok(());
+            return Ok(false);
         }
         let lease_s = self.lease_s;
         let seen =
             self.ask(Act::Release).map_err(|why| format!("{why}; the hold ends by itself within {lease_s} s"))?;
-        if seen.others { Err("somebody else holds it by hand".to_owned()) } else { Ok(()) }
+        if seen.others { Err("somebody else holds it by hand".to_owned()) } else { Ok(true) }
     }
 
     fn free(&mut self, time: Duration) -> Option<f64> {

@@ -156,10 +156,11 @@ fn test(stand: &mut impl Stand, site: &Site, target: &Target, size: f64, args: &
     let released = stand.release();
     let path = &site.tags.get(target.output).path;
     match (tested, released) {
-        (Ok(tested), Ok(())) => Ok((tested, (stood, stand.free(args.hold)))),
-        (Err(why), Ok(())) => Err(format!("the test ended: {why}; `{path}` is back with its program")),
+        (Ok(tested), Ok(_)) => Ok((tested, (stood, stand.free(args.hold)))),
+        (Err(why), Ok(false)) => Err(format!("the test did not begin: {why}")),
+        (Err(why), Ok(true)) => Err(format!("the test ended: {why}; `{path}` is back with its program")),
         (Ok(_), Err(kept)) => Err(format!("the test is over, and `{path}` could not be given back: {kept}")),
-        (Err(why), Err(kept)) => Err(format!("the test ended: {why}; and `{path}` could not be given back: {kept}")),
+        (Err(why), Err(kept)) => Err(format!("the test ended: {why}; `{path}` could not be given back: {kept}")),
     }
 }
 

@@ -56,11 +56,11 @@ pub(crate) trait Stand {
     /// does not go where it is sent.
     fn held(&mut self, value: f64) -> Result<Look, String>;
 
-    /// Gives the output back to its program, and takes one more look.
+    /// Gives the output back to its program, and takes one more look; false where the test never held it.
     ///
     /// # Errors
     /// In words, and when the output goes back by itself.
-    fn release(&mut self) -> Result<(), String>;
+    fn release(&mut self) -> Result<bool, String>;
 
     /// Lets the plant run with its programs for a while; what the measurement then is.
     fn free(&mut self, time: Duration) -> Option<f64>;
