@@ -7,6 +7,7 @@
 //! The others are property tests that `cargo test` runs with few cases, here with many. What fails is written by proptest
 //! to a file `proptest-regressions` beside the source, and is tried first from then on by everybody who has the file.
 
+use crate::need;
 use crate::steps::{Context, run};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -107,6 +108,7 @@ pub fn fuzz(context: &Context, words: &[&str]) -> Result<(), String> {
 
 /// The guided program, built with coverage in a folder of its own.
 fn built(context: &Context) -> Result<PathBuf, String> {
+    need::cxx()?;
     let told = Command::new("rustc").arg("-vV").output().map_err(|e| format!("rustc: {e}"))?;
     let told = String::from_utf8_lossy(&told.stdout).into_owned();
     let host = told.lines().find_map(|line| line.strip_prefix("host: ")).ok_or("rustc does not say its host")?;

@@ -85,6 +85,16 @@ pub fn broker() -> Result<(), String> {
     if is_there() { Ok(()) } else { Err("mosquitto was installed but is not found".to_owned()) }
 }
 
+/// A C++ compiler: libFuzzer is built with the fuzzers.
+pub fn cxx() -> Result<(), String> {
+    let is_there = || said(Command::new("c++").arg("--version")).is_some();
+    if is_there() {
+        return Ok(());
+    }
+    install("a C++ compiler", &["g++"])?;
+    if is_there() { Ok(()) } else { Err("g++ was installed but `c++` is not found".to_owned()) }
+}
+
 /// A C compiler and libmodbus with its headers, for the bench that stands beside it.
 pub fn libmodbus() -> Result<(), String> {
     let is_there = || {
