@@ -190,6 +190,9 @@ async fn a_bound_ends_the_test_and_another_folder_or_no_consent_begins_none() {
     let output = asked.stdin(Stdio::null()).output().unwrap();
     assert!(!output.status.success() && said(&output).contains("add --yes"), "{}", said(&output));
 
+    let output = works.tune(&["--cycles", "1"]).output().unwrap();
+    assert!(!output.status.success() && said(&output).contains("--cycles 2 to 100"), "{}", said(&output));
+
     edit(&works.site.join("programs.yaml"), "program: loop", "program: loop\n  set: { kp: 0.5 }");
     let output = works.tune(&[]).output().unwrap();
     assert!(!output.status.success() && said(&output).contains("is not what runs"), "{}", said(&output));

@@ -1,4 +1,5 @@
-//! The control socket of a running site: takes changes from the command line, carries them out, watches their probation.
+//! The control socket of a running site: takes changes from the command line, carries them out, watches their probation; and
+//! holds an output for a test of a loop ([`super::hand`]).
 //!
 //! `control.sock` in the state folder, open to its owner alone. One JSON line is asked and one is answered per connection,
 //! both bounded in length and time. One thread answers, so that changes come one after the other; another watches the

@@ -36,6 +36,8 @@ pub(super) struct Live {
     zero_s: Option<f64>,
     /// Where we hold the output, and since when.
     held: Option<(f64, Instant)>,
+    /// The runtime refused to hold on, or did not answer: what is held now may be another's.
+    lost: bool,
     watch: Watch,
     stopped: Arc<AtomicBool>,
 }
@@ -67,6 +69,7 @@ impl Live {
             next: now,
             zero_s: None,
             held: None,
+            lost: false,
             watch: Watch::new(site, target),
             stopped: Arc::default(),
         };
@@ -143,7 +146,9 @@ impl Stand for Live {
     fn held(&mut self, value: f64) -> Result<Look, String> {
         // The first hold is the runtime's with its next scan; from then on it must stay ours.
         let goes_on = self.held.is_some_and(|(_, since)| since.elapsed() > 2 * self.look);
-        self.ask(Act::Hold { value, lease_s: self.lease_s, goes_on })?;
+        let taken = self.ask(Act::Hold { value, lease_s: self.lease_s, goes_on });
+        self.lost = taken.is_err();
+        taken?;
         if self.held.is_none_or(|(at, _)| at != value) {
             complain!("{:.0} s: `{}` at {value:.3}", self.now_s(), self.output);
         }
@@ -160,6 +165,10 @@ impl Stand for Live {
             return Ok(false);
         }
         let lease_s = self.lease_s;
+        // A release would take it from whoever holds it now, under an interlock too, where nobody sees who that is.
+        if self.lost {
+            return Err(format!("it is not the test's any more; what the test held ends by itself within {lease_s} s"));
+        }
         let seen =
             self.ask(Act::Release).map_err(|why| format!("{why}; the hold ends by itself within {lease_s} s"))?;
         if seen.others { Err("somebody else holds it by hand".to_owned()) } else { Ok(true) }

@@ -121,11 +121,13 @@ pub fn run(args: &TuneArgs) -> Result<(), String> {
     let program = program(&site, &args.program)?;
     let target = target(&site, program, args)?;
     let size = size(&site, &target, args.size)?;
+    sensible(args)?;
     let tested = if args.live {
         let mut live = Live::begin(&site, program, &target, args)?;
         test(&mut live, &site, &target, size, args)
     } else {
-        let plan = plan(args)?;
+        let settle = Duration::from_secs_f64(args.settle_hours * 3600.0);
+        let plan = Plan::settling(args.seed, args.start, settle, args.weather);
         test(&mut Bench::settled(&site, &plan, &target)?, &site, &target, size, args)
     };
     let (tested, returned) = tested?;
@@ -234,15 +236,15 @@ fn program<'a>(site: &'a Site, name: &str) -> Result<&'a ProgramDef, String> {
     })
 }
 
-fn plan(args: &TuneArgs) -> Result<Plan, String> {
+/// Refuses numbers that make no test, on the model and on the plant alike.
+fn sensible(args: &TuneArgs) -> Result<(), String> {
     if !(0.0..=24.0 * 60.0).contains(&args.settle_hours) || args.cycles < 2 || args.cycles > 100 {
         return Err("--settle-hours is 0 to 1440, --cycles 2 to 100".to_owned());
     }
     if args.hold.is_zero() || args.hold > Duration::from_secs(7 * 86_400) {
         return Err("--hold is above 0 and at most 7d".to_owned());
     }
-    let settle = Duration::from_secs_f64(args.settle_hours * 3600.0);
-    Ok(Plan::settling(args.seed, args.start, settle, args.weather))
+    Ok(())
 }
 
 /// One tag by name, or the only candidate.
