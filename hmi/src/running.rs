@@ -1,6 +1,6 @@
 //! The configuration that runs, as screens name it: it may change while the server serves.
 
-use crate::site::site_json;
+use crate::site;
 use crate::{App, HmiContext, HmiError};
 use axum::body::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -42,7 +42,7 @@ impl SitePage {
 }
 
 fn make(ctx: &HmiContext) -> Result<Bytes, HmiError> {
-    Ok(serde_json::to_vec(&site_json(ctx)).map_err(HmiError::Site)?.into())
+    Ok(serde_json::to_vec(&site::view(ctx)).map_err(HmiError::Site)?.into())
 }
 
 /// The page for the configuration that runs. Where it cannot be made, the last one stands.

@@ -2,49 +2,75 @@
 
 use crate::HmiContext;
 use penstock_model::{AlarmCondition, AlarmDef, DeviceId, Role, Source, TagDef, Text};
+use serde::{Serialize, Serializer};
 use serde_json::{Value as Json, json};
 
 pub(crate) fn text(t: &Text) -> Json {
     json!({ "zh": &*t.zh, "en": &*t.en })
 }
 
-/// `GET /api/site`
-pub(crate) fn site_json(ctx: &HmiContext) -> Json {
+/// `GET /api/site`. Tags and alarms are made while they are written, one by one: as a tree, a hundred thousand of them
+/// would take half a gigabyte for a moment, and a part of it for good.
+#[derive(Serialize)]
+pub(crate) struct SiteView<'a> {
+    name: Json,
+    time_zone: &'a str,
+    config_hash: String,
+    version: &'a str,
+    tags: Tags<'a>,
+    alarms: Alarms<'a>,
+    tasks: Vec<Json>,
+    devices: Vec<Json>,
+    objects: Vec<Json>,
+    hold: Json,
+    pages: &'a Json,
+}
+
+struct Tags<'a>(&'a HmiContext);
+
+impl Serialize for Tags<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let HmiContext { site, engine, .. } = self.0;
+        let name = |id: DeviceId| site.devices.iter().find(|d| d.id == id).map(|d| d.name.clone());
+        let from = |def: &TagDef| match &def.source {
+            Source::Device(id) => name(*id),
+            _ => None,
+        };
+        let target = |def: &TagDef| def.output.as_ref().and_then(|o| o.device).and_then(name);
+        to.collect_seq(engine.tags().iter().map(|def| tag_json(def, from(def), target(def))))
+    }
+}
+
+struct Alarms<'a>(&'a HmiContext);
+
+impl Serialize for Alarms<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.0.engine.alarm_defs().iter().map(alarm_json))
+    }
+}
+
+/// The site as it runs now.
+pub(crate) fn view(ctx: &HmiContext) -> SiteView<'_> {
     let site = &ctx.site;
-    let name = |id: DeviceId| site.devices.iter().find(|d| d.id == id).map(|d| d.name.clone());
-    let from = |def: &TagDef| match &def.source {
-        Source::Device(id) => name(*id),
-        _ => None,
-    };
-    let to = |def: &TagDef| def.output.as_ref().and_then(|o| o.device).and_then(name);
-    let tags: Vec<Json> = ctx.engine.tags().iter().map(|def| tag_json(def, from(def), to(def))).collect();
-    let alarms: Vec<Json> = ctx.engine.alarm_defs().iter().map(alarm_json).collect();
-    let tasks: Vec<Json> = ctx
-        .engine
-        .tasks()
-        .iter()
-        .map(|t| json!({ "id": t.id.0, "name": &*t.name, "period_ms": t.period.as_secs_f64() * 1e3 }))
-        .collect();
-    let devices: Vec<Json> = site
-        .devices
-        .iter()
-        .map(|d| {
-            json!({ "id": d.id.0, "name": d.name, "title": text(&d.title), "driver": d.driver, "address": d.address })
-        })
-        .collect();
-    json!({
-        "name": text(&site.name),
-        "time_zone": site.time_zone,
-        "config_hash": &*site.config_hash.get(),
-        "version": site.version,
-        "tags": tags,
-        "alarms": alarms,
-        "tasks": tasks,
-        "devices": devices,
-        "objects": crate::objects::defs_json(ctx),
-        "hold": crate::objects::hold_json(site.hold),
-        "pages": site.pages,
-    })
+    let tasks = ctx.engine.tasks();
+    let tasks =
+        tasks.iter().map(|t| json!({ "id": t.id.0, "name": &*t.name, "period_ms": t.period.as_secs_f64() * 1e3 }));
+    let devices = site.devices.iter().map(
+        |d| json!({ "id": d.id.0, "name": d.name, "title": text(&d.title), "driver": d.driver, "address": d.address }),
+    );
+    SiteView {
+        name: text(&site.name),
+        time_zone: &site.time_zone,
+        config_hash: site.config_hash.get().to_string(),
+        version: &site.version,
+        tags: Tags(ctx),
+        alarms: Alarms(ctx),
+        tasks: tasks.collect(),
+        devices: devices.collect(),
+        objects: crate::objects::defs_json(ctx),
+        hold: crate::objects::hold_json(site.hold),
+        pages: &site.pages,
+    }
 }
 
 /// What a person may do with a tag: `entry`, `output` or nothing. An entry that is also sent to a device is an entry.
