@@ -54,7 +54,7 @@ pub struct PointConfig {
     pub write: Option<WriteConfig>,
     /// Present where the point is found by model and name: then address, wire type and scale are those of the model, once
     /// the device was asked.
-    pub sunspec: Option<SunSpecPoint>,
+    pub sunspec: Option<Box<SunSpecPoint>>,
 }
 
 impl PointConfig {

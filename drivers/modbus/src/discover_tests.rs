@@ -195,7 +195,7 @@ fn point(tag: u32, at: &str) -> PointConfig {
         range: None,
         group: 0,
         write: None,
-        sunspec: Some(SunSpecPoint { wanted, scales, revert: None, zero_counts: false, placed: None }),
+        sunspec: Some(Box::new(SunSpecPoint { wanted, scales, revert: None, zero_counts: false, placed: None })),
     }
 }
 

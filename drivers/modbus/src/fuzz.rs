@@ -175,7 +175,7 @@ pub(crate) fn sunspec_device(points: &[&str]) -> DeviceConfig {
     let points = named.map(|(at, wanted)| {
         let wire = wanted.any[0].row.kind.wire();
         let scales = vec![1.0; wanted.any.len()];
-        let sunspec = SunSpecPoint { wanted, scales, revert: None, zero_counts: false, placed: None };
+        let sunspec = Box::new(SunSpecPoint { wanted, scales, revert: None, zero_counts: false, placed: None });
         let value_type = if wire.is_text() { ValueType::Text } else { ValueType::Float };
         PointConfig { path: (*at).into(), sunspec: Some(sunspec), ..point_of(value_type, wire) }
     });

@@ -46,7 +46,7 @@ pub(super) fn answer(app: &App, tag: TagId, explained: Option<&Explained>) -> Js
     };
     let bound = grant.as_ref().and_then(|g| Some((g.bound_by.as_deref()?, g))).map(|(word, g)| {
         both(&|words| {
-            let (bound, granted) = (words.bound(word, def.output.as_ref()), words.valued(g.granted.as_ref(), &def));
+            let (bound, granted) = (words.bound(word, def.output.as_deref()), words.valued(g.granted.as_ref(), &def));
             words.say(format!("但受限于{bound}，实际 {granted}"), format!("but {bound} keeps it at {granted}"))
         })
     });
@@ -69,7 +69,7 @@ pub(super) fn answer(app: &App, tag: TagId, explained: Option<&Explained>) -> Js
         "entered": memory.and_then(entered),
         "program": writer.as_ref().map(|w| program(&facts, w, memory)),
         "inputs": inputs.iter().map(|i| input_json(&facts, i, explained)).collect::<Vec<_>>(),
-        "limits": def.output.as_ref().map(limits),
+        "limits": def.output.as_deref().map(limits),
         "fallback": def.output.as_ref().map(|out| both(&|words| fallbacks(words, out, &def))),
         "link": link,
         "write": engine.writes(tag).and_then(|w| w.last.first().map(life_json)),

@@ -111,7 +111,7 @@ fn tags() -> Vec<TagDef> {
         TagDef::float(DO, "z/do", unit("mg/L"), Source::Device(DeviceId(0))),
         TagDef { entry: entry(Role::Operator), ..TagDef::float(SP, "z/sp", unit("mg/L"), Source::Operator) },
         TagDef {
-            output: Some(OutputDef {
+            output: Some(Box::new(OutputDef {
                 device: Some(DeviceId(0)),
                 limits: Some((0.0, 100.0)),
                 rate_per_s: None,
@@ -119,7 +119,7 @@ fn tags() -> Vec<TagDef> {
                 min_off: Duration::ZERO,
                 fallback: Fallback::always(FallbackAction::Hold),
                 write: penstock_model::WritePolicy::default(),
-            }),
+            })),
             ..TagDef::float(VALVE, "z/valve", unit("%"), Source::Program("z".into()))
         },
         TagDef { entry: entry(Role::Engineer), ..TagDef::float(TagId(3), "z/kp", unit("%"), Source::Operator) },

@@ -172,7 +172,7 @@ impl Works {
             let (id, path) = tag(4, "valve");
             let name: Arc<str> = format!("z{zone}").into();
             let mut valve = TagDef::float(id, &path, Unit::NONE, Source::Program(name.clone()));
-            valve.output = Some(OutputDef {
+            valve.output = Some(Box::new(OutputDef {
                 device: Some(PLC),
                 limits: Some((15.0, 85.0)),
                 rate_per_s: None,
@@ -180,7 +180,7 @@ impl Works {
                 min_off: Duration::ZERO,
                 fallback: Fallback::always(FallbackAction::Hold),
                 write: penstock_model::WritePolicy::default(),
-            });
+            }));
             tags.push(valve);
             let ports = (0_u32..).zip(inputs(zone, 0)).map(|(k, (port, _))| (port.to_owned(), TagId(first + k)));
             programs.push(ProgramDef {

@@ -36,7 +36,7 @@ fn site(tasks: Vec<TaskDef>, script: &str, of: &[u8]) -> EngineConfig {
         tags.push(TagDef::float(x, &format!("in/{k}"), Unit::NONE, Source::Device(PLC)));
         let name: Arc<str> = format!("program/{k}").into();
         let mut out = TagDef::float(y, &format!("out/{k}"), Unit::NONE, Source::Program(name.clone()));
-        out.output = Some(OutputDef {
+        out.output = Some(Box::new(OutputDef {
             device: Some(PLC),
             limits: None,
             rate_per_s: None,
@@ -44,7 +44,7 @@ fn site(tasks: Vec<TaskDef>, script: &str, of: &[u8]) -> EngineConfig {
             min_off: Duration::ZERO,
             fallback: Fallback::always(FallbackAction::Value(Value::Float(-1.0))),
             write: penstock_model::WritePolicy::default(),
-        });
+        }));
         tags.push(out);
         let (inputs, outputs) = (vec![("x".to_owned(), x)], vec![("y".to_owned(), y)]);
         let script = script.clone();

@@ -247,14 +247,16 @@ fn fixed(def: &TagDef) -> TagDef {
         Source::Program(_) => Source::Program("".into()),
         other => other.clone(),
     };
-    let output = def.output.as_ref().map(|o| OutputDef {
-        device: o.device,
-        limits: None,
-        rate_per_s: None,
-        min_on: std::time::Duration::ZERO,
-        min_off: std::time::Duration::ZERO,
-        fallback: Fallback::always(FallbackAction::Hold),
-        write: WritePolicy::default(),
+    let output = def.output.as_ref().map(|o| {
+        Box::new(OutputDef {
+            device: o.device,
+            limits: None,
+            rate_per_s: None,
+            min_on: std::time::Duration::ZERO,
+            min_off: std::time::Duration::ZERO,
+            fallback: Fallback::always(FallbackAction::Hold),
+            write: WritePolicy::default(),
+        })
     });
     TagDef { source, output, ..def.clone() }
 }

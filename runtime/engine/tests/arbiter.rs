@@ -387,7 +387,7 @@ fn an_entry_keeps_its_value_and_its_time_and_is_written_to_its_device() {
     let mut site = Site::new(&[("fast", 100), ("normal", 1_000)]);
     site.entry("plain", 2.0, (0.5, 8.0));
     let mirrored = site.entry("mirrored", 55.0, (45.0, 70.0));
-    mirrored.output = Some(OutputDef {
+    mirrored.output = Some(Box::new(OutputDef {
         device: Some(PLC),
         limits: Some((45.0, 70.0)),
         rate_per_s: None,
@@ -395,7 +395,7 @@ fn an_entry_keeps_its_value_and_its_time_and_is_written_to_its_device() {
         min_off: Duration::ZERO,
         fallback: Fallback::always(FallbackAction::Hold),
         write: penstock_model::WritePolicy::default(),
-    });
+    }));
     site.entry("restored", 1.0, (0.0, 3.0));
     site.entry("outgrown", 1.0, (0.0, 3.0));
     let (restored, outgrown) = (site.id("restored"), site.id("outgrown"));

@@ -189,8 +189,8 @@ pub struct TagDef {
     pub frozen_after: Option<Duration>,
     /// Its one writer.
     pub source: Source,
-    /// Present where the tag can be commanded.
-    pub output: Option<OutputDef>,
+    /// Present where the tag can be commanded. On the heap: most of a hundred thousand tags have none.
+    pub output: Option<Box<OutputDef>>,
     /// Present where a person may enter it.
     pub entry: Option<EntryDef>,
     /// What it is about.
@@ -224,7 +224,8 @@ impl TagTable {
     ///
     /// # Errors
     /// When two tags share a path, or an id is not the tag's index.
-    pub fn new(defs: Vec<TagDef>) -> Result<Self, TagTableError> {
+    pub fn new(mut defs: Vec<TagDef>) -> Result<Self, TagTableError> {
+        defs.shrink_to_fit();
         let mut by_path = HashMap::with_capacity(defs.len());
         for (index, def) in defs.iter().enumerate() {
             if def.id.index() != index {

@@ -53,7 +53,7 @@ impl Devices<'_> {
             check_ttl(&mut ctx, p.ttl, def.ttl, every);
         }
         let write = p.write.map(|w| {
-            def.output = Some(ctx.output(&def, Some(at.device), w, p.fallback, p.entry.is_some()));
+            def.output = Some(Box::new(ctx.output(&def, Some(at.device), w, p.fallback, p.entry.is_some())));
             Written {
                 verify_within: ctx.duration(&w.value.verify_within, VERIFY_WITHIN),
                 tolerance: ctx.not_negative(&w.value.tolerance, "tolerance"),

@@ -133,7 +133,7 @@ impl Devices<'_> {
                 tolerance: w.tolerance,
                 repeat: w.repeat.or(revert.map(|time| time / REPEATS)),
             }),
-            sunspec: Some(SunSpecPoint { wanted, scales, revert, zero_counts, placed: None }),
+            sunspec: Some(Box::new(SunSpecPoint { wanted, scales, revert, zero_counts, placed: None })),
         })
     }
 }

@@ -476,7 +476,9 @@ impl Ctx<'_> {
         };
         let mut def = self.tag(&common, Source::Program("".into()));
         match (&c.write, &c.fallback) {
-            (Some(write), fallback) => def.output = Some(self.output(&def, None, write, fallback.as_ref(), false)),
+            (Some(write), fallback) => {
+                def.output = Some(Box::new(self.output(&def, None, write, fallback.as_ref(), false)))
+            }
             (None, Some(fallback)) => {
                 self.error(fallback.pos, format!("`{}` has a fallback but no `write`", def.path));
             }

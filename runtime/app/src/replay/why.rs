@@ -189,7 +189,7 @@ impl Asked<'_> {
         let reason = words.reason(g, def, &with);
         self.line(format!("  原因：{reason}"), format!("  because {reason}"));
         if let Some(word) = g.bound_by.as_deref() {
-            let mut bound = words.bound(word, def.output.as_ref());
+            let mut bound = words.bound(word, def.output.as_deref());
             if let Some(why) = e.blocked.as_deref().filter(|_| word == "permissive") {
                 let why = words.hindrance(why, &self.tag_of(why.cause.tag));
                 bound = self.say(format!("{bound}（{why}）"), format!("{bound}: {why},"));

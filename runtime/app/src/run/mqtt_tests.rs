@@ -23,7 +23,7 @@ fn engine() -> (Engine, Vec<TaskCore>) {
     let mut sp = TagDef::float(TagId(0), "aer/do_sp", Unit::parse("mg/L").unwrap(), Source::Operator);
     sp.entry = Some(EntryDef { initial: Value::Float(1.0), limits: Some((0.5, 3.0)), role: Role::Operator });
     let mut valve = TagDef::float(TagId(1), "aer/valve", Unit::parse("%").unwrap(), Source::Program("p".into()));
-    valve.output = Some(OutputDef {
+    valve.output = Some(Box::new(OutputDef {
         device: None,
         limits: Some((0.0, 100.0)),
         rate_per_s: None,
@@ -31,7 +31,7 @@ fn engine() -> (Engine, Vec<TaskCore>) {
         min_off: Duration::ZERO,
         fallback: Fallback::always(FallbackAction::Hold),
         write: WritePolicy::default(),
-    });
+    }));
     let mut defs = vec![sp, valve, TagDef::float(TagId(2), "aer/do", Unit::NONE, Source::System)];
     for (path, _, _, _, value_type) in COMMAND_TAGS {
         let id = TagId(u32::try_from(defs.len()).unwrap());

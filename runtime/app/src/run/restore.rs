@@ -264,7 +264,7 @@ mod tests {
     }
 
     fn engine() -> (Engine, Vec<TaskCore>) {
-        let output = OutputDef {
+        let output = Box::new(OutputDef {
             device: None,
             limits: Some((0.0, 100.0)),
             rate_per_s: None,
@@ -272,7 +272,7 @@ mod tests {
             min_off: Duration::ZERO,
             fallback: Fallback::always(FallbackAction::Hold),
             write: penstock_model::WritePolicy::default(),
-        };
+        });
         let tags = (0..3).map(|i| TagDef {
             output: (i < 2).then(|| output.clone()),
             ..TagDef::float(TagId(i), &format!("out{i}"), Unit::NONE, Source::System)

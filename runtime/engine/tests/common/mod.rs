@@ -83,7 +83,7 @@ impl Site {
     /// An output to the device that goes to `fallback` for every cause.
     pub fn output(&mut self, path: &str, fallback: FallbackAction) -> &mut OutputDef {
         let def = self.tag(path, Source::Program("p".into()));
-        def.output.insert(OutputDef {
+        def.output.insert(Box::new(OutputDef {
             device: Some(PLC),
             limits: None,
             rate_per_s: None,
@@ -91,7 +91,7 @@ impl Site {
             min_off: Duration::ZERO,
             fallback: Fallback::always(fallback),
             write: penstock_model::WritePolicy::default(),
-        })
+        }))
     }
 
     pub fn entry(&mut self, path: &str, initial: f64, limits: (f64, f64)) -> &mut TagDef {
