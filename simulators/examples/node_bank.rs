@@ -31,6 +31,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     limits.min_publishing_interval_ms = 50.0;
     limits.min_sampling_interval_ms = 50.0;
     limits.max_notifications_per_publish = 5_000;
+    limits.max_monitored_items_per_sub = nodes as usize;
     let (server, handle) = builder.build()?;
     let manager = handle.node_managers().get_by_name::<SimpleNodeManager>("bench").ok_or("no node manager")?;
     let namespace = handle.get_namespace_index(NAMESPACE).ok_or("no namespace")?;

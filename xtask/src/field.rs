@@ -25,6 +25,10 @@ const DEAD_SECONDS: u64 = 40;
 /// Nodes that are subscribed, each changing ten times a second.
 const NODES: &str = "2000";
 
+/// The product, and the crates whose examples are the devices and the drivers alone.
+const PACKAGES: &[&str] = &["penstock", "penstock-simulators", "penstock-modbus", "penstock-opcua"];
+const EXAMPLES: &[&str] = &["register_bank", "node_bank", "field_load", "dead_unit", "notifications"];
+
 /// One load on the product.
 struct Load {
     floats: usize,
@@ -44,10 +48,7 @@ const LOADS: &[Load] = &[
 pub fn field(context: &Context, words: &[&str]) -> Result<(), String> {
     let (development, seconds) = options(words)?;
     let build = Build { context, development };
-    build.make("penstock", &["--bin", "penstock"])?;
-    build.make("penstock-simulators", &["--example", "register_bank", "--example", "node_bank"])?;
-    build.make("penstock-modbus", &["--example", "field_load", "--example", "dead_unit"])?;
-    build.make("penstock-opcua", &["--example", "notifications"])?;
+    build.make()?;
     let python = need::peers(context)?;
     let mut bank = Bank::start(&build)?;
     if development {
@@ -86,11 +87,18 @@ struct Build<'a> {
 }
 
 impl Build<'_> {
-    fn make(&self, package: &str, targets: &[&str]) -> Result<(), String> {
+    /// All in one call of cargo: package by package it would compile what they share once for each choice of features.
+    fn make(&self) -> Result<(), String> {
         // The development build takes the features of the whole workspace, as the tests do: nothing is compiled twice.
-        let mut arguments =
-            if self.development { vec!["build", "--workspace"] } else { vec!["build", "--release", "-p", package] };
-        arguments.extend(targets);
+        let mut arguments = vec!["build"];
+        if self.development {
+            arguments.push("--workspace");
+        } else {
+            arguments.push("--release");
+            arguments.extend(PACKAGES.iter().flat_map(|name| ["-p", name]));
+        }
+        arguments.extend(["--bin", "penstock"]);
+        arguments.extend(EXAMPLES.iter().flat_map(|name| ["--example", name]));
         self.context.cargo(&arguments)
     }
 
