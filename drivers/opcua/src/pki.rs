@@ -222,6 +222,10 @@ impl Pki {
     /// # Errors
     /// When none or several fit; the message lists what is there.
     pub fn find(&self, which: &str) -> Result<Entry, PkiError> {
+        // No thumbprint has such signs: a file was meant, and whoever looks for one first has not found it.
+        if which.contains(['.', '/', '\\']) {
+            return Err(other(format!("there is no file `{which}`")));
+        }
         let wanted = thumbprint_text(which);
         if wanted.len() < THUMBPRINT_MIN {
             return Err(other(format!(

@@ -47,6 +47,7 @@ fn an_unknown_certificate_is_kept_until_somebody_decides() {
     assert!(judge("10.0.0.8", "urn:maker:plc").unwrap_err().contains("not trusted"));
     assert_eq!(pki.list().unwrap().len(), 1);
     assert!(pki.trust("abc").unwrap_err().to_string().contains("too short"));
+    assert_eq!(pki.trust("typo.pem").unwrap_err().to_string(), "there is no file `typo.pem`");
     assert!(pki.trust("00000000").unwrap_err().to_string().contains("no certificate"));
 }
 
