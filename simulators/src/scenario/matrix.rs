@@ -16,6 +16,8 @@ const COLUMNS_MAX: usize = 12;
 const DECIMALS: usize = 2;
 /// Share by which a number may be above that of the row it is held against, where a column says nothing.
 const SLACK: f64 = 0.05;
+/// What a row is held against that shows what physics allows: it is no controller's work.
+const ITSELF: &str = "itself";
 const HEAD: [&str; 6] = ["matrix", "title_zh", "site", "base", "columns", "rows"];
 /// Lists of a row that add to those of the base.
 const ADDED: [&str; 3] = ["before", "do", "expect"];
@@ -42,7 +44,7 @@ pub struct Column {
 pub struct Row {
     /// Its name is the title.
     pub scenario: Scenario,
-    /// Place of the row that shows what physics allows; the first one where the file names none.
+    /// Place of the row that shows what physics allows; the first one where the file names none, its own where it is one.
     pub against: usize,
     /// What is sought, so that a number is that of the row it is held against.
     pub seek: Option<Seek>,
@@ -193,15 +195,7 @@ impl Reading<'_> {
         }
         let against = match get(own, "against") {
             None => 0,
-            Some(node) => {
-                let word = self.text(node)?;
-                let found = before.iter().position(|row| row.scenario.title == word);
-                if found.is_none() {
-                    let known = before.iter().map(|row| row.scenario.title.as_str());
-                    self.wrong(node.place, format!("no row before this one is called `{word}`"), suggest(word, known));
-                }
-                found?
-            }
+            Some(node) => self.held_against(node, own, before)?,
         };
         let seek = match get(own, "seek") {
             None => None,
@@ -217,6 +211,24 @@ impl Reading<'_> {
             return None;
         }
         Some(Row { scenario, against, seek })
+    }
+
+    /// The place of the row that a row is held against; its own for one that shows what physics allows.
+    fn held_against(&mut self, node: &At<Node>, own: &Map, before: &[Row]) -> Option<usize> {
+        let word = self.text(node)?;
+        if word == ITSELF {
+            if let Some(seek) = get(own, "seek") {
+                self.wrong(seek.place, "a row that is held against itself has nothing to seek", None);
+                return None;
+            }
+            return Some(before.len());
+        }
+        let found = before.iter().position(|row| row.scenario.title == word);
+        if found.is_none() {
+            let known = before.iter().map(|row| row.scenario.title.as_str()).chain([ITSELF]);
+            self.wrong(node.place, format!("no row before this one is called `{word}`"), suggest(word, known));
+        }
+        found
     }
 }
 
@@ -262,6 +274,8 @@ rows:
         assert_eq!((clean.scenario.acts.len(), slow.scenario.acts.len(), blind.scenario.acts.len()), (1, 2, 2));
         assert_eq!((clean.scenario.seed, blind.scenario.seed), (4, 5));
         assert_eq!((clean.against, slow.against, blind.against), (0, 0, 1));
+        let own = Matrix::parse(&TEXT.replace("against: slow, ", "against: itself, "), &names()).unwrap();
+        assert_eq!(own.rows[2].against, 2);
         assert!((slow.scenario.length_s - 2.0 * 86_400.0).abs() < 1e-9);
     }
 
@@ -284,6 +298,7 @@ rows:
     fn mistakes_are_told_with_their_places() {
         for (from, to, part) in [
             ("against: slow", "against: slwo", "did you mean `slow`"),
+            ("against: slow, ", "against: itself, seek: {entry: nh4_sp, from: 1, to: 3}, ", "nothing to seek"),
             ("{row: clean}", "{name: clean}", "`row` is missing"),
             ("row: slow", "row: clean", "two rows are called `clean`"),
             ("effluent.nh4.worst_day", "effluent.nh4.best_day", "best_day"),

@@ -123,8 +123,11 @@ fn broken(matrix: &Matrix, done: &[Option<Done>]) -> Vec<Vec<bool>> {
         Matrix::breaks(&matrix.columns[place], row.values[place], other)
     };
     let cells = |(place, row): (usize, &Option<Done>)| {
-        let Some(row) = row else { return vec![false; matrix.columns.len()] };
-        let against = done.get(matrix.rows[place].against).and_then(Option::as_ref);
+        let held_against = matrix.rows[place].against;
+        // What physics allows is no controller's work. The first row is held against nothing, and is one.
+        let physics = place > 0 && held_against == place;
+        let Some(row) = row.as_ref().filter(|_| !physics) else { return vec![false; matrix.columns.len()] };
+        let against = done.get(held_against).and_then(Option::as_ref);
         (0..matrix.columns.len()).map(|column| cell(row, against, column)).collect()
     };
     done.iter().enumerate().map(cells).collect()
