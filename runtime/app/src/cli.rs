@@ -304,6 +304,7 @@ fn test(path: &std::path::Path) -> ExitCode {
 }
 
 async fn run(args: RunArgs) -> Result<ExitCode, String> {
+    let signalled = crate::signals::wait();
     let overrides = Overrides { device_address: args.devices.clone() };
     let (loaded, applied) = if args.applied {
         let choice = crate::change::applied::choose(&args.site, &args.state, &overrides)?;
@@ -318,7 +319,7 @@ async fn run(args: RunArgs) -> Result<ExitCode, String> {
     let run_for = args.run_for;
     let asked = async move {
         tokio::select! {
-            () = crate::signals::wait() => {}
+            () = signalled => {}
             () = elapsed(run_for) => {}
         }
     };

@@ -74,6 +74,7 @@ fn follow(site: &crate::config::Site, sim: &SimProcess) -> Vec<(String, String)>
 /// # Errors
 /// In words for a person: what could not be started and what to do.
 pub async fn run(args: DemoArgs) -> Result<ExitCode, String> {
+    let signalled = crate::signals::wait();
     let site_dir = match &args.site {
         Some(dir) => dir.clone(),
         None => bundled_site()?,
@@ -87,7 +88,7 @@ pub async fn run(args: DemoArgs) -> Result<ExitCode, String> {
     let users = demo_users(&args.state)?;
     let asked = async {
         tokio::select! {
-            () = crate::signals::wait() => {}
+            () = signalled => {}
             () = crate::cli::elapsed(args.run_for) => {}
         }
         if !args.json {

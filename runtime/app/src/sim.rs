@@ -100,6 +100,7 @@ fn scenario(file: &Path, assert: bool, json: bool) -> Result<(), String> {
 /// # Errors
 /// In words for a person: a port that is taken, a setting out of range.
 async fn serve(args: SimArgs) -> Result<(), String> {
+    let signalled = crate::signals::wait();
     let exit_with_stdin = args.options.exit_with_stdin;
     let config = args.options.config().map_err(|e| e.to_string())?;
     let stop = async move {
@@ -112,7 +113,7 @@ async fn serve(args: SimArgs) -> Result<(), String> {
             }
         };
         tokio::select! {
-            () = crate::signals::wait() => {}
+            () = signalled => {}
             () = stdin_closed => {}
         }
     };

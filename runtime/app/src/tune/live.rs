@@ -97,7 +97,7 @@ impl Live {
         let stopped = self.stopped.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
         let waits = std::thread::Builder::new().name("signals".into()).spawn(move || {
-            runtime.block_on(signals::wait());
+            runtime.block_on(async { signals::wait().await });
             stopped.store(true, Ordering::SeqCst);
         });
         waits.map(drop).map_err(|e| e.to_string())
