@@ -27,22 +27,31 @@ async fn dissolved_oxygen_reaches_the_band_of_its_set_point() {
     let plant = Plant::start(&bundled_site(), state.path(), &sim);
     let live = Session::login(&plant.url, VIEWER).live().await;
     good_values(&live).await;
-    // Judged on means over twenty seconds, because a single reading carries the probe's noise of 0.25 mg/L.
-    const ZONES: [&str; 3] = ["aer/z3/do", "aer/z4/do", "aer/z5/do"];
+    // Judged on means over twenty seconds, because a single reading carries the probe's noise of 0.25 mg/L. Where the whole
+    // machine stands still for seconds the links are lost, their signals are doubted for two minutes, and the loops begin
+    // anew: what counts is the time in which every signal was believed.
+    const ZONES: [&str; 3] = ["aer/z3", "aer/z4", "aer/z5"];
     let start = Instant::now();
     let mut errors: Vec<[f64; 3]> = Vec::new();
+    let mut believed = 0;
     loop {
-        if let (Some(sp), Some(z3), Some(z4), Some(z5)) =
-            (live.number("aer/do_sp"), live.number(ZONES[0]), live.number(ZONES[1]), live.number(ZONES[2]))
-        {
-            errors.push([z3 - sp, z4 - sp, z5 - sp]);
+        let set_point = live.number("aer/do_sp");
+        let doubts = ZONES.map(|zone| live.number(&format!("{zone}/do/doubt")));
+        let read = ZONES.map(|zone| live.number(&format!("{zone}/do")));
+        match (set_point, read) {
+            (Some(sp), [Some(z3), Some(z4), Some(z5)]) if doubts == [Some(0.0); 3] => {
+                errors.push([z3 - sp, z4 - sp, z5 - sp]);
+                believed += 1;
+            }
+            _ => errors.clear(),
         }
         let last = &errors[errors.len().saturating_sub(20)..];
         let mean = |zone: usize| last.iter().map(|e| e[zone]).sum::<f64>() / last.len() as f64;
         if last.len() == 20 && (0..3).all(|zone| mean(zone).abs() < 0.3) {
             break;
         }
-        assert!(start.elapsed() < Duration::from_secs(420), "mean errors of the last 20 s: {last:?}");
+        assert!(believed < 420, "mean errors of the last 20 s: {last:?}");
+        assert!(start.elapsed() < Duration::from_secs(1200), "signals were believed for {believed} s only");
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     assert!(plant.stop(), "SIGTERM ends the runtime in order");
