@@ -105,20 +105,22 @@ struct Thread {
 }
 
 fn scan_threads() -> Vec<Thread> {
-    let read = |path: &Path, file: &str| std::fs::read_to_string(path.join(file)).unwrap();
+    // A thread of another test may end while it is looked at; then it is no thread.
+    let read = |path: &Path, file: &str| std::fs::read_to_string(path.join(file)).ok();
     let first = std::ffi::OsString::from(std::process::id().to_string());
     let all = std::fs::read_dir("/proc/self/task").unwrap().map(|entry| entry.unwrap().path());
     let mut list: Vec<Thread> = all
         // The process's first thread bears the name of the test's own file.
-        .filter(|path| read(path, "comm").starts_with("scan-") && path.file_name() != Some(first.as_os_str()))
-        .map(|path| {
-            let stat = read(&path, "stat");
+        .filter(|path| path.file_name() != Some(first.as_os_str()))
+        .filter_map(|path| {
+            let name = read(&path, "comm").filter(|name| name.starts_with("scan-"))?.trim().to_owned();
+            let stat = read(&path, "stat")?;
             // The fields behind the name in brackets start with the third; the realtime priority is the fortieth.
             let after = stat.rsplit(')').next().unwrap();
             let priority = after.split_whitespace().nth(37).unwrap().parse().unwrap();
-            let status = read(&path, "status");
+            let status = read(&path, "status")?;
             let cpus = status.lines().find_map(|l| l.strip_prefix("Cpus_allowed_list:")).unwrap().trim().to_owned();
-            Thread { name: read(&path, "comm").trim().to_owned(), priority, cpus }
+            Some(Thread { name, priority, cpus })
         })
         .collect();
     list.sort();
