@@ -1,6 +1,5 @@
 //! What a person asks: history, journals, energy, the runtime's own health, mimic drawings.
 
-use crate::App;
 use crate::guard::Viewer;
 use crate::limits::{
     HISTORY_POINTS_DEFAULT, HISTORY_POINTS_MAX, HISTORY_SPAN_MAX_MS, HISTORY_TAGS_MAX, MIMIC_BYTES_MAX, ROWS_DEFAULT,
@@ -8,9 +7,10 @@ use crate::limits::{
 };
 use crate::live::{link_json, millis, quality_letter, task_json, value_json};
 use crate::reply::{ApiError, Ask};
+use crate::{App, running};
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use penstock_engine::ProgramView;
 use penstock_historian::{Bucket, EventRow, Historian, Point, Stats, StoreError};
@@ -323,9 +323,21 @@ fn stats_json(s: &Stats) -> Json_ {
     })
 }
 
-/// `GET /api/site`
-pub(crate) async fn site(State(app): State<Arc<App>>, Viewer(_): Viewer) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/json")], crate::running::page(app).await)
+/// `GET /api/site`: packed for who takes it so, as every browser does.
+pub(crate) async fn site(
+    State(app): State<Arc<App>>,
+    Viewer(_): Viewer,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let page = running::page(app.clone()).await;
+    let kind = [(header::CONTENT_TYPE, "application/json"), (header::VARY, "accept-encoding")];
+    if running::takes_gzip(&headers) {
+        return Ok((kind, [(header::CONTENT_ENCODING, "gzip")], page).into_response());
+    }
+    let text = query(&app, move |_| {
+        running::unpack(&page).map_err(|e| ApiError::internal("厂区资料损坏", "the page of the site is damaged", &e))
+    });
+    Ok((kind, text.await?).into_response())
 }
 
 /// A drawing may style itself and nothing else, also when it is opened by itself.

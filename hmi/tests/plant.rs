@@ -299,6 +299,26 @@ fn the_site_is_told_as_it_is_declared() {
 }
 
 #[test]
+fn a_browser_gets_the_site_packed_and_finds_the_same_in_it() {
+    let plant = Plant::start();
+    let guest = plant.login("guest");
+    let plain = plant.get("/api/site", &guest);
+    assert_eq!((plain.status, plain.header("content-encoding")), (200, None));
+    let host = plant.address;
+    let answer = plant.raw_bytes(&format!(
+        "GET /api/site HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nCookie: penstock_session={guest}\r\n\
+         Accept-Encoding: gzip, deflate, br\r\n\r\n"
+    ));
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    let head = std::str::from_utf8(&answer[..end]).unwrap().to_ascii_lowercase();
+    assert!(head.contains("content-encoding: gzip") && head.contains("vary: accept-encoding"), "{head}");
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&answer[end..]), &mut text).unwrap();
+    assert_eq!(text, plain.body);
+    assert!(answer.len() - end < plain.body.len() / 2, "{} of {}", answer.len() - end, plain.body.len());
+}
+
+#[test]
 fn history_comes_raw_where_it_fits_and_as_extremes_where_not() {
     let plant = Plant::start();
     let guest = plant.login("guest");

@@ -227,16 +227,21 @@ impl Plant {
 
     /// Sends a request as it stands and reads the whole answer.
     pub fn raw(&self, request: &str) -> Answer {
+        let text = String::from_utf8(self.raw_bytes(request)).unwrap();
+        let (head, body) =
+            text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer to {request:.80}: {text:?}"));
+        let status = head.split_whitespace().nth(1).and_then(|s| s.parse().ok()).expect("a status");
+        Answer { status, head: head.to_owned(), body: body.to_owned() }
+    }
+
+    /// The whole answer as it came.
+    pub fn raw_bytes(&self, request: &str) -> Vec<u8> {
         let mut stream = self.connect();
         // A server that refuses early may close before everything is written: the answer still counts.
         let _ = stream.write_all(request.as_bytes());
         let mut bytes = Vec::new();
         let _ = stream.read_to_end(&mut bytes);
-        let text = String::from_utf8(bytes).unwrap();
-        let (head, body) =
-            text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer to {request:.80}: {text:?}"));
-        let status = head.split_whitespace().nth(1).and_then(|s| s.parse().ok()).expect("a status");
-        Answer { status, head: head.to_owned(), body: body.to_owned() }
+        bytes
     }
 
     pub fn connect(&self) -> TcpStream {
