@@ -176,7 +176,13 @@ fn carry_out(verb: Verb) -> ExitCode {
         Verb::Sim(args) => done(block_on(crate::sim::run(args))),
         Verb::Simulate(args) => done(crate::simulate::run(&args)),
         Verb::Tune(args) => done(crate::tune::run(&args)),
-        Verb::Run(args) => plant(run(args)),
+        Verb::Run(args) => {
+            // The supervisor, which is the process otherwise, scans nothing.
+            if args.supervised || args.unsupervised {
+                crate::run::lock_program();
+            }
+            plant(run(args))
+        }
     }
 }
 

@@ -22,6 +22,7 @@ mod summary;
 
 pub use fanout::{CommandQueues, Fanout};
 pub(crate) use ledger::observe as observe_ledger;
+pub(crate) use realtime::lock_program;
 pub use realtime::{FIFO_PRIORITY_MAX, Realtime, priorities, use_fifo};
 pub use scan::{ScanThreads, ThreadCpuClock, monotonic_ns, sleep_until};
 pub use summary::Summary;

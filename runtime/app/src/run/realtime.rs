@@ -1,5 +1,6 @@
 //! What the system grants of soft realtime: priorities, processors, locked memory, sharp timers.
 
+use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::thread::{CpuSet, sched_setaffinity, set_current_timer_slack};
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -36,10 +37,27 @@ pub fn priorities(periods: &[Duration]) -> Vec<u8> {
     periods.iter().map(level).collect()
 }
 
-/// Locks the memory the process has now, so that no scan waits for a page. What is allocated later is not locked: a
-/// limit on locked memory would otherwise turn into failed allocations.
+/// Bytes of a scan thread's stack that are there before its first scan: more than a script of the deepest nesting takes.
+const STACK_USED: usize = 512 << 10;
+
+/// Loads the whole program and locks it, so that a way it seldom goes waits for no disk. To be called before threads are
+/// started: of each stack that exists every page would be taken. What it answers [`lock_memory`] answers again.
+pub(crate) fn lock_program() {
+    let _ = mlockall(MlockAllFlags::CURRENT);
+}
+
+/// Locks the memory the process uses now, so that no scan waits for a page. Pages that nobody has touched stay out: a stack
+/// is two megabytes, of which most threads use some thousand bytes. What is allocated later is not locked: a limit on
+/// locked memory would otherwise turn into failed allocations.
 pub(super) fn lock_memory() -> bool {
-    rustix::mm::mlockall(rustix::mm::MlockAllFlags::CURRENT).is_ok()
+    mlockall(MlockAllFlags::CURRENT | MlockAllFlags::ONFAULT).is_ok()
+}
+
+/// Takes the pages of the calling thread's stack that its scans will use.
+#[inline(never)]
+pub(super) fn warm_stack() {
+    let deep = [0_u8; STACK_USED];
+    std::hint::black_box(&deep);
 }
 
 /// Gives the calling thread SCHED_FIFO at this priority. False where the system does not permit it.
@@ -72,6 +90,61 @@ pub(super) fn bind_to(cpu: u16) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn resident_kb() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn what_no_thread_has_touched_takes_no_memory_when_it_is_locked() {
+        let (waiting, go) =
+            (std::sync::Arc::new(std::sync::Barrier::new(33)), std::sync::Arc::new(std::sync::Barrier::new(33)));
+        let threads: Vec<_> = (0..32)
+            .map(|_| {
+                let (waiting, go) = (waiting.clone(), go.clone());
+                std::thread::Builder::new().stack_size(8 << 20).spawn(move || {
+                    waiting.wait();
+                    go.wait();
+                })
+            })
+            .collect();
+        waiting.wait();
+        let before = resident_kb();
+        let locked = lock_memory();
+        let taken = resident_kb().saturating_sub(before);
+        go.wait();
+        for thread in threads {
+            thread.unwrap().join().unwrap();
+        }
+        // Other tests run beside this one; the stacks are 256 MB.
+        assert!(taken < 128 << 10, "{taken} kB taken, locked: {locked}");
+    }
+
+    #[test]
+    fn the_stack_of_a_scan_is_there_before_it_is_used() {
+        let taken = std::thread::Builder::new()
+            .stack_size(2 << 20)
+            .spawn(|| {
+                let own = rustix::thread::gettid().as_raw_nonzero();
+                let faults = || {
+                    let stat = std::fs::read_to_string(format!("/proc/self/task/{own}/stat")).unwrap();
+                    let after = stat.rsplit(')').next().unwrap().split_whitespace().nth(7).unwrap().to_owned();
+                    after.parse::<u64>().unwrap()
+                };
+                let before = faults();
+                warm_stack();
+                let first = faults() - before;
+                let before = faults();
+                warm_stack();
+                (first, faults() - before)
+            })
+            .unwrap()
+            .join()
+            .unwrap();
+        assert!(taken.0 > 0 && taken.1 < 8, "page faults: {taken:?}");
+    }
 
     #[test]
     fn the_fastest_task_has_the_highest_priority_and_equal_periods_share_one() {

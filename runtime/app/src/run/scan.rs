@@ -7,7 +7,7 @@
 //! no lock is left behind. The functions a script can call are bounded by the sizes of its values.
 
 use super::pace::Pace;
-use super::realtime::{Realtime, bind_to, lock_memory, priorities, use_fifo};
+use super::realtime::{Realtime, bind_to, lock_memory, priorities, use_fifo, warm_stack};
 use penstock_engine::{ScanTiming, TaskCore, TaskState};
 use penstock_model::{Clock, Instant, Now, TaskId, Utc};
 use rustix::thread::{ClockId, clock_nanosleep_absolute};
@@ -37,7 +37,6 @@ impl ScanThreads {
     /// # Errors
     /// When the system cannot start a thread.
     pub fn start(cores: Vec<TaskCore>, clock: &Arc<dyn Clock>) -> std::io::Result<(ScanThreads, Realtime)> {
-        let memory_locked = lock_memory();
         let stop = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::with_capacity(cores.len());
         let (granted, grants) = std::sync::mpsc::channel();
@@ -46,6 +45,7 @@ impl ScanThreads {
             let (stop, clock, granted) = (stop.clone(), clock.clone(), granted.clone());
             let name = format!("scan-{}", core.name());
             threads.push(std::thread::Builder::new().name(name).spawn(move || {
+                warm_stack();
                 let cpu = core.cpu().map(|cpu| (cpu, bind_to(cpu)));
                 // The receiver is gone only when the start was given up.
                 let _ = granted.send(Granted { fifo: use_fifo(level), task: core.name().to_owned(), cpu });
@@ -54,7 +54,7 @@ impl ScanThreads {
         }
         // Each thread says it once and holds its end of the channel for as long as it runs.
         let grants: Vec<Granted> = grants.iter().take(threads.len()).collect();
-        let realtime = tell(&grants, threads.len(), memory_locked);
+        let realtime = tell(&grants, threads.len(), lock_memory());
         Ok((ScanThreads { stop, threads }, realtime))
     }
 
