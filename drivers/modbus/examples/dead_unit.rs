@@ -52,7 +52,8 @@ fn unit(unit: u8, port: &str, channel: &ChannelConfig) -> DeviceConfig {
             group: 0,
             write: None,
             sunspec: None,
-        }],
+        }]
+        .into(),
         registers_max: 125,
         bits_max: 2_000,
         gap_max: 8,

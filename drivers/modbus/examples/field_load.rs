@@ -76,7 +76,7 @@ fn device(number: u16, port: &str, floats: u16, every: Duration) -> DeviceConfig
         unit: 1,
         timeout: Duration::from_secs(2),
         groups: vec![GroupConfig { name: "all".into(), every }],
-        points,
+        points: points.into(),
         registers_max: 125,
         bits_max: 2_000,
         gap_max: 8,

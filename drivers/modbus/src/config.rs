@@ -9,6 +9,7 @@ use crate::sunspec::point::SunSpecPoint;
 use crate::sunspec::reference::Alternative;
 use crate::wire::{ByteOrder, WireType};
 use penstock_model::{DeviceId, Liveness, TagId, ValueType};
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -177,6 +178,46 @@ impl Heartbeat {
     }
 }
 
+/// The points of a device. Whoever copies the configuration shares them, for a large site has a hundred thousand; whoever
+/// changes them has its own from then on.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Points(Arc<Vec<PointConfig>>);
+
+impl Deref for Points {
+    type Target = Vec<PointConfig>;
+
+    fn deref(&self) -> &Vec<PointConfig> {
+        &self.0
+    }
+}
+
+impl DerefMut for Points {
+    fn deref_mut(&mut self) -> &mut Vec<PointConfig> {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+impl<'a> IntoIterator for &'a Points {
+    type Item = &'a PointConfig;
+    type IntoIter = std::slice::Iter<'a, PointConfig>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+impl From<Vec<PointConfig>> for Points {
+    fn from(points: Vec<PointConfig>) -> Points {
+        Points(Arc::new(points))
+    }
+}
+
+impl FromIterator<PointConfig> for Points {
+    fn from_iter<I: IntoIterator<Item = PointConfig>>(points: I) -> Points {
+        points.into_iter().collect::<Vec<_>>().into()
+    }
+}
+
 /// One device.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeviceConfig {
@@ -193,7 +234,7 @@ pub struct DeviceConfig {
     /// Poll groups.
     pub groups: Vec<GroupConfig>,
     /// Points.
-    pub points: Vec<PointConfig>,
+    pub points: Points,
     /// Most registers per request, 1 to 125; fewer for devices that cannot do more.
     pub registers_max: u16,
     /// Most bits per request, 1 to 2000.

@@ -215,7 +215,7 @@ fn config(points: Vec<PointConfig>) -> DeviceConfig {
         unit: 1,
         timeout: Duration::from_millis(500),
         groups: vec![GroupConfig { name: "g".into(), every: Duration::from_secs(1) }],
-        points,
+        points: points.into(),
         registers_max: 125,
         bits_max: 2_000,
         gap_max: 8,

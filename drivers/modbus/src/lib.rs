@@ -58,7 +58,7 @@ mod write;
 
 pub use address::{Address, AddressError, Area, parse_address};
 pub use channel::channels;
-pub use config::{Beats, BeatsWhile, DeviceConfig, GroupConfig, Heartbeat, PointConfig, WriteConfig};
+pub use config::{Beats, BeatsWhile, DeviceConfig, GroupConfig, Heartbeat, PointConfig, Points, WriteConfig};
 pub use interpret::{Meaning, meaning, meanings};
 pub use line::{ChannelConfig, Parity, Rts, SerialSettings, Transport};
 pub use load::{ChannelLoad, Dead, PlannedRequest, load};

@@ -91,7 +91,7 @@ fn config(heartbeat: bool) -> DeviceConfig {
         unit: 1,
         timeout: Duration::from_millis(500),
         groups: vec![GroupConfig { name: "g".into(), every: Duration::from_millis(200) }],
-        points: vec![point(0, "HR1", false), point(1, "HR2", true)],
+        points: vec![point(0, "HR1", false), point(1, "HR2", true)].into(),
         registers_max: 125,
         bits_max: 2_000,
         gap_max: 4,

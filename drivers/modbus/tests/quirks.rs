@@ -14,7 +14,7 @@ const FAST: Duration = Duration::from_millis(20);
 const GOOD: Quality = Quality::Good;
 
 fn with(address: String, points: Vec<PointConfig>, quirks: Quirks) -> DeviceConfig {
-    DeviceConfig { points, quirks, ..device(address, FAST) }
+    DeviceConfig { points: points.into(), quirks, ..device(address, FAST) }
 }
 
 /// Commands a value and waits until it reads back.

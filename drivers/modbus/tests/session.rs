@@ -24,7 +24,7 @@ fn plain(address: String) -> DeviceConfig {
         read(1, "40002", WireType::Int16),
         write(2, "40011", WireType::Uint16),
     ];
-    DeviceConfig { points, ..device(address, FAST) }
+    DeviceConfig { points: points.into(), ..device(address, FAST) }
 }
 
 #[tokio::test]
@@ -119,7 +119,7 @@ async fn a_gap_that_the_device_does_not_have_costs_no_point() {
         s.illegal.insert(2);
     });
     let points = vec![read(0, "HR1", WireType::Uint16), read(1, "HR5", WireType::Uint16)];
-    let rig = Rig::start(DeviceConfig { points, ..device(plc.address(), FAST) });
+    let rig = Rig::start(DeviceConfig { points: points.into(), ..device(plc.address(), FAST) });
     rig.until("both good", |d| d.is(0, 1.0, GOOD) && d.is(1, 2.0, GOOD)).await;
     rig.stop().await;
 }
@@ -301,7 +301,7 @@ async fn the_last_command_supersedes_waiting_ones_and_is_asserted_again_after_a_
 async fn a_repeated_point_is_written_again_although_nothing_changed() {
     let plc = Device::start().await;
     let mut config = plain(plc.address());
-    for point in &mut config.points {
+    for point in config.points.iter_mut() {
         if let Some(write) = &mut point.write {
             write.repeat = Some(Duration::from_millis(50));
         }
@@ -450,7 +450,7 @@ async fn a_device_that_answers_nonsense_never_gives_a_wrong_value_and_is_read_ag
     let one = |(name, hostile): (&'static str, _)| async move {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let points = vec![read(0, "40001", WireType::Uint16)];
-        let config = DeviceConfig { points, ..device(listener.local_addr().unwrap().to_string(), FAST) };
+        let config = DeviceConfig { points: points.into(), ..device(listener.local_addr().unwrap().to_string(), FAST) };
         let server = tokio::spawn(answer_badly_once(listener, hostile));
         let rig = Rig::start(config);
         rig.until(name, |d| d.is(0, 1_234.0, GOOD)).await;

@@ -14,7 +14,11 @@ use std::time::Duration;
 use tokio_modbus::{ExceptionCode, Request};
 
 fn visited(plc: &Device, points: Vec<PointConfig>) -> DeviceConfig {
-    DeviceConfig { points, timeout: Duration::from_secs(5), ..device(plc.address(), Duration::from_secs(1)) }
+    DeviceConfig {
+        points: points.into(),
+        timeout: Duration::from_secs(5),
+        ..device(plc.address(), Duration::from_secs(1))
+    }
 }
 
 /// 12.5 as a float at registers 0 and 1, 7 at 4.

@@ -335,7 +335,7 @@ async fn run(args: RunArgs) -> Result<ExitCode, String> {
         }
         let RunArgs { site, state, hmi, devices, applied, .. } = args;
         let launch = Launch { site, state, hmi, devices, applied };
-        return crate::supervise::run(launch, &loaded, asked, |hmi| crate::log::say(&format!("open http://{hmi}")))
+        return crate::supervise::run(launch, loaded, asked, |hmi| crate::log::say(&format!("open http://{hmi}")))
             .await;
     }
     let line = if args.supervised { Some(Line::on_stdin()?) } else { None };

@@ -101,7 +101,7 @@ pub async fn run(args: DemoArgs) -> Result<ExitCode, String> {
     } else {
         let (state, hmi) = (args.state.clone(), args.hmi);
         let launch = Launch { site: site_dir, state, hmi, devices: device_address, applied: false };
-        crate::supervise::run(launch, &loaded, asked, greet).await
+        crate::supervise::run(launch, loaded, asked, greet).await
     };
     sim.stop().await;
     ended

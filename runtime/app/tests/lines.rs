@@ -110,7 +110,8 @@ fn meter(unit: u8, address: &str, channel: &ChannelConfig) -> DeviceConfig {
             group: 0,
             write: None,
             sunspec: None,
-        }],
+        }]
+        .into(),
         registers_max: 125,
         bits_max: 2_000,
         gap_max: 8,

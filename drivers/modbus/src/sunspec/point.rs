@@ -93,8 +93,11 @@ pub(crate) fn place(config: &mut DeviceConfig, chain: &Chain) -> Vec<(usize, Str
 
 /// Forgets where the points are.
 pub(crate) fn forget(config: &mut DeviceConfig) {
-    for sunspec in config.points.iter_mut().filter_map(|point| point.sunspec.as_mut()) {
-        sunspec.placed = None;
+    // A device without such points goes on sharing its list.
+    if config.points.iter().any(|point| point.sunspec.is_some()) {
+        for sunspec in config.points.iter_mut().filter_map(|point| point.sunspec.as_mut()) {
+            sunspec.placed = None;
+        }
     }
     if let Some(beat) = &mut config.heartbeat {
         beat.placed = beat.sunspec.is_none();

@@ -343,7 +343,7 @@ pub fn device(address: String, every: Duration) -> DeviceConfig {
         unit: 1,
         timeout: Duration::from_millis(400),
         groups: vec![GroupConfig { name: "fast".into(), every }],
-        points: Vec::new(),
+        points: Vec::new().into(),
         registers_max: 125,
         bits_max: 2_000,
         gap_max: 8,

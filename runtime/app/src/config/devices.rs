@@ -249,6 +249,7 @@ impl<'a> Devices<'a> {
                 }
             }
         }
+        config.points.shrink_to_fit();
         let spots = Spots {
             file,
             device: name.pos,
@@ -371,7 +372,7 @@ fn modbus_head(
             .iter()
             .map(|(n, every)| modbus::GroupConfig { name: n.value.as_str().into(), every: *every })
             .collect(),
-        points: Vec::new(),
+        points: modbus::Points::default(),
         registers_max: pick(&form.registers_max, base.map(|b| &b.registers_max), modbus::limits::REGISTERS_MAX),
         bits_max: pick(&form.bits_max, base.map(|b| &b.bits_max), modbus::limits::BITS_MAX),
         gap_max: pick(&form.gap_max, base.map(|b| &b.gap_max), GAP_MAX),

@@ -207,7 +207,7 @@ impl LinkArgs {
             unit,
             timeout: self.timeout,
             groups: vec![GroupConfig { name: "point".into(), every: Duration::from_secs(1) }],
-            points: Vec::new(),
+            points: penstock_modbus::Points::default(),
             registers_max: penstock_modbus::limits::REGISTERS_MAX,
             bits_max: penstock_modbus::limits::BITS_MAX,
             gap_max: 0,

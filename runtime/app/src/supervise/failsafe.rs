@@ -61,6 +61,7 @@ impl Plan {
             match &mut driver {
                 DriverConfig::Modbus(config) => {
                     config.points.retain(|p| p.write.is_some() && planned(p.tag));
+                    config.points.shrink_to_fit();
                     // Who beats says that control is alive. It is not.
                     config.heartbeat = None;
                 }

@@ -49,17 +49,18 @@ pub struct Launch {
 }
 
 /// Runs a site under supervision until `stop` completes or the runtime ends in order. `loaded` is the site as checked
-/// by the caller, `ready` is called with the HMI's address once the runtime is up for the first time.
+/// by the caller; what a crash would need of it is kept, and the rest let go. `ready` is called with the HMI's address once the runtime is up for the first time.
 ///
 /// # Errors
 /// When the runtime cannot be started at all, in words for a person.
 pub async fn run(
     mut launch: Launch,
-    loaded: &Loaded,
+    loaded: Loaded,
     stop: impl Future<Output = ()>,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<ExitCode, String> {
     let mut running = Running::new(&loaded.site, &launch);
+    drop(loaded);
     let mut restarts = Restarts::new(running.settings);
     let mut writers: Option<Writers> = None;
     let mut ready = Some(ready);

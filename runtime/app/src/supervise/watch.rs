@@ -23,6 +23,12 @@ const STOP_MAX: Duration = Duration::from_secs(30);
 /// Periods without a scan after which a task hangs, if that is longer than the site's own limit.
 const HANG_PERIODS: u32 = 10;
 
+/// Setting of the GNU allocator, which it reads when a process starts: how much may lie free at the end of its heap. Left to
+/// itself it learns that from the largest block that was ever freed, and keeps for good what only loading the site took.
+const HEAP_TRIM: &str = "MALLOC_TRIM_THRESHOLD_";
+/// More than the scans of a large site take and give back, so that they do not do it with the system every time.
+const HEAP_TRIM_BYTES: usize = 8 << 20;
+
 /// How a run ended.
 pub enum End {
     /// As somebody asked.
@@ -66,6 +72,9 @@ impl Watched {
         }
         if applied {
             command.arg("--applied");
+        }
+        if std::env::var_os(HEAP_TRIM).is_none() {
+            command.env(HEAP_TRIM, HEAP_TRIM_BYTES.to_string());
         }
         if !first {
             // A test's request to die holds for one run.

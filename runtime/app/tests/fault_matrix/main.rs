@@ -174,7 +174,8 @@ fn meter(unit: u8, address: &str, channel: &ChannelConfig) -> DeviceConfig {
         points: vec![
             point(tag, "30005", WireType::Uint32, ByteOrder::Cdab, 0.01, (500_000.0, 5_000_000.0)),
             point(tag + 1, "30009", WireType::Uint16, ByteOrder::Abcd, 0.1, (300.0, 500.0)),
-        ],
+        ]
+        .into(),
         registers_max: 125,
         bits_max: 2_000,
         gap_max: 0,

@@ -117,7 +117,11 @@ impl TaskCore {
         }
         let chores = plan.chores == index;
         let devices: &[Arc<str>] = if chores { &config.devices } else { &[] };
-        let Locals { mut list, logged, places, .. } = locals;
+        let Locals { mut list, mut logged, mut places, .. } = locals;
+        // They grow no more, and a task may have a hundred thousand.
+        list.shrink_to_fit();
+        logged.shrink_to_fit();
+        places.shrink_to_fit();
         for place in programs.iter().flat_map(|p: &Program| p.inputs.iter().flatten()) {
             // The runtime's own health comes from clocks: no replay can make it again.
             list[*place].journalled |= shared.table.tags.get(list[*place].tag).source == Source::System;
