@@ -18,6 +18,8 @@ const DEVICES: usize = 10;
 const SECONDS: u64 = 20;
 /// How long a site polls before it is measured: its tags are loaded and every connection stands.
 const SETTLE: Duration = Duration::from_secs(8);
+/// How long an orderly stop may take.
+const ORDERLY: Duration = Duration::from_secs(30);
 /// The unit that is dead behind the second gateway.
 const DEAD: &str = "7";
 /// Least time for which a gateway is looked at.
@@ -118,7 +120,12 @@ struct Kept(Child);
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        // It may have ended already.
+        // Asked first, so that what it started ends before its folder is used again. It may have ended already.
+        let _ = Command::new("kill").arg(self.0.id().to_string()).stderr(Stdio::null()).status();
+        let asked = Instant::now();
+        while asked.elapsed() < ORDERLY && matches!(self.0.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -191,7 +198,7 @@ fn product(build: &Build<'_>, bank: &mut Bank, load: &Load, seconds: u64) -> Res
         .arg(&site)
         .arg("--state")
         .arg(folder.join("state"))
-        .args(["--hmi", "127.0.0.1:0", "--unsupervised"])
+        .args(["--hmi", "127.0.0.1:0"])
         .env("PENSTOCK_LOG", "error")
         .stdout(Stdio::piped())
         .spawn();
