@@ -73,10 +73,11 @@ pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
     let all = headers.get_all(header::ACCEPT_ENCODING);
     let mut answer = None;
     for coding in all.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')) {
-        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let coding = coding.to_ascii_lowercase();
+        let (name, weight) = coding.split_once(';').unwrap_or((&coding, ""));
         let weight = weight.trim().strip_prefix("q=").map_or(Ok(1.0), str::parse::<f32>);
         let taken = weight.is_ok_and(|weight| weight > 0.0);
-        match name.trim().to_ascii_lowercase().as_str() {
+        match name.trim() {
             "gzip" | "x-gzip" => return taken,
             "*" => answer = Some(taken),
             _ => {}
@@ -114,7 +115,7 @@ mod tests {
         for taken in ["gzip", "gzip, deflate, br", "br;q=1.0, GZIP;q=0.5", "x-gzip", "*", "identity;q=0, *;q=0.1"] {
             assert!(takes(taken), "{taken}");
         }
-        for not in ["", "identity", "br", "gzip;q=0", "gzip;q=0, *", "gzip;q=much", "*;q=0"] {
+        for not in ["", "identity", "br", "gzip;q=0", "GZIP;Q=0", "gzip;q=0, *", "gzip;q=much", "*;q=0"] {
             assert!(!takes(not), "{not}");
         }
         assert!(!takes_gzip(&HeaderMap::new()));
