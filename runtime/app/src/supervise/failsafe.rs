@@ -60,8 +60,9 @@ impl Plan {
             let mut driver = device.driver.clone();
             match &mut driver {
                 DriverConfig::Modbus(config) => {
-                    config.points.retain(|p| p.write.is_some() && planned(p.tag));
-                    config.points.shrink_to_fit();
+                    // Picked out and not thinned out: the rest of a large site is not copied for it.
+                    let kept = config.points.iter().filter(|p| p.write.is_some() && planned(p.tag));
+                    config.points = kept.cloned().collect();
                     // Who beats says that control is alive. It is not.
                     config.heartbeat = None;
                 }
