@@ -37,7 +37,8 @@ pub fn priorities(periods: &[Duration]) -> Vec<u8> {
     periods.iter().map(level).collect()
 }
 
-/// Bytes of a scan thread's stack that are there before its first scan: more than a script of the deepest nesting takes.
+/// Bytes of a scan thread's stack that are there before its first scan: a quarter of it. A script that nests deeper takes its
+/// pages when it first comes there.
 const STACK_USED: usize = 512 << 10;
 
 /// Loads the whole program and locks it, so that a way it seldom goes waits for no disk. To be called before threads are
@@ -99,22 +100,22 @@ mod tests {
 
     #[test]
     fn what_no_thread_has_touched_takes_no_memory_when_it_is_locked() {
-        let (waiting, go) =
-            (std::sync::Arc::new(std::sync::Barrier::new(33)), std::sync::Arc::new(std::sync::Barrier::new(33)));
+        let together = std::sync::Arc::new(std::sync::Barrier::new(33));
         let threads: Vec<_> = (0..32)
             .map(|_| {
-                let (waiting, go) = (waiting.clone(), go.clone());
+                let together = together.clone();
                 std::thread::Builder::new().stack_size(8 << 20).spawn(move || {
-                    waiting.wait();
-                    go.wait();
+                    // All stacks stand; and again, once they were looked at.
+                    together.wait();
+                    together.wait();
                 })
             })
             .collect();
-        waiting.wait();
+        together.wait();
         let before = resident_kb();
         let locked = lock_memory();
         let taken = resident_kb().saturating_sub(before);
-        go.wait();
+        together.wait();
         for thread in threads {
             thread.unwrap().join().unwrap();
         }

@@ -26,7 +26,7 @@ const HANG_PERIODS: u32 = 10;
 /// Setting of the GNU allocator, which it reads when a process starts: how much may lie free at the end of its heap. Left to
 /// itself it learns that from the largest block that was ever freed, and keeps for good what only loading the site took.
 const HEAP_TRIM: &str = "MALLOC_TRIM_THRESHOLD_";
-/// More than the scans of a large site take and give back, so that they do not do it with the system every time.
+/// Some megabytes, so that what is taken and given back in ordinary work is not taken from the system each time.
 const HEAP_TRIM_BYTES: usize = 8 << 20;
 
 /// How a run ended.
