@@ -177,9 +177,11 @@ fn carry_out(verb: Verb) -> ExitCode {
         Verb::Simulate(args) => done(crate::simulate::run(&args)),
         Verb::Tune(args) => done(crate::tune::run(&args)),
         Verb::Run(args) => {
-            // The supervisor, which is the process otherwise, scans nothing.
             if args.supervised || args.unsupervised {
                 crate::run::lock_program();
+            } else {
+                // The supervisor scans nothing, and has to be small.
+                crate::supervise::heap::settle();
             }
             plant(run(args))
         }

@@ -11,6 +11,7 @@
 
 pub mod child;
 mod failsafe;
+pub mod heap;
 pub mod record;
 mod restarts;
 mod running;

@@ -23,12 +23,6 @@ const STOP_MAX: Duration = Duration::from_secs(30);
 /// Periods without a scan after which a task hangs, if that is longer than the site's own limit.
 const HANG_PERIODS: u32 = 10;
 
-/// Setting of the GNU allocator, which it reads when a process starts: how much may lie free at the end of its heap. Left to
-/// itself it learns that from the largest block that was ever freed, and keeps for good what only loading the site took.
-const HEAP_TRIM: &str = "MALLOC_TRIM_THRESHOLD_";
-/// Some megabytes, so that what is taken and given back in ordinary work is not taken from the system each time.
-const HEAP_TRIM_BYTES: usize = 8 << 20;
-
 /// How a run ended.
 pub enum End {
     /// As somebody asked.
@@ -73,9 +67,7 @@ impl Watched {
         if applied {
             command.arg("--applied");
         }
-        if std::env::var_os(HEAP_TRIM).is_none() {
-            command.env(HEAP_TRIM, HEAP_TRIM_BYTES.to_string());
-        }
+        super::heap::of_runtime(&mut command);
         if !first {
             // A test's request to die holds for one run.
             command.env_remove(super::child::DIE_IN);
