@@ -224,7 +224,8 @@ mod tests {
     fn entry(value_type: ValueType) -> TagDef {
         let mut def = TagDef::float(TagId(0), "aer/nh4_sp", Unit::NONE, Source::Operator);
         def.value_type = value_type;
-        def.entry = Some(EntryDef { initial: Value::Float(2.0), limits: Some((0.5, 8.0)), role: Role::Operator });
+        def.entry =
+            Some(Box::new(EntryDef { initial: Value::Float(2.0), limits: Some((0.5, 8.0)), role: Role::Operator }));
         def
     }
 

@@ -106,7 +106,7 @@ fn users() -> &'static Users {
 
 fn tags() -> Vec<TagDef> {
     let unit = |u: &str| Unit::parse(u).unwrap();
-    let entry = |role| Some(EntryDef { initial: Value::Float(2.0), limits: Some((0.5, 8.0)), role });
+    let entry = |role| Some(Box::new(EntryDef { initial: Value::Float(2.0), limits: Some((0.5, 8.0)), role }));
     let mut tags = vec![
         TagDef::float(DO, "z/do", unit("mg/L"), Source::Device(DeviceId(0))),
         TagDef { entry: entry(Role::Operator), ..TagDef::float(SP, "z/sp", unit("mg/L"), Source::Operator) },

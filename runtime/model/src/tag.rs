@@ -191,8 +191,8 @@ pub struct TagDef {
     pub source: Source,
     /// Present where the tag can be commanded. On the heap: most of a hundred thousand tags have none.
     pub output: Option<Box<OutputDef>>,
-    /// Present where a person may enter it.
-    pub entry: Option<EntryDef>,
+    /// Present where a person may enter it; on the heap like `output`.
+    pub entry: Option<Box<EntryDef>>,
     /// What it is about.
     pub category: Category,
     /// What the historian keeps.

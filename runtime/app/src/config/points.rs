@@ -61,7 +61,7 @@ impl Devices<'_> {
             }
         });
         if let Some(entry) = p.entry {
-            def.entry = Some(ctx.entry(&def, &entry.value.initial, &entry.value.limits, &entry.value.role));
+            def.entry = Some(Box::new(ctx.entry(&def, &entry.value.initial, &entry.value.limits, &entry.value.role)));
         }
         let feedback = p.write.and_then(|w| ctx.feedback(&w.value, at.prefix));
         check_parts(&mut ctx, p, at.repeats);

@@ -454,7 +454,7 @@ impl Ctx<'_> {
             states: &e.states,
         };
         let mut def = self.tag(&common, Source::Operator);
-        def.entry = Some(self.entry(&def, &e.initial, &e.limits, &e.role));
+        def.entry = Some(Box::new(self.entry(&def, &e.initial, &e.limits, &e.role)));
         let draft = Draft { def, kind: Kind::Entered, place: Some((self.file, e.tag.pos)), writer: None };
         tags.add(self.reader, draft);
     }

@@ -21,7 +21,7 @@ impl RecordSink for Nothing {
 /// A set-point, a valve, a measurement, and the tags in which hosts are answered.
 fn engine() -> (Engine, Vec<TaskCore>) {
     let mut sp = TagDef::float(TagId(0), "aer/do_sp", Unit::parse("mg/L").unwrap(), Source::Operator);
-    sp.entry = Some(EntryDef { initial: Value::Float(1.0), limits: Some((0.5, 3.0)), role: Role::Operator });
+    sp.entry = Some(Box::new(EntryDef { initial: Value::Float(1.0), limits: Some((0.5, 3.0)), role: Role::Operator }));
     let mut valve = TagDef::float(TagId(1), "aer/valve", Unit::parse("%").unwrap(), Source::Program("p".into()));
     valve.output = Some(Box::new(OutputDef {
         device: None,

@@ -96,7 +96,7 @@ impl Site {
 
     pub fn entry(&mut self, path: &str, initial: f64, limits: (f64, f64)) -> &mut TagDef {
         let def = self.tag(path, Source::Operator);
-        def.entry = Some(EntryDef { initial: initial.into(), limits: Some(limits), role: Role::Operator });
+        def.entry = Some(Box::new(EntryDef { initial: initial.into(), limits: Some(limits), role: Role::Operator }));
         def
     }
 
