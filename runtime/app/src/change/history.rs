@@ -267,7 +267,7 @@ fn folder(state_dir: &Path, number: u32) -> PathBuf {
     state_dir.join("changes").join(format!("{number:06}"))
 }
 
-fn write(state_dir: &Path, entry: &Entry, files: &BTreeMap<PathBuf, &[u8]>) -> std::io::Result<()> {
+fn write(state_dir: &Path, entry: &Entry, files: &BTreeMap<PathBuf, Vec<u8>>) -> std::io::Result<()> {
     let target = folder(state_dir, entry.number);
     let beside = target.with_extension("new");
     if beside.exists() {
@@ -292,13 +292,14 @@ fn write(state_dir: &Path, entry: &Entry, files: &BTreeMap<PathBuf, &[u8]>) -> s
 }
 
 /// The files of a site by their places below what they have in common, and the place of the site's folder.
-fn relative(site: &Site) -> Result<(BTreeMap<PathBuf, &[u8]>, PathBuf), String> {
+fn relative(site: &Site) -> Result<(BTreeMap<PathBuf, Vec<u8>>, PathBuf), String> {
     let whole = |path: &Path| std::path::absolute(path).map(|p| crate::diagnostics::plain_path(&p));
     let wrong = |e: std::io::Error| format!("{}: {e}", site.dir.display());
     let dir = whole(&site.dir).map_err(wrong)?;
-    let mut paths = Vec::with_capacity(site.sources.len());
-    for (path, bytes) in site.sources.iter() {
-        paths.push((whole(path).map_err(wrong)?, bytes.as_slice()));
+    let mut paths = Vec::new();
+    for file in site.sources.files() {
+        let (path, bytes) = file?;
+        paths.push((whole(path).map_err(wrong)?, bytes));
     }
     // One above the site's folder at least, so that it has a name of its own.
     let mut common = dir.parent().unwrap_or(&dir).to_path_buf();

@@ -26,6 +26,7 @@ mod quirks;
 pub(crate) mod read;
 mod recorder;
 mod retain;
+pub(crate) mod sources;
 mod spots;
 mod sunspec;
 pub(crate) mod tags;
@@ -55,7 +56,7 @@ use penstock_ledger::LedgerConfig;
 use penstock_model::limits::TAGS_MAX;
 use penstock_model::{AlarmDef, DeviceId, HoldTimes, TagId, TagTable, Text};
 use read::Reader;
-use std::collections::BTreeMap;
+use sources::Sources;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -118,7 +119,7 @@ pub struct Site {
     /// Folder of the mimics.
     pub hmi_dir: PathBuf,
     /// Every file read, with its bytes.
-    pub sources: BTreeMap<PathBuf, Vec<u8>>,
+    pub sources: Sources,
     /// What the command line changed.
     pub overrides: Overrides,
 }
@@ -206,7 +207,7 @@ fn load_limited(site_dir: &Path, overrides: &Overrides, tags_max: usize) -> Resu
     let mut reader = Reader::default();
     let site = build(&mut reader, site_dir, overrides, tags_max);
     let failed = reader.report.has_errors();
-    let sources = reader.take_contents();
+    let sources = Sources::new(&reader.take_contents());
     let diagnostics = reader.report.finish();
     match site {
         Some(mut site) if !failed => {
@@ -319,7 +320,7 @@ fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize
         recorder,
         pages,
         hmi_dir,
-        sources: BTreeMap::new(),
+        sources: Sources::default(),
         overrides: overrides.clone(),
     })
 }

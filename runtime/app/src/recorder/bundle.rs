@@ -57,24 +57,24 @@ pub fn path(dir: &Path, hash: &str) -> PathBuf {
 
 impl Bundle {
     /// Of a site as it runs.
-    #[must_use]
-    pub fn of(site: &Site) -> Bundle {
+    ///
+    /// # Errors
+    /// Names the file that is no longer there as it was read.
+    pub fn of(site: &Site) -> std::io::Result<Bundle> {
         let full = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
         let site_dir = plain(&full(&site.dir));
-        let files: Vec<(PathBuf, String)> = site
-            .sources
-            .iter()
-            .map(|(path, bytes)| (plain(&full(path)), String::from_utf8_lossy(bytes).into_owned()))
-            .collect();
+        let file = |(path, bytes): (&Path, Vec<u8>)| (plain(&full(path)), String::from_utf8_lossy(&bytes).into_owned());
+        let files: Result<Vec<(PathBuf, String)>, String> = site.sources.files().map(|f| f.map(file)).collect();
+        let files = files.map_err(std::io::Error::other)?;
         let root = files.iter().fold(site_dir.clone(), |root, (path, _)| common(&root, path));
         let below = |path: &Path| path.strip_prefix(&root).map(Path::to_path_buf).unwrap_or_default();
-        Bundle {
+        Ok(Bundle {
             format: FORMAT.to_owned(),
             site: site.id.clone(),
             hash: site.config_hash.clone(),
             dir: below(&site_dir),
-            files: files.iter().map(|(path, text)| (below(path), text.clone())).collect(),
-        }
+            files: files.into_iter().map(|(path, text)| (below(&path), text)).collect(),
+        })
     }
 
     /// Writes it whole, where it is not there yet.

@@ -94,7 +94,7 @@ impl Recorder {
     /// # Errors
     /// When the disk does not take it. Its scans are recorded all the same; a replay of them needs the files.
     pub fn keep(&self, site: &Site) -> std::io::Result<()> {
-        Bundle::of(site).write(&self.dir)
+        Bundle::of(site)?.write(&self.dir)
     }
 
     /// Names the configuration that was just handed to the tasks. To be called for each, in their order.

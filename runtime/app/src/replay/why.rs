@@ -424,15 +424,16 @@ impl Asked<'_> {
             let file = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
             if in_devices || file.starts_with("programs") { 0 } else { 1 + u8::from(!file.starts_with("tags")) }
         };
-        let mut files: Vec<_> = self.opened.site.sources.iter().collect();
-        files.sort_by_key(|(path, _)| rank(path));
-        let hit = files.into_iter().find_map(|(path, bytes)| {
-            let text = std::str::from_utf8(bytes).ok().filter(|_| path.extension().is_some_and(|e| e == "yaml"))?;
+        let sources = &self.opened.site.sources;
+        let mut files: Vec<_> = sources.paths().filter(|path| path.extension().is_some_and(|e| e == "yaml")).collect();
+        files.sort_by_key(|path| rank(path));
+        let hit = files.into_iter().find_map(|path| {
+            let text = String::from_utf8(sources.file(path)?.ok()?).ok()?;
             let line = text.lines().position(|line| {
                 let line = plain(line);
                 line.contains(key) && line.split_whitespace().any(|word| word == name)
             })?;
-            Some((path.clone(), line + 1))
+            Some((path.to_path_buf(), line + 1))
         });
         if let Some((path, line)) = hit {
             let (key, path) = (key.split(':').next().unwrap_or_default().to_owned(), path.display().to_string());
