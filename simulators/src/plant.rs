@@ -110,13 +110,15 @@ pub struct Factors {
     pub growth: f64,
     /// Metal that precipitates.
     pub efficacy: f64,
+    /// Dissolved phosphate of the sewage.
+    pub phosphate: f64,
     /// PAC, carbon, hypochlorite, internal recycle, return sludge: as in [`Factors::PUMPS`].
     pub pumps: [f64; 5],
 }
 
 impl Default for Factors {
     fn default() -> Factors {
-        Factors { alpha: 1.0, growth: 1.0, efficacy: 1.0, pumps: [1.0; 5] }
+        Factors { alpha: 1.0, growth: 1.0, efficacy: 1.0, phosphate: 1.0, pumps: [1.0; 5] }
     }
 }
 
@@ -401,7 +403,9 @@ impl Plant {
     /// Reactors and settler, tertiary stage, sludge line: every amount is handed on as it is.
     fn step_water(&mut self, dt: f64) {
         let days = dt / DAY_S;
-        let raw = Stock::of(self.inflow.q * days, &water::water(&self.inflow.mix, PO4_OF_NH4 * self.inflow.mix[SNH]));
+        let factors = self.disturbances.factors;
+        let po4 = PO4_OF_NH4 * factors.phosphate * self.inflow.mix[SNH];
+        let raw = Stock::of(self.inflow.q * days, &water::water(&self.inflow.mix, po4));
         let mut arriving = raw;
         let reject = std::mem::replace(&mut self.returning, Stock::EMPTY);
         arriving.put(&reject);
@@ -418,7 +422,6 @@ impl Plant {
             metal: self.pac5.flow_l_h * PAC5_KG_D * 1000.0 * MEOH_PER_AL,
             temp_c: self.weather.water_c,
         };
-        let factors = self.disturbances.factors;
         self.tertiary.efficacy_factor = factors.efficacy;
         let passed = self.basin.step_with(dt, &inputs, &Params::at(inputs.temp_c).grown(factors.growth));
         let treated = self.tertiary.step(dt, &passed.effluent, self.weather.water_c);

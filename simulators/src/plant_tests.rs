@@ -84,6 +84,29 @@ fn carbon_lowers_nitrate_in_the_anoxic_tank() {
     );
 }
 
+#[test]
+fn sewage_with_less_phosphate_brings_less_to_the_dosing_and_balances() {
+    let mut base = Plant::new(1, STARTS[0], Weather::Dry);
+    let mut poor = base.clone();
+    let before = poor.stock();
+    poor.disturbances.factors.phosphate = 0.5;
+    for _ in 0..1440 {
+        base.step(60.0);
+        poor.step(60.0);
+    }
+    let (rich, half) = (base.ledger().influent, poor.ledger().influent);
+    assert!((half.mass[PO4] / rich.mass[PO4] - 0.5).abs() < 1e-9, "{} of {}", half.mass[PO4], rich.mass[PO4]);
+    assert_eq!(half.mass[SNH], rich.mass[SNH]);
+    assert!(
+        poor.measured().po4_in < 0.7 * base.measured().po4_in,
+        "{} of {}",
+        poor.measured().po4_in,
+        base.measured().po4_in
+    );
+    let residual = poor.ledger().residual(&before, &poor.stock());
+    assert!(residual.worst() < 1e-6, "{residual:?}");
+}
+
 /// Days with everything moving: handles, faults, weather and temperature change every hour.
 fn eventful(seed: u64, days: u32, dt: f64) -> (Plant, Stock, Stock) {
     let mut rng = Rng::new(seed, "events");

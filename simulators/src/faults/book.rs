@@ -100,6 +100,7 @@ impl FaultBook {
                     PlantPart::Alpha => sum.factors.alpha *= factor,
                     PlantPart::Growth => sum.factors.growth *= factor,
                     PlantPart::Efficacy => sum.factors.efficacy *= factor,
+                    PlantPart::Phosphate => sum.factors.phosphate *= factor,
                 },
                 // Meters were changed when it happened; the benchmark's own actuators are refused by the works.
                 MachineFault::PowerDip

@@ -218,6 +218,8 @@ pub enum PlantPart {
     Growth,
     /// Metal that precipitates of what is dosed.
     Efficacy,
+    /// Dissolved phosphate of the sewage.
+    Phosphate,
 }
 
 /// What can be wrong with machines and mains.

@@ -15,8 +15,12 @@ pub const PUMPS: [(&str, Pump); 5] = [
 ];
 
 /// Properties of a plant by name.
-pub const PLANT_PARTS: [(&str, PlantPart); 3] =
-    [("alpha", PlantPart::Alpha), ("growth", PlantPart::Growth), ("efficacy", PlantPart::Efficacy)];
+pub const PLANT_PARTS: [(&str, PlantPart); 4] = [
+    ("alpha", PlantPart::Alpha),
+    ("growth", PlantPart::Growth),
+    ("efficacy", PlantPart::Efficacy),
+    ("phosphate", PlantPart::Phosphate),
+];
 
 /// Actuators of the benchmark, and pumps of the works, by name.
 pub const ACTUATORS: [(&str, Actuator); 17] = [
