@@ -5,7 +5,7 @@ mod common;
 
 use common::{ENGINEER, OPERATOR, PENSTOCK, Plant, Session, VIEWER, add_user};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -80,8 +80,16 @@ fn site(dir: &Path, port: u16) -> PathBuf {
     site
 }
 
+/// A port that the server gets and nobody else.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    // A connection that its listening end closed first keeps the port from being given to anybody who does not ask for
+    // it by its number, for a minute: neither another test nor one of our own outgoing connections comes to hold it.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let client = TcpStream::connect(address).unwrap();
+    drop(listener.accept().unwrap());
+    drop(client);
+    address.port()
 }
 
 fn until(what: &str, mut hit: impl FnMut() -> bool) {
@@ -158,7 +166,7 @@ impl Scene {
             add_user(&state, user, role);
         }
         let plant = Plant::launch(&site, &state, &[], &[]);
-        until("the server listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+        until("the server listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
         let peer = Peer { python, script, port, folder: dir.path().to_path_buf() };
         Some(Scene { plant, peer, site, state, dir })
     }

@@ -36,7 +36,14 @@ fn mosquitto() -> PathBuf {
 
 /// A port that nobody listens on now.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    // A connection that its listening end closed first keeps the port from being given to anybody who does not ask for
+    // it by its number, for a minute: neither another test nor one of our own outgoing connections comes to hold it.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let client = std::net::TcpStream::connect(address).unwrap();
+    drop(listener.accept().unwrap());
+    drop(client);
+    address.port()
 }
 
 /// The broker.
