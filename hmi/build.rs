@@ -66,7 +66,8 @@ fn embed() -> Result<(), String> {
 fn build_web(web: &Path, out: &Path) -> Result<PathBuf, String> {
     for source in SOURCES {
         if web.join(source).exists() {
-            println!("cargo::rerun-if-changed={}", web.join(source).display());
+            // Not by its whole path: two checkouts may share a target folder, and each is to find its own front end.
+            println!("cargo::rerun-if-changed=web/{source}");
         }
     }
     let lock_text = fs::read(web.join("package-lock.json")).map_err(|e| {
