@@ -9,6 +9,7 @@ import {
   formatMoment,
   formatNumber,
   formatPlain,
+  formatShort,
   formatUnit,
   formatValue,
   parseEntry,
@@ -52,6 +53,16 @@ describe("numbers", () => {
   ])("a limit of %d is written %s: no figure is lost or added", (value, text) => {
     expect(formatPlain(value)).toBe(text);
   });
+
+  it.each([
+    [99_999.5, "99\u2009999.5"],
+    [100_000, "100\u2009k"],
+    [-250_000, "−250\u2009k"],
+    [999_499, "999\u2009k"],
+    [999_500, "1\u2009M"],
+    [2_500_000, "2.5\u2009M"],
+    [3e9, "3\u2009G"],
+  ])("the end %d of a scale is written %s", (value, text) => expect(formatShort(value)).toBe(text));
 
   it("takes what a person types, and nothing else", () => {
     expect(parseEntry(" 2,5 ")).toBe(2.5);

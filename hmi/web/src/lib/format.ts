@@ -28,6 +28,14 @@ export function formatPlain(value: number): string {
   return formatNumber(value, decimals);
 }
 
+/** A number where only six characters fit, as at the end of a scale: from 100 000 on three figures with k, M or G. */
+export function formatShort(value: number): string {
+  const size = Math.abs(value);
+  if (size < 1e5) return formatPlain(value);
+  const [by, prefix] = size < 999_500 ? [1e3, "k"] : size < 999.5e6 ? [1e6, "M"] : [1e9, "G"];
+  return `${formatPlain(Number((value / by).toPrecision(3)))}\u2009${prefix}`;
+}
+
 /** Decimals that keep about three figures, for quantities without a declared number of decimals. */
 export function decimalsFor(value: number): number {
   const size = Math.abs(value);
