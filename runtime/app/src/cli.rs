@@ -130,7 +130,8 @@ pub(crate) fn device_address(text: &str) -> Result<(String, String), String> {
 /// # Errors
 /// When the text is none.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    crate::config::duration(text)
+    use crate::config::text::{DURATION_HELP, parse_duration};
+    parse_duration(text).map_err(|why| format!("{why}: {DURATION_HELP}"))
 }
 
 /// Returns after the time, or never where there is none.

@@ -98,7 +98,7 @@ impl Alter {
             "false" => Value::Bool(false),
             text => match text.parse::<f64>() {
                 Ok(x) => Value::Float(x),
-                Err(_) => Value::Float(crate::config::duration(text)?.as_secs_f64()),
+                Err(_) => Value::Float(crate::cli::duration(text)?.as_secs_f64()),
             },
         };
         let taken = decl.accept(&parsed).map_err(|e| format!("program `{}`: parameter `{param}` {e}", program.name))?;

@@ -112,7 +112,7 @@ impl Opened {
         let last = self.end();
         let text = text.trim();
         if let Some(before) = text.strip_prefix('-') {
-            return Ok(self.before_end(crate::config::duration(before)?));
+            return Ok(self.before_end(crate::cli::duration(before)?));
         }
         if let Ok(at) = text.parse::<jiff::Timestamp>() {
             return Ok(Utc(i64::try_from(at.as_nanosecond()).unwrap_or(i64::MAX)));

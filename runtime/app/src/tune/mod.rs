@@ -12,7 +12,6 @@ pub(crate) mod step;
 
 pub(crate) use stand::{Stand, Target, Watch};
 
-use crate::config::text::parse_duration;
 use crate::config::{Overrides, Site};
 use crate::simulate::Plan;
 use crate::simulate::bench::Bench;
@@ -77,13 +76,13 @@ pub struct TuneArgs {
     #[arg(long, value_name = "VALUE")]
     pub size: Option<f64>,
     /// Time at each level of a step test, and of the look before a relay test.
-    #[arg(long, default_value = "20min", value_parser = parse_duration)]
+    #[arg(long, default_value = "20min", value_parser = crate::cli::duration)]
     pub hold: Duration,
     /// Full cycles of a relay test.
     #[arg(long, default_value_t = 5)]
     pub cycles: usize,
     /// Longest relay test.
-    #[arg(long, default_value = "12h", value_parser = parse_duration)]
+    #[arg(long, default_value = "12h", value_parser = crate::cli::duration)]
     pub at_most: Duration,
     /// Least measurement: below it the test ends at once. Its alarm limit or range where absent.
     #[arg(long, allow_negative_numbers = true)]
@@ -92,7 +91,7 @@ pub struct TuneArgs {
     #[arg(long, allow_negative_numbers = true)]
     pub high: Option<f64>,
     /// Time constant that the closed loop is to have; the dead time where absent.
-    #[arg(long, value_parser = parse_duration)]
+    #[arg(long, value_parser = crate::cli::duration)]
     pub closed: Option<Duration>,
     /// Hours at the beginning in which plant and programs settle.
     #[arg(long, default_value_t = 3.0)]
