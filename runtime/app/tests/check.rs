@@ -12,6 +12,8 @@ mod mqtt;
 mod opcua_cases;
 #[path = "check_cases/opcua_server.rs"]
 mod opcua_server;
+#[path = "check_cases/states.rs"]
+mod states;
 #[path = "check_cases/sunspec.rs"]
 mod sunspec;
 
@@ -87,6 +89,7 @@ fn cases() -> Vec<(&'static str, usize, Vec<Edit>)> {
     all.extend(sunspec::cases());
     all.extend(modbus_server::cases());
     all.extend(opcua_server::cases());
+    all.extend(states::cases());
     all
 }
 

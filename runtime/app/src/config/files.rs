@@ -7,6 +7,7 @@ use super::modbus_files::ModbusFile;
 use super::object_files::{HoldFile, ObjectFile};
 use super::opcua_files::OpcUaFile;
 use super::program_files::{InputFile, LimitsFile};
+use super::states::StatesFile;
 use super::tasks::TaskFile;
 use super::text::{At, Label, Node, Pairs};
 use super::writes::SupervisorFile;
@@ -35,6 +36,9 @@ pub struct SiteFile {
     pub scripts: Text,
     /// Folder of device profiles, relative to the site. Default `../profiles`.
     pub profiles: Text,
+    /// Sets of names of states, that tags name instead of writing them out.
+    #[serde(default)]
+    pub state_sets: Pairs<Pairs<Label>>,
     /// Which files make up the site; `*` stands for any part of a file name.
     pub include: Option<IncludeFile>,
     /// What is kept, and for how long.
@@ -232,8 +236,8 @@ pub struct EntryTag {
     pub category: Text,
     /// What the historian keeps.
     pub log: Option<LogFile>,
-    /// Names of states by value.
-    pub states: Option<Pairs<Label>>,
+    /// Names of states by value, or a set of them by name.
+    pub states: Option<At<StatesFile>>,
     /// The value before anyone has entered one.
     pub initial: At<Node>,
     /// Smallest and largest value accepted.
@@ -263,8 +267,8 @@ pub struct ComputedTag {
     pub category: Text,
     /// What the historian keeps.
     pub log: Option<LogFile>,
-    /// Names of states by value.
-    pub states: Option<Pairs<Label>>,
+    /// Names of states by value, or a set of them by name.
+    pub states: Option<At<StatesFile>>,
     /// Present where the value is limited, and may be held by hand.
     pub write: Option<At<WriteFile>>,
     /// What it does when its program loses an input or faults; needs `write`.

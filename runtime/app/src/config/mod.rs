@@ -28,6 +28,7 @@ mod recorder;
 mod retain;
 pub(crate) mod sources;
 mod spots;
+mod states;
 mod sunspec;
 pub(crate) mod tags;
 mod tasks;
@@ -230,7 +231,8 @@ fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize
         return None;
     }
     let (file, text) = reader.text(&dir.join("site.yaml"), None)?;
-    let form = reader.form::<SiteFile>(file, &text)?;
+    let mut form = reader.form::<SiteFile>(file, &text)?;
+    reader.state_sets = states::StateSets::new(std::mem::take(&mut form.state_sets));
     let time_zone = time_zone(reader, file, &form.time_zone);
     let tasks = Ctx { reader: &mut *reader, file }.tasks(&form.tasks.0, form.site.pos);
     let languages = languages(reader, file, &form);

@@ -1,6 +1,7 @@
 //! The forms of Modbus devices and their profiles, as written.
 
 use super::files::{EntryFile, FallbackFile, LogFile, WriteFile};
+use super::states::StatesFile;
 use super::text::{At, Label, Pairs};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -146,8 +147,8 @@ pub struct ModbusPoint {
     pub category: Text,
     /// What the historian keeps.
     pub log: Option<LogFile>,
-    /// Names of states by value.
-    pub states: Option<Pairs<Label>>,
+    /// Names of states by value, or a set of them by name.
+    pub states: Option<At<StatesFile>>,
     /// Present where the point is written.
     pub write: Option<At<WriteFile>>,
     /// SunSpec commands: the device takes the command back after so long without a new one. Its timer is set with each

@@ -1,6 +1,7 @@
 //! The form of an OPC UA server's file, as written.
 
 use super::files::{EntryFile, FallbackFile, LogFile, WriteFile};
+use super::states::StatesFile;
 use super::text::{At, Label, Pairs};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -108,8 +109,8 @@ pub struct OpcUaPoint {
     pub category: Text,
     /// What the historian keeps.
     pub log: Option<LogFile>,
-    /// Names of states by value.
-    pub states: Option<Pairs<Label>>,
+    /// Names of states by value, or a set of them by name.
+    pub states: Option<At<StatesFile>>,
     /// Present where the point is written.
     pub write: Option<At<WriteFile>>,
     /// What the output does when it loses its reason to move.

@@ -3,7 +3,7 @@
 use super::devices::{Devices, Group, TTL_MIN, TTL_PERIODS, VERIFY_WITHIN};
 use super::files::{EntryFile, FallbackFile, WriteFile};
 use super::tags::{Common, Ctx, Draft, Kind};
-use super::text::{At, Pairs};
+use super::text::At;
 use crate::diagnostics::{FileId, Pos, suggest};
 use penstock_model::{Category, DeviceId, Source, TagDef, Text, ValueType};
 use std::time::Duration;
@@ -117,7 +117,7 @@ pub(super) struct PointForm<'a> {
     pub frozen_after: &'a Option<At<String>>,
     pub category: &'a Option<At<String>>,
     pub log: &'a Option<super::files::LogFile>,
-    pub states: &'a Option<Pairs<super::text::Label>>,
+    pub states: &'a Option<At<super::states::StatesFile>>,
     pub group: &'a Option<At<String>>,
     pub write: Option<&'a At<WriteFile>>,
     pub fallback: Option<&'a At<FallbackFile>>,

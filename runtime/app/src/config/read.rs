@@ -48,6 +48,8 @@ pub struct Reader {
     pub report: Report,
     /// Names that stand in what could not be read.
     pub lost: Lost,
+    /// Names of states that many tags share.
+    pub state_sets: super::states::StateSets,
     contents: BTreeMap<PathBuf, Vec<u8>>,
 }
 

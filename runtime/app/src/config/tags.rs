@@ -2,7 +2,8 @@
 
 use super::files::{ComputedTag, EntryTag, FallbackFile, LogFile, WriteFile};
 use super::read::Reader;
-use super::text::{At, DURATION_HELP, FALLBACK_HELP, Label, Node, Pairs, parse_duration, parse_fallback, parse_rate};
+use super::states::StatesFile;
+use super::text::{At, DURATION_HELP, FALLBACK_HELP, Node, parse_duration, parse_fallback, parse_rate};
 use super::writes::Feedback;
 use crate::diagnostics::{FileId, Pos, nearest, suggest};
 use penstock_model::limits::TAG_PATH_BYTES_MAX;
@@ -150,7 +151,7 @@ pub struct Common<'a> {
     pub category: &'a Option<At<String>>,
     pub category_default: Category,
     pub log: &'a Option<LogFile>,
-    pub states: &'a Option<Pairs<Label>>,
+    pub states: &'a Option<At<StatesFile>>,
 }
 
 /// One file under check.
@@ -264,26 +265,6 @@ impl Ctx<'_> {
             def.states = self.states(states, value_type);
         }
         def
-    }
-
-    fn states(&mut self, states: &Pairs<Label>, value_type: ValueType) -> Arc<[(i64, Text)]> {
-        let mut out = Vec::new();
-        for (key, label) in &states.0 {
-            let number = match (key.value.as_str(), value_type) {
-                ("false", ValueType::Bool) => Some(0),
-                ("true", ValueType::Bool) => Some(1),
-                (text, ValueType::Bool | ValueType::Int) => text.parse::<i64>().ok(),
-                _ => None,
-            };
-            match number {
-                Some(n) => out.push((n, label.0.clone())),
-                None => {
-                    self.error(key.pos, format!("`{}` is not a state of a {value_type}", key.value))
-                        .help("states are named by whole number, or by false and true");
-                }
-            }
-        }
-        out.into()
     }
 
     pub fn not_negative(&mut self, number: &Option<At<f64>>, what: &str) -> f64 {
