@@ -41,7 +41,6 @@ pub(crate) use mqtt::MqttFile;
 pub use mqtt::{MqttSettings, RemoteUser};
 pub use recorder::RecorderSettings;
 pub use retain::RetainSettings;
-pub use text::parse_duration as duration;
 pub use unguarded::{Dependence, dependences};
 pub use writes::SupervisorSettings;
 
@@ -232,7 +231,7 @@ fn build(reader: &mut Reader, dir: &Path, overrides: &Overrides, tags_max: usize
     }
     let (file, text) = reader.text(&dir.join("site.yaml"), None)?;
     let mut form = reader.form::<SiteFile>(file, &text)?;
-    reader.state_sets = states::StateSets::new(std::mem::take(&mut form.state_sets));
+    Ctx { reader: &mut *reader, file }.take_state_sets(std::mem::take(&mut form.state_sets));
     let time_zone = time_zone(reader, file, &form.time_zone);
     let tasks = Ctx { reader: &mut *reader, file }.tasks(&form.tasks.0, form.site.pos);
     let languages = languages(reader, file, &form);

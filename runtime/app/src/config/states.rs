@@ -63,14 +63,26 @@ pub struct StateSets {
     read: HashMap<(String, ValueType), States>,
 }
 
-impl StateSets {
-    /// As `site.yaml` has them.
-    pub fn new(form: Pairs<Pairs<Label>>) -> Self {
-        Self { form, read: HashMap::new() }
-    }
-}
+/// What a name of a state that is none is told.
+const KEY_HELP: &str = "states are named by whole number, or by false and true";
 
 impl Ctx<'_> {
+    /// Takes up the sets as `site.yaml`, the file of this context, has them. What can be no state of any tag is reported
+    /// here and left out, so that it is told also where no tag names the set, and once where many do.
+    pub fn take_state_sets(&mut self, mut form: Pairs<Pairs<Label>>) {
+        for (name, states) in &mut form.0 {
+            states.0.retain(|(key, _)| {
+                let fits = matches!(key.value.as_str(), "false" | "true") || key.value.parse::<i64>().is_ok();
+                if !fits {
+                    let message = format!("`{}` in the set `{}` is not a state", key.value, name.value);
+                    self.error(key.pos, message).help(KEY_HELP);
+                }
+                fits
+            });
+        }
+        self.reader.state_sets = StateSets { form, read: HashMap::new() };
+    }
+
     /// The states of a tag of this type; empty with an error where they are none.
     pub fn states(&mut self, states: &At<StatesFile>, value_type: ValueType) -> States {
         match &states.value {
@@ -115,7 +127,7 @@ impl Ctx<'_> {
             let of = set.map(|(name, _)| format!(" in the set `{name}`")).unwrap_or_default();
             let pos = set.map_or(key.pos, |(_, pos)| pos);
             self.error(pos, format!("`{}`{of} is not a state of a {value_type}", key.value))
-                .help("states are named by whole number, or by false and true");
+                .help(KEY_HELP);
             if set.is_some() {
                 break;
             }

@@ -24,6 +24,15 @@ pub fn cases() -> Vec<(&'static str, usize, Vec<Edit>)> {
             vec![(PLC, SWITCH, "  - tag: pump/running\n    states: pump\n")],
         ),
         with("states of a set that is for numbers", "  - tag: pump/running\n    states: unit\n"),
+        (
+            "states of a set that can be none, and no tag names it",
+            2,
+            vec![(
+                "site.yaml",
+                TASKS,
+                "tasks: { normal: 1s, slow: 10s }\nstate_sets:\n  pump: { off: stopped, true: running }\n  unit: { 0: idle, 1.5: half }\n",
+            )],
+        ),
         with("states that are neither names nor a set", "  - tag: pump/running\n    states: [off, on]\n"),
         with("states of a switch by number", "  - tag: pump/running\n    states: { 2: tripped }\n"),
         (
