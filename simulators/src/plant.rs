@@ -112,13 +112,15 @@ pub struct Factors {
     pub efficacy: f64,
     /// Dissolved phosphate of the sewage.
     pub phosphate: f64,
+    /// Available chlorine in a litre of hypochlorite.
+    pub hypochlorite: f64,
     /// PAC, carbon, hypochlorite, internal recycle, return sludge: as in [`Factors::PUMPS`].
     pub pumps: [f64; 5],
 }
 
 impl Default for Factors {
     fn default() -> Factors {
-        Factors { alpha: 1.0, growth: 1.0, efficacy: 1.0, phosphate: 1.0, pumps: [1.0; 5] }
+        Factors { alpha: 1.0, growth: 1.0, efficacy: 1.0, phosphate: 1.0, hypochlorite: 1.0, pumps: [1.0; 5] }
     }
 }
 
@@ -423,6 +425,7 @@ impl Plant {
             temp_c: self.weather.water_c,
         };
         self.tertiary.efficacy_factor = factors.efficacy;
+        self.tertiary.hypochlorite_factor = factors.hypochlorite;
         let passed = self.basin.step_with(dt, &inputs, &Params::at(inputs.temp_c).grown(factors.growth));
         let treated = self.tertiary.step(dt, &passed.effluent, self.weather.water_c);
         let mut sludge = passed.waste;

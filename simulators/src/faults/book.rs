@@ -101,6 +101,7 @@ impl FaultBook {
                     PlantPart::Growth => sum.factors.growth *= factor,
                     PlantPart::Efficacy => sum.factors.efficacy *= factor,
                     PlantPart::Phosphate => sum.factors.phosphate *= factor,
+                    PlantPart::Hypochlorite => sum.factors.hypochlorite *= factor,
                 },
                 // Meters were changed when it happened; the benchmark's own actuators are refused by the works.
                 MachineFault::PowerDip

@@ -220,6 +220,8 @@ pub enum PlantPart {
     Efficacy,
     /// Dissolved phosphate of the sewage.
     Phosphate,
+    /// Available chlorine in a litre of hypochlorite: it loses it in the tank.
+    Hypochlorite,
 }
 
 /// What can be wrong with machines and mains.

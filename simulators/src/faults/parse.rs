@@ -64,7 +64,7 @@ pub const MENU: [MenuEntry; 41] = [
     entry("actuator-stuck", "actuator-stuck <actuator>", "actuator-stuck kla5 for 2h"),
     entry("actuator-cap", "actuator-cap <actuator> <greatest>", "actuator-cap kla 120 for 4h"),
     entry("actuator-gain", "actuator-gain <actuator> <factor>", "actuator-gain carbon1 0.5"),
-    entry("plant", "plant alpha|growth|efficacy|phosphate <factor>", "plant alpha 0.8"),
+    entry("plant", "plant alpha|growth|efficacy|phosphate|hypochlorite <factor>", "plant alpha 0.8"),
 ];
 
 /// A dip without a duration lasts so long, s.

@@ -15,11 +15,12 @@ pub const PUMPS: [(&str, Pump); 5] = [
 ];
 
 /// Properties of a plant by name.
-pub const PLANT_PARTS: [(&str, PlantPart); 4] = [
+pub const PLANT_PARTS: [(&str, PlantPart); 5] = [
     ("alpha", PlantPart::Alpha),
     ("growth", PlantPart::Growth),
     ("efficacy", PlantPart::Efficacy),
     ("phosphate", PlantPart::Phosphate),
+    ("hypochlorite", PlantPart::Hypochlorite),
 ];
 
 /// Actuators of the benchmark, and pumps of the works, by name.

@@ -82,6 +82,8 @@ pub struct Tertiary {
     efficacy: Wander,
     /// Share of the dosed metal that precipitates, by what it should be; 1.
     pub efficacy_factor: f64,
+    /// Available chlorine in the hypochlorite, by [`NACLO_CL_G_L`]; 1 where it is fresh.
+    pub hypochlorite_factor: f64,
     demand: Wander,
     flow_m3_h: f64,
 }
@@ -125,6 +127,7 @@ impl Tertiary {
             chlorine: [0.5; 4],
             efficacy: Wander::new(seed, "precipitation", 0.04, 6.0 * 3600.0),
             efficacy_factor: 1.0,
+            hypochlorite_factor: 1.0,
             demand: Wander::new(seed, "chlorine demand", 0.06, 3.0 * 3600.0),
             flow_m3_h: 750.0,
         }
@@ -208,7 +211,7 @@ impl Tertiary {
         let clear = self.contact[0].concentration();
         let demand = (0.9 + 0.08 * clear[SNH] + 0.05 * water::tss(&clear)) * (1.0 + self.demand.step(dt));
         let hours = dt / 3600.0;
-        let dosed = self.naclo.flow_l_h * NACLO_CL_G_L * hours;
+        let dosed = self.naclo.flow_l_h * NACLO_CL_G_L * self.hypochlorite_factor * hours;
         let mut arriving = if m3 > 1e-9 { (dosed / m3 - demand).max(0.0) } else { 0.0 };
         let decay = CHLORINE_DECAY_1_H * CHLORINE_THETA.powf(temp_c - 20.0) * hours * CHAMBER_M3;
         for residual in &mut self.chlorine {
@@ -407,6 +410,10 @@ mod tests {
         // At mean flow t10 is about 14 minutes.
         assert!(tertiary.ct() / residual > 8.0 && tertiary.ct() / residual < 30.0, "{}", tertiary.ct());
         assert!(tertiary.chlorine[0] > tertiary.chlorine[3]);
+        // What has lost its chlorine in the tank meets no more of the demand than less of it.
+        tertiary.hypochlorite_factor = 4.0 / 14.0;
+        run(&mut tertiary, &doses, 12.0);
+        assert!(tertiary.chlorine() < 0.01, "aged hypochlorite: {}", tertiary.chlorine());
     }
 
     #[test]
