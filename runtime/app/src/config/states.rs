@@ -126,8 +126,7 @@ impl Ctx<'_> {
             }
             let of = set.map(|(name, _)| format!(" in the set `{name}`")).unwrap_or_default();
             let pos = set.map_or(key.pos, |(_, pos)| pos);
-            self.error(pos, format!("`{}`{of} is not a state of a {value_type}", key.value))
-                .help(KEY_HELP);
+            self.error(pos, format!("`{}`{of} is not a state of a {value_type}", key.value)).help(KEY_HELP);
             if set.is_some() {
                 break;
             }
