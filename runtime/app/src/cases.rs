@@ -4,13 +4,13 @@
 mod expect;
 
 use crate::config::bindings::{compile, parameters};
-use crate::config::case_files::{CaseFile, RowFile};
+use crate::config::case_files::{CaseFile, RestartFile, RowFile};
 use crate::config::read::Reader;
 use crate::config::tags::Ctx;
 use crate::config::text::{At, Node};
 use crate::diagnostics::{Diagnostics, FileId, Pos, suggest};
 use expect::{EXPECT_HELP, Trend, expect, input};
-use penstock_engine::{Bench, Declaration, PortDecl, Script};
+use penstock_engine::{Bench, Declaration, PortDecl, Script, Take};
 use penstock_model::{BadReason, Instant, Quality, Sample, Utc, Value};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -243,6 +243,11 @@ impl Table<'_> {
         self.check_names(&r.out.0);
         if self.ctx.reader.report.count() > before {
             return;
+        }
+        match r.restart.as_ref().map(|at| at.value) {
+            Some(RestartFile::Kept) => self.bench.restart(Take::All),
+            Some(RestartFile::Fresh) => self.bench.restart(Take::Totals),
+            None => {}
         }
         let mut trends: HashMap<String, Trend> =
             self.outputs.iter().filter_map(|(name, s)| Some((name.clone(), Trend::at(s.usable_f64()?)))).collect();

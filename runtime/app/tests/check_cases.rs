@@ -126,6 +126,59 @@ fn scan(io) { io.held = io.manual(\"valve\"); io.valve = 10.0; }
     assert!(report.passed(), "{report}");
 }
 
+const MEMORY: &str = "fn declare(p) {
+    p.title(\"记忆\", \"Memory\");
+    p.input(\"x\", \"m3/h\");
+    p.output(\"y\", \"m3/h\");
+    p.output(\"total\", \"m3\");
+    p.output_int(\"scans\");
+    p.output_bool(\"began\");
+    p.output(\"step\", \"s\");
+    p.block(\"soft\", lag());
+    p.block(\"sum\", totaliser());
+    p.state(\"n\", 0);
+}
+fn scan(io) {
+    io.n += 1;
+    io.scans = io.n;
+    io.began = io.first;
+    io.step = io.dt;
+    io.y = io.soft.run(io.x, #{ t: 10.0 });
+    io.total = io.sum.run(io.x);
+}
+";
+
+#[test]
+fn a_restart_keeps_what_is_remembered_or_the_totals_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("memory.rhai"), MEMORY).unwrap();
+    let run = |cases: &str| {
+        std::fs::write(dir.path().join("memory.cases.yaml"), cases).unwrap();
+        let report = run_cases(dir.path());
+        (report.passed(), report.to_string())
+    };
+    let (ok, text) = run("
+- case: kept
+  rows:
+    - { dt: 1s, in: { x: 36 } }
+    - { times: 299, in: { x: 72 }, out: { scans: 300, began: false } }
+    - { dt: 5s, restart: kept, in: { x: 72 }, out: { scans: 301, began: false, y: steady, step: 5 } }
+- case: fresh
+  rows:
+    - { dt: 1s, in: { x: 3600 }, out: { began: true } }
+    - { times: 9, out: { total: { near: 10, tol: 0.001 }, scans: 10, y: 3600 } }
+    - { restart: fresh, in: { x: 7200 }, out: { scans: 1, began: true, y: 7200, total: { near: 12, tol: 0.001 } } }
+    - { out: { scans: 2, began: false } }
+");
+    assert!(ok, "{text}");
+    let (ok, text) = run("
+- case: otherwise
+  rows:
+    - { dt: 1s, restart: warm, in: { x: 36 } }
+");
+    assert!(!ok && text.contains("`warm` is not known here"), "{text}");
+}
+
 #[test]
 fn every_script_in_the_repository_has_cases_that_pass() {
     let report = run_cases(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts"));

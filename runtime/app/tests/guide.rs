@@ -42,5 +42,5 @@ fn the_guide_builds_a_site_that_loads_and_a_program_whose_cases_pass() {
     assert_eq!((loaded.site.programs.len(), loaded.site.alarms.len()), (1, 1));
     let report = run_cases(&site.join("scripts"));
     assert!(report.passed(), "{}", report.to_json());
-    assert_eq!((report.scripts, report.cases), (1, 4));
+    assert_eq!((report.scripts, report.cases), (1, 5));
 }

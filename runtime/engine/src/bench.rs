@@ -5,6 +5,7 @@ use crate::host::Host;
 use crate::io::UNASSIGNED;
 use crate::program::{End, Instance};
 use crate::script::Script;
+use crate::state::Take;
 use penstock_model::{Instant, Now, Quality, Sample, Utc, Value};
 use std::time::Duration;
 
@@ -102,6 +103,16 @@ impl Bench {
         };
         self.collect();
         self.result(error)
+    }
+
+    /// The runtime stops and starts between two scans. What the program remembers is taken up, or its totals alone, as after
+    /// a stop of days or the reset of a faulted task; the next scan's `io.dt` is its own. What is granted stays.
+    pub fn restart(&mut self, take: Take) {
+        let mut state = self.instance.save();
+        // The time of the last scan was on another run's clock.
+        state.last = None;
+        self.instance.restart();
+        self.instance.load(&state, take);
     }
 
     /// What the program printed since the last call.

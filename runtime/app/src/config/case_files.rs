@@ -28,6 +28,8 @@ pub struct RowFile {
     pub dt: Option<At<String>>,
     /// How many scans. Default 1.
     pub times: Option<At<u32>>,
+    /// The runtime is restarted before the row's first scan.
+    pub restart: Option<At<RestartFile>>,
     /// Inputs that change: a value, `{ bad: link }`, `{ uncertain: frozen, value: 2.0 }`.
     #[serde(rename = "in", default)]
     pub inputs: Pairs<At<Node>>,
@@ -39,4 +41,14 @@ pub struct RowFile {
     pub out: Pairs<At<Node>>,
     /// The scan must fail with a message that contains this.
     pub error: Option<At<String>>,
+}
+
+/// `restart:` of a row
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RestartFile {
+    /// With all that the program remembers, as after a short stop.
+    Kept,
+    /// With its totals alone, as after a long stop or the reset of a faulted task.
+    Fresh,
 }
